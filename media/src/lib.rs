@@ -1,1 +1,23 @@
-//! media
+//! From microphone to packet and from packet to ear.
+//!
+//! State machines: time and randomness are arguments, and the only I/O is the sound device or the WAV file
+//! that stands in for it. [`Speaker`] turns captured frames into sealed packets, [`ForwardingTable`] says
+//! where a node sends packets on, [`Listener`] turns packets into what is heard.
+
+#![forbid(unsafe_code)]
+
+mod packet;
+mod relay;
+mod seal;
+
+pub use self::packet::{
+    COUNTER_MAX, CaptureTime, HEADER_LEN, MEDIA_KIND, METADATA_LEN, MediaPacket, PACKET_MAX, PAYLOAD_MAX,
+    PacketError, SFRAME_HEADER_MAX, SourceIndex, TAG_LEN, TreeId, VERSION, peek_tree, set_tree,
+};
+pub use self::relay::{
+    EPOCHS_MAX, ForwardingTable, LINKS_MAX, LinkId, Route, TREES_MAX, TableError, TreeLinks,
+};
+pub use self::seal::{OpenError, Opener, REPLAY_WINDOW, SealError, Sealer, SenderKey};
+
+/// Samples a second, everywhere in this crate: one channel of `f32` between -1 and 1.
+pub const SAMPLE_RATE: u32 = 48_000;
