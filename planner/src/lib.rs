@@ -1,1 +1,41 @@
-//! planner
+//! Planning multicast trees: degree-bounded, of small height or diameter, on measured latencies, with the help of nodes
+//! that are not members. Pure computation: no I/O, no clock, no randomness of its own.
+//!
+//! A [`Problem`] goes in at one door, [`plan`], whatever the [`Algorithm`]; a [`Plan`] comes out, which [`verify`] holds
+//! against the problem. [`plan_with_fewest_helpers`] is what a live session calls.
+
+#![forbid(unsafe_code)]
+
+mod bound; // what no tree can beat
+mod critical; // Section A and Table B: helpers
+mod draft; // a tree in the making, measured
+mod fewest; // as few helpers as will do
+mod instance; // the dense part of a problem that algorithms read
+mod latency; // round trips -> one-way latencies
+mod names; // objectives and algorithms
+mod plan; // what comes out
+mod plan_error; // why nothing came out
+mod problem; // what goes in
+mod search; // which hubs are tried
+mod table_a; // AMCast, and where helpers hook in
+mod units; // round trip, one way, degree
+mod verify; // whether a plan is what it says
+
+pub use bound::lower_bound;
+pub use fewest::{HelperGain, plan_with_fewest_helpers};
+pub use latency::{Directions, LatencyError, LatencyMatrix, Missing, NODES_MAX, RoundTrips};
+pub use names::{Algorithm, Objective, UnknownName};
+pub use plan::{Plan, Tree};
+pub use plan_error::PlanError;
+pub use problem::{Problem, ProblemBuilder, ProblemError};
+pub use units::{Degree, NodeIndex, OneWay, RoundTrip};
+pub use verify::{PlanDefect, verify, verify_tree};
+
+/// Plans `problem` with `algorithm`: the door that all algorithms stand behind. The same problem gives the same plan.
+///
+/// # Errors
+/// `PlanError` if there is no tree, or none was found.
+pub fn plan(problem: &Problem, algorithm: Algorithm) -> Result<Plan, PlanError> {
+    let instance = search::instance(problem, algorithm);
+    search::draft(&instance, algorithm, usize::MAX).map(|draft| draft.into_plan(&instance))
+}

@@ -1,0 +1,134 @@
+//! The critical node algorithm: Table A with Section A ([0083], [0084]) and the helper criterion of Table B ([0086]).
+//!
+//! When a parent p is about to give its last free link to a node u, a helper h is sought that takes the link instead
+//! and becomes u's parent. Of the helpers with degree at least `helper_min_degree` and within `radius` of p, it is the
+//! one for which l(p, h) + max l(h, v) is least, over all outside nodes v whose best parent is p: they are h's likely
+//! children. h's own link to p counts towards its degree. Members absorbed later weigh h and u alike as parents.
+//!
+//! Beyond the tables: where the members' degrees fall short of a tree, helpers are taken whose degree makes up for it,
+//! and a member that nobody in the tree may talk to is reached through helpers.
+
+use crate::draft::NONE;
+use crate::instance::Instance;
+use crate::table_a::{Growth, SectionA};
+
+/// Section A with Table B, under a limit on the number of helpers.
+pub(crate) struct CriticalNode {
+    helpers_max: usize,
+}
+
+impl CriticalNode {
+    pub(crate) fn new(helpers_max: usize) -> Self {
+        Self { helpers_max }
+    }
+
+    /// Helpers that may be looked at: not in the tree yet, and within `radius` of `parent`.
+    fn candidates<'g>(&self, growth: &'g Growth<'_>, parent: usize) -> impl Iterator<Item = usize> + 'g {
+        let instance = growth.instance;
+        let left = if growth.helpers < self.helpers_max { instance.helpers() } else { 0..0 };
+        left.filter(move |&helper| !growth.is_inside(helper) && in_reach(instance, parent, helper))
+    }
+
+    /// Least degree with which the helpers that may still come make up for what the members' degrees lack.
+    fn degree_wanted(&self, growth: &Growth<'_>) -> u32 {
+        let after: i64 = growth.outside.iter().map(|&v| i64::from(growth.instance.degree[v]) - 2).sum();
+        let short = -(after + i64::try_from(growth.slots).unwrap_or(i64::MAX));
+        let left = i64::try_from(self.helpers_max - growth.helpers).unwrap_or(i64::MAX);
+        if short <= 0 || left == 0 { 0 } else { u32::try_from((short - 1) / left + 3).unwrap_or(u32::MAX) }
+    }
+}
+
+impl SectionA for CriticalNode {
+    fn find_helper(&mut self, growth: &Growth<'_>, node: usize) -> Option<usize> {
+        if growth.helpers >= self.helpers_max {
+            return None;
+        }
+        let instance = growth.instance;
+        let parent = growth.parent[node];
+        let siblings: Vec<usize> =
+            growth.outside.iter().copied().filter(|&other| growth.parent[other] == parent).collect();
+        let wanted = self.degree_wanted(growth);
+        let mut best: Option<((bool, usize, f64), usize)> = None;
+        for helper in self.candidates(growth, parent) {
+            if !instance.may_link(helper, node) {
+                continue;
+            }
+            let mut rank = (instance.degree[helper] < wanted, 0, instance.cost(parent, helper));
+            if best.is_some_and(|(least, _)| rank >= least) {
+                continue;
+            }
+            let costs = instance.costs(helper);
+            let mut farthest = 0.0_f32;
+            for &sibling in &siblings {
+                if costs[sibling].is_finite() {
+                    farthest = farthest.max(costs[sibling]);
+                } else {
+                    rank.1 += 1;
+                }
+            }
+            rank.2 += f64::from(farthest);
+            if best.is_none_or(|(least, _)| rank < least) {
+                best = Some((rank, helper));
+            }
+        }
+        best.map(|(_, helper)| helper)
+    }
+
+    fn find_bridge(&mut self, growth: &Growth<'_>) -> Option<Vec<usize>> {
+        let instance = growth.instance;
+        let left = self.helpers_max.saturating_sub(growth.helpers);
+        let mut distance = vec![f64::INFINITY; instance.len()];
+        let mut before = vec![NONE; instance.len()];
+        for &node in growth.inside.iter().filter(|&&node| growth.free[node] > 0) {
+            distance[node] = growth.height[node];
+        }
+        // One round a helper: after round k, distances are over at most k of them.
+        let mut reached = growth.inside.clone();
+        for _ in 0..left {
+            let mut next = Vec::new();
+            let so_far = distance.clone();
+            for &from in reached.iter().filter(|&&from| so_far[from].is_finite()) {
+                for helper in self.candidates(growth, from) {
+                    let there = so_far[from] + instance.cost(from, helper);
+                    if there < distance[helper] {
+                        distance[helper] = there;
+                        before[helper] = from;
+                        next.push(helper);
+                    }
+                }
+            }
+            let target = (growth.outside.iter())
+                .filter(|&&node| instance.degree[node] > 0)
+                .flat_map(|&node| next.iter().map(move |&helper| (helper, node)))
+                .map(|(helper, node)| (distance[helper] + instance.cost(helper, node), helper, node))
+                .filter(|(height, ..)| height.is_finite())
+                .min_by(|a, b| a.0.total_cmp(&b.0));
+            if let Some((_, helper, node)) = target {
+                return Some(way_back(&before, helper, node));
+            }
+            if next.is_empty() {
+                return None;
+            }
+            reached = next;
+        }
+        None
+    }
+}
+
+/// Whether `helper` may hang below `parent`: Table B, condition 3.
+fn in_reach(instance: &Instance<'_>, parent: usize, helper: usize) -> bool {
+    let problem = instance.problem;
+    instance.may_link(parent, helper)
+        && problem.radius.is_none_or(|radius| instance.latency(parent, helper) < radius.ms())
+}
+
+/// From the tree over helpers to `node`, in walking order.
+fn way_back(before: &[usize], mut at: usize, node: usize) -> Vec<usize> {
+    let mut way = vec![node];
+    while at != NONE {
+        way.push(at);
+        at = before[at];
+    }
+    way.reverse();
+    way
+}

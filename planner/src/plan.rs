@@ -1,0 +1,50 @@
+//! A plan: a set of trees over one session's members and the helpers that it borrows.
+//!
+//! Today a plan has one tree; it is a set from the start, because a forest has one per source.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::Objective;
+use crate::units::{NodeIndex, OneWay};
+
+/// One tree, and whose media flows along it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tree {
+    /// Members that send along this tree. The root alone for `Objective::Height`, all members for `Diameter`.
+    pub sources: Vec<NodeIndex>,
+    /// (parent, child), every parent before its children. A shared tree carries media both ways along them.
+    pub edges: Vec<(NodeIndex, NodeIndex)>,
+}
+
+impl Tree {
+    /// Links at each node, by node. Nodes without links are absent.
+    pub fn degrees(&self) -> BTreeMap<NodeIndex, u32> {
+        let mut degrees = BTreeMap::new();
+        for &(parent, child) in &self.edges {
+            *degrees.entry(parent).or_insert(0) += 1;
+            *degrees.entry(child).or_insert(0) += 1;
+        }
+        degrees
+    }
+}
+
+/// What a planner answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What was made small.
+    pub objective: Objective,
+    /// The first member.
+    pub root: NodeIndex,
+    /// The members, root first.
+    pub members: Vec<NodeIndex>,
+    /// Helpers that are used, ascending: exactly those in the edges. None of them is a leaf.
+    pub helpers: Vec<NodeIndex>,
+    /// The trees; one for `Height` and `Diameter`.
+    pub trees: Vec<Tree>,
+    /// Largest latency from the root to a member, without hop cost.
+    pub height: OneWay,
+    /// Largest latency between any two members along the tree, without hop cost.
+    pub diameter: OneWay,
+}

@@ -1,0 +1,31 @@
+//! Why there is no plan for a well-formed problem.
+
+use thiserror::Error;
+
+use crate::names::{Algorithm, Objective};
+use crate::units::NodeIndex;
+
+/// Why no plan was made. Every variant is a fact about the problem, not a defect of the planner, except that `Stuck`
+/// may be a tree that the search did not find: with forbidden pairs, deciding that there is none is NP-hard.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// A member that cannot carry a single link.
+    #[error("member {0} has degree 0 and can hold no link")]
+    NoDegree(NodeIndex),
+    /// A tree over N nodes has N - 1 links, and each takes a degree at both ends.
+    #[error("the degrees add up to {given}, where a tree over the {members} members needs {needed}")]
+    DegreesTooSmall {
+        /// What the members and the best usable helpers bring.
+        given: u64,
+        /// Twice the number of links.
+        needed: u64,
+        /// How many members there are.
+        members: usize,
+    },
+    /// No place was found for a member: every node that it may talk to is full or itself not connected.
+    #[error("no place was found for member {0}: the nodes that it may talk to are full or not connected")]
+    Stuck(NodeIndex),
+    /// The algorithm does not plan for that objective.
+    #[error("{0} does not plan for the objective {1}")]
+    Unsupported(Algorithm, Objective),
+}

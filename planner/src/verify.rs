@@ -1,0 +1,151 @@
+//! Whether a plan is what it says: the check that its maker asserts, and its receivers repeat.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thiserror::Error;
+
+use crate::names::Objective;
+use crate::plan::{Plan, Tree};
+use crate::problem::Problem;
+use crate::units::NodeIndex;
+
+/// Checks `plan` against its problem: the right session, sound trees (`verify_tree`), only candidates as helpers and not
+/// too many, no forbidden link, no degree exceeded over all trees, heights as claimed.
+///
+/// # Errors
+/// The first `PlanDefect` found.
+pub fn verify(problem: &Problem, plan: &Plan) -> Result<(), PlanDefect> {
+    if plan.members != problem.members || plan.root != problem.root() || plan.objective != problem.objective {
+        return Err(PlanDefect::OtherSession);
+    }
+    let candidates: BTreeSet<_> = problem.helpers.iter().collect();
+    if let Some(&stranger) = plan.helpers.iter().find(|helper| !candidates.contains(helper)) {
+        return Err(PlanDefect::Stranger(stranger));
+    }
+    if problem.max_helpers.is_some_and(|max| plan.helpers.len() > max) {
+        return Err(PlanDefect::TooManyHelpers);
+    }
+    let (mut height, mut diameter): (f64, f64) = (0.0, 0.0);
+    let mut degrees = BTreeMap::new();
+    for tree in &plan.trees {
+        verify_tree(plan.root, &plan.members, &plan.helpers, tree)?;
+        for &(parent, child) in &tree.edges {
+            if !problem.may_link(parent, child) {
+                return Err(PlanDefect::ForbiddenLink(parent, child));
+            }
+        }
+        for (node, degree) in tree.degrees() {
+            *degrees.entry(node).or_insert(0) += degree;
+        }
+        height = height.max(farthest_member(problem, plan.root, tree));
+        for &member in &plan.members {
+            diameter = diameter.max(farthest_member(problem, member, tree));
+        }
+    }
+    if plan.objective != Objective::Forest {
+        if plan.trees.len() != 1 {
+            return Err(PlanDefect::NotOneTree);
+        }
+        if let Some((&node, _)) = degrees.iter().find(|&(&node, &degree)| degree > problem.degree(node).0) {
+            return Err(PlanDefect::DegreeExceeded(node));
+        }
+    }
+    let agree = |claimed: f64, found: f64| (claimed - found).abs() <= TOLERANCE * found.max(1.0);
+    if !agree(plan.height.ms(), height) || !agree(plan.diameter.ms(), diameter) {
+        return Err(PlanDefect::WrongFigures);
+    }
+    Ok(())
+}
+
+/// Checks the shape of one tree, which takes neither latencies nor degrees: a tree below `root`, parents before their
+/// children, over exactly `members` and, as relays, `helpers`.
+///
+/// # Errors
+/// The first `PlanDefect` found.
+pub fn verify_tree(
+    root: NodeIndex,
+    members: &[NodeIndex],
+    helpers: &[NodeIndex],
+    tree: &Tree,
+) -> Result<(), PlanDefect> {
+    let mut placed = BTreeSet::from([root]);
+    let mut parents = BTreeSet::new();
+    for &(parent, child) in &tree.edges {
+        if !placed.contains(&parent) || !placed.insert(child) {
+            return Err(PlanDefect::NotATree(child));
+        }
+        parents.insert(parent);
+    }
+    let expected: BTreeSet<_> = members.iter().chain(helpers).copied().collect();
+    if let Some(&node) = expected.symmetric_difference(&placed).next() {
+        return Err(if placed.contains(&node) {
+            PlanDefect::Stranger(node)
+        } else {
+            PlanDefect::Missing(node)
+        });
+    }
+    if let Some(&leaf) = helpers.iter().find(|&helper| !parents.contains(helper)) {
+        return Err(PlanDefect::IdleHelper(leaf));
+    }
+    if let Some(&source) = tree.sources.iter().find(|&source| !members.contains(source)) {
+        return Err(PlanDefect::Stranger(source));
+    }
+    Ok(())
+}
+
+/// Latency from `from` along the tree to the farthest member.
+fn farthest_member(problem: &Problem, from: NodeIndex, tree: &Tree) -> f64 {
+    let mut beside: BTreeMap<NodeIndex, Vec<NodeIndex>> = BTreeMap::new();
+    for &(a, b) in &tree.edges {
+        beside.entry(a).or_default().push(b);
+        beside.entry(b).or_default().push(a);
+    }
+    let mut farthest: f64 = 0.0;
+    let mut open = vec![(from, from, 0.0)];
+    while let Some((node, before, latency)) = open.pop() {
+        // A helper's latency does not count, but it is never more than that of the members behind it.
+        farthest = farthest.max(latency);
+        for &next in beside.get(&node).into_iter().flatten().filter(|&&next| next != before) {
+            open.push((next, node, latency + problem.latency.ms(node, next)));
+        }
+    }
+    farthest
+}
+
+/// What is wrong with a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PlanDefect {
+    /// Root, members or objective are not the problem's.
+    #[error("the plan is for another session")]
+    OtherSession,
+    /// A node is in the plan that is neither a member nor one of its helpers.
+    #[error("node {0} does not belong in the plan")]
+    Stranger(NodeIndex),
+    /// A member or helper is not in a tree.
+    #[error("node {0} is missing from a tree")]
+    Missing(NodeIndex),
+    /// The node has two parents, or hangs below one that is not placed before it.
+    #[error("the links are no tree at node {0}")]
+    NotATree(NodeIndex),
+    /// The objective asks for one tree.
+    #[error("the plan has not exactly one tree")]
+    NotOneTree,
+    /// A helper that serves nobody.
+    #[error("helper {0} is a leaf")]
+    IdleHelper(NodeIndex),
+    /// More helpers than the problem allows.
+    #[error("the plan uses too many helpers")]
+    TooManyHelpers,
+    /// A link between nodes that cannot talk to each other.
+    #[error("nodes {0} and {1} cannot talk to each other")]
+    ForbiddenLink(NodeIndex, NodeIndex),
+    /// More links at a node than it can carry.
+    #[error("node {0} has more links than it can carry")]
+    DegreeExceeded(NodeIndex),
+    /// Height or diameter are not what the trees come to.
+    #[error("height or diameter are not those of the trees")]
+    WrongFigures,
+}
+
+/// Sums in another order differ in the last digits.
+const TOLERANCE: f64 = 1e-6;
