@@ -6,10 +6,20 @@
 
 #![forbid(unsafe_code)]
 
+mod codec;
+mod mixer;
 mod packet;
 mod relay;
 mod seal;
+#[cfg(test)]
+mod testing;
+mod wav;
 
+pub use self::codec::{
+    BITRATE_MAX, BITRATE_MIN, CodecConfig, CodecError, Decoder, Encoder, FRAME_SAMPLES_MAX, FrameLength,
+    carries_previous, payload_samples,
+};
+pub use self::mixer::Mixer;
 pub use self::packet::{
     COUNTER_MAX, CaptureTime, HEADER_LEN, MEDIA_KIND, METADATA_LEN, MediaPacket, PACKET_MAX, PAYLOAD_MAX,
     PacketError, SFRAME_HEADER_MAX, SourceIndex, TAG_LEN, TreeId, VERSION, peek_tree, set_tree,
@@ -18,6 +28,9 @@ pub use self::relay::{
     EPOCHS_MAX, ForwardingTable, LINKS_MAX, LinkId, Route, TREES_MAX, TableError, TreeLinks,
 };
 pub use self::seal::{OpenError, Opener, REPLAY_WINDOW, SealError, Sealer, SenderKey};
+pub use self::wav::{
+    WAV_CHANNELS_MAX, WAV_RATES, WAV_SAMPLES_MAX, WAV_SECONDS_MAX, WavError, WavWriter, read_wav,
+};
 
 /// Samples a second, everywhere in this crate: one channel of `f32` between -1 and 1.
 pub const SAMPLE_RATE: u32 = 48_000;

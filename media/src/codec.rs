@@ -1,0 +1,376 @@
+//! Opus (RFC 6716) at 48 kHz, one channel: between frames of samples and payloads of packets.
+
+use crate::SAMPLE_RATE;
+use crate::packet::PAYLOAD_MAX;
+
+/// The lowest bit rate, bit/s.
+pub const BITRATE_MIN: u32 = 16_000;
+
+/// The highest bit rate, bit/s.
+pub const BITRATE_MAX: u32 = 256_000;
+
+/// The longest frame of samples: 60 ms.
+pub const FRAME_SAMPLES_MAX: usize = 2_880;
+
+/// The longest payload's duration in samples, 120 ms (RFC 6716, section 3.2.5, R5).
+const PAYLOAD_SAMPLES_MAX: usize = 5_760;
+
+/// How much sound one packet holds: 2.5, 5, 10, 20, 40 or 60 ms (RFC 6716, section 2.1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FrameLength(u16);
+
+impl FrameLength {
+    /// 20 ms, the usual one.
+    pub const MS_20: Self = Self(960);
+
+    /// The frame of that many microseconds; `None` if Opus has none such.
+    pub fn from_micros(micros: u64) -> Option<Self> {
+        [2_500, 5_000, 10_000, 20_000, 40_000, 60_000]
+            .contains(&micros)
+            .then(|| Self(u16::try_from(micros * 48 / 1_000).expect("60 ms are 2,880 samples")))
+    }
+
+    /// Samples in a frame, which are also ticks of the session's clock; at most [`FRAME_SAMPLES_MAX`].
+    pub fn samples(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// How long a frame lasts.
+    pub fn duration(self) -> std::time::Duration {
+        std::time::Duration::from_nanos(u64::from(self.0) * 1_000_000_000 / u64::from(SAMPLE_RATE))
+    }
+
+    /// How long a frame lasts, in milliseconds.
+    pub fn ms(self) -> f64 {
+        f64::from(self.0) / 48.0
+    }
+}
+
+/// What an encoder is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CodecConfig {
+    /// Mean bit rate of the payload, bit/s, [`BITRATE_MIN`] to [`BITRATE_MAX`]. Default 32,000.
+    pub bitrate: u32,
+    /// Sound in one packet. Longer: less overhead, more delay. Default 20 ms.
+    pub frame: FrameLength,
+    /// A voice from a microphone (tuned to intelligibility, high-passed) rather than a file or a tone
+    /// (kept as it is). Default true.
+    pub voice: bool,
+    /// The loss to prepare for, in percent, 0 to 100. Higher: more of the rate goes into repeating the
+    /// frame before. Default 5, a guess.
+    pub loss_percent: u8,
+    /// Every payload of the same size, so that sizes say nothing about speech. Default false.
+    pub constant_rate: bool,
+}
+
+impl Default for CodecConfig {
+    fn default() -> Self {
+        let frame = FrameLength::MS_20;
+        Self { bitrate: 32_000, frame, voice: true, loss_percent: 5, constant_rate: false }
+    }
+}
+
+/// Why there is no encoder, or no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The bit rate is out of bounds.
+    #[error("a bit rate of {0} bit/s is outside {BITRATE_MIN} to {BITRATE_MAX}")]
+    Bitrate(u32),
+    /// Frames of that length at that rate do not fit a packet.
+    #[error("{bitrate} bit/s in frames of {samples} samples do not fit a packet: choose shorter frames")]
+    TooLarge {
+        /// Bit/s.
+        bitrate: u32,
+        /// Samples in a frame.
+        samples: usize,
+    },
+    /// Not one frame of samples. The encoder is unchanged.
+    #[error("{0} samples are not one frame")]
+    NotAFrame(usize),
+    /// The payload is not Opus, or lasts longer than there is room for. The decoder is unchanged.
+    #[error("a payload that is not Opus")]
+    Payload,
+}
+
+/// Frames in, payloads out.
+pub struct Encoder {
+    inner: opus::Encoder,
+    frame: FrameLength,
+    payload: Vec<u8>,
+}
+
+impl Encoder {
+    /// An encoder with in-band forward error correction on and discontinuous transmission off.
+    ///
+    /// # Errors
+    /// The rate is out of bounds, or rate and frame length together exceed a packet.
+    pub fn new(config: CodecConfig) -> Result<Self, CodecError> {
+        let CodecConfig { bitrate, frame, .. } = config;
+        if !(BITRATE_MIN..=BITRATE_MAX).contains(&bitrate) {
+            return Err(CodecError::Bitrate(bitrate));
+        }
+        let samples = frame.samples();
+        if bitrate as usize * samples / SAMPLE_RATE as usize / 8 > PAYLOAD_MAX {
+            return Err(CodecError::TooLarge { bitrate, samples });
+        }
+        let application = if config.voice { opus::Application::Voip } else { opus::Application::Audio };
+        let inner = opus::Encoder::new(SAMPLE_RATE, opus::Channels::Mono, application)
+            .and_then(|mut inner| {
+                inner.set_bitrate(opus::Bitrate::Bits(bitrate.cast_signed()))?;
+                inner.set_inband_fec(true)?;
+                inner.set_packet_loss_perc(i32::from(config.loss_percent.min(100)))?;
+                inner.set_dtx(false)?;
+                inner.set_vbr(!config.constant_rate)?;
+                Ok(inner)
+            })
+            .expect("48 kHz mono and settings within their documented ranges are always accepted");
+        Ok(Self { inner, frame, payload: vec![0; PAYLOAD_MAX] })
+    }
+
+    /// The frame length that [`Encoder::encode`] expects.
+    pub fn frame(&self) -> FrameLength {
+        self.frame
+    }
+
+    /// Sets the loss to prepare for, in percent; above 100 counts as 100.
+    pub fn set_loss_percent(&mut self, percent: u8) {
+        let set = self.inner.set_packet_loss_perc(i32::from(percent.min(100)));
+        set.expect("0 to 100 is the documented range");
+    }
+
+    /// Encodes one frame; the payload, of 1 to [`PAYLOAD_MAX`] bytes, stays valid until the next call.
+    /// Samples that are no numbers count as silence, louder ones than 1 as 1.
+    ///
+    /// # Errors
+    /// Not exactly one frame of samples.
+    pub fn encode(&mut self, pcm: &[f32]) -> Result<&[u8], CodecError> {
+        if pcm.len() != self.frame.samples() {
+            return Err(CodecError::NotAFrame(pcm.len()));
+        }
+        let mut clean = [0.0; FRAME_SAMPLES_MAX];
+        let clean = &mut clean[..pcm.len()];
+        for (clean, &sample) in clean.iter_mut().zip(pcm) {
+            *clean = if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) };
+        }
+        let length = self
+            .inner
+            .encode_float(clean, &mut self.payload)
+            .expect("a frame of a length that Opus has, and room for the longest payload");
+        Ok(&self.payload[..length])
+    }
+}
+
+/// Payloads in, frames out.
+pub struct Decoder {
+    inner: opus::Decoder,
+}
+
+impl Decoder {
+    /// A decoder that has heard nothing yet.
+    pub fn new() -> Self {
+        let inner = opus::Decoder::new(SAMPLE_RATE, opus::Channels::Mono);
+        Self { inner: inner.expect("48 kHz mono is always accepted") }
+    }
+
+    /// Decodes a payload into the head of `pcm` and returns how many samples it held.
+    ///
+    /// # Errors
+    /// The payload is empty, is not Opus, or holds more than `pcm` does.
+    pub fn decode(&mut self, payload: &[u8], pcm: &mut [f32]) -> Result<usize, CodecError> {
+        // Opus takes an empty payload for a lost one; nobody sends such.
+        if payload_samples(payload).is_none_or(|samples| samples > pcm.len()) {
+            return Err(CodecError::Payload);
+        }
+        let samples = self.inner.decode_float(payload, pcm, false).map_err(|_| CodecError::Payload)?;
+        silence_non_numbers(&mut pcm[..samples]);
+        Ok(samples)
+    }
+
+    /// Fills `pcm` (a multiple of 2.5 ms, at most [`FRAME_SAMPLES_MAX`]) with what a lost frame may have
+    /// sounded like. Fades to silence over repeated calls.
+    pub fn conceal(&mut self, pcm: &mut [f32]) {
+        if self.inner.decode_float(&[], pcm, false).ok() != Some(pcm.len()) {
+            pcm.fill(0.0);
+        }
+        silence_non_numbers(pcm);
+    }
+
+    /// Fills `pcm`, of the lost frame's length, from the payload that followed it, if that repeats it
+    /// (see [`carries_previous`]); conceals otherwise. The payload itself is to be decoded next.
+    pub fn recover(&mut self, next: &[u8], pcm: &mut [f32]) {
+        if next.is_empty() || self.inner.decode_float(next, pcm, true).ok() != Some(pcm.len()) {
+            self.conceal(pcm);
+        }
+        silence_non_numbers(pcm);
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How many samples a payload lasts; `None` if it is not Opus.
+pub fn payload_samples(payload: &[u8]) -> Option<usize> {
+    if payload.is_empty() {
+        return None;
+    }
+    let samples = opus::packet::get_nb_samples(payload, SAMPLE_RATE).ok()?;
+    (1..=PAYLOAD_SAMPLES_MAX).contains(&samples).then_some(samples)
+}
+
+/// Whether a payload repeats the frame before it at a lower rate (RFC 6716, section 4.2.4, the LBRR flag).
+/// Only payloads of one frame are looked into, which is what [`Encoder`] makes up to 20 ms, and up to 60 ms
+/// while it codes speech.
+pub fn carries_previous(payload: &[u8]) -> bool {
+    let &[toc, first, ..] = payload else { return false };
+    let (config, stereo, code) = (toc >> 3, toc & 0b100 != 0, toc & 0b11);
+    // 0..12 are speech, 12..16 hybrid, the rest has no speech layer that could repeat anything (table 2).
+    if config >= 16 || stereo || code != 0 {
+        return false;
+    }
+    // One voice activity bit for each 20 ms comes first, then the flag.
+    let activity_bits = match config {
+        0..12 if config % 4 == 3 => 3,
+        0..12 if config % 4 == 2 => 2,
+        _ => 1,
+    };
+    first >> (7 - activity_bits) & 1 == 1
+}
+
+fn silence_non_numbers(pcm: &mut [f32]) {
+    for sample in pcm {
+        if !sample.is_finite() {
+            *sample = 0.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, level_at, tone};
+    use proptest::prelude::*;
+
+    fn frames_of(micros: u64) -> FrameLength {
+        FrameLength::from_micros(micros).unwrap()
+    }
+
+    #[test]
+    fn every_frame_length_carries_a_tone() {
+        for micros in [2_500, 5_000, 10_000, 20_000, 40_000, 60_000] {
+            let frame = frames_of(micros);
+            assert_eq!(u128::from(micros), frame.duration().as_micros());
+            let config = CodecConfig { frame, voice: false, ..Default::default() };
+            let (mut encoder, mut decoder) = (Encoder::new(config).unwrap(), Decoder::new());
+            let mut heard = Vec::new();
+            for pcm in tone(440.0, 0.5, 48_000).chunks_exact(frame.samples()) {
+                let payload = encoder.encode(pcm).unwrap();
+                assert_eq!(payload_samples(payload), Some(frame.samples()));
+                let mut out = [0.0; FRAME_SAMPLES_MAX];
+                let samples = decoder.decode(payload, &mut out).unwrap();
+                heard.extend_from_slice(&out[..samples]);
+            }
+            let tail = &heard[9_600..];
+            assert!((level_at(440.0, tail) - 0.5).abs() < 0.1, "{micros} us");
+            assert!(level_at(1_000.0, tail) < 0.02, "{micros} us");
+        }
+        assert_eq!(FrameLength::from_micros(30_000), None);
+    }
+
+    #[test]
+    fn rates_out_of_bounds_are_refused() {
+        for bitrate in [0, BITRATE_MIN - 1, BITRATE_MAX + 1, u32::MAX] {
+            let config = CodecConfig { bitrate, ..Default::default() };
+            assert_eq!(Encoder::new(config).err(), Some(CodecError::Bitrate(bitrate)));
+        }
+        let config = CodecConfig { bitrate: BITRATE_MAX, frame: frames_of(60_000), ..Default::default() };
+        assert!(matches!(Encoder::new(config).err(), Some(CodecError::TooLarge { .. })));
+        let config = CodecConfig { bitrate: BITRATE_MAX, ..Default::default() };
+        let payload = Encoder::new(config).unwrap().encode(&[0.3; 960]).unwrap().len();
+        assert!(payload <= PAYLOAD_MAX);
+        let refused = Encoder::new(CodecConfig::default()).unwrap().encode(&[0.0; 961]).err();
+        assert_eq!(refused, Some(CodecError::NotAFrame(961)));
+    }
+
+    #[test]
+    fn constant_rate_payloads_have_one_size() {
+        let config = CodecConfig { constant_rate: true, ..Default::default() };
+        let mut encoder = Encoder::new(config).unwrap();
+        let speech = testing::voice("ada");
+        let sizes: std::collections::BTreeSet<_> =
+            speech.chunks_exact(960).map(|pcm| encoder.encode(pcm).unwrap().len()).collect();
+        assert_eq!(sizes, [80].into());
+    }
+
+    #[test]
+    fn speech_repeats_the_frame_before_and_a_lost_one_comes_back_better() {
+        let mut encoder = Encoder::new(CodecConfig { loss_percent: 20, ..Default::default() }).unwrap();
+        let speech = testing::voice("ben");
+        let payloads: Vec<Vec<u8>> =
+            speech.chunks_exact(960).map(|pcm| encoder.encode(pcm).unwrap().to_vec()).collect();
+        let repeating = payloads.iter().filter(|payload| carries_previous(payload)).count();
+        assert!(repeating * 2 > payloads.len(), "{repeating} of {}", payloads.len());
+        let (mut whole, mut lossy) = (Decoder::new(), Decoder::new());
+        let (mut error_recovered, mut error_concealed) = (0.0, 0.0);
+        for at in 0..payloads.len() - 1 {
+            let (mut true_pcm, mut pcm, mut next) = ([0.0; 960], [0.0; 960], [0.0; 960]);
+            whole.decode(&payloads[at], &mut true_pcm).unwrap();
+            if at % 10 == 5 && carries_previous(&payloads[at + 1]) {
+                lossy.recover(&payloads[at + 1], &mut pcm);
+                error_recovered += distance(&true_pcm, &pcm);
+                let mut other = Decoder::new();
+                for payload in &payloads[at.saturating_sub(20)..at] {
+                    other.decode(payload, &mut next).unwrap();
+                }
+                other.conceal(&mut next);
+                error_concealed += distance(&true_pcm, &next);
+            } else {
+                lossy.decode(&payloads[at], &mut pcm).unwrap();
+            }
+        }
+        assert!(error_recovered < error_concealed * 0.7, "{error_recovered} {error_concealed}");
+    }
+
+    fn distance(one: &[f32], other: &[f32]) -> f32 {
+        one.iter().zip(other).map(|(one, other)| (one - other).powi(2)).sum()
+    }
+
+    #[test]
+    fn non_numbers_and_loud_samples_are_encoded() {
+        let mut encoder = Encoder::new(CodecConfig::default()).unwrap();
+        let mut decoder = Decoder::new();
+        for sample in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30] {
+            let mut out = [0.0; 960];
+            decoder.decode(encoder.encode(&[sample; 960]).unwrap(), &mut out).unwrap();
+            assert!(out.iter().all(|sample| sample.is_finite()));
+        }
+    }
+
+    #[test]
+    fn the_flag_agrees_with_the_length_of_what_is_looked_at() {
+        assert!(!carries_previous(&[]));
+        assert!(!carries_previous(&[0b0000_1000]));
+        assert!(carries_previous(&[0b0000_1000, 0b0100_0000]), "speech, 20 ms");
+        assert!(carries_previous(&[0b0001_1000, 0b0001_0000]), "speech, 60 ms");
+        assert!(!carries_previous(&[0b1111_1000, 0b0100_0000]), "no speech layer");
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_is_decoded_or_refused(
+            payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 1..8),
+        ) {
+            let mut decoder = Decoder::new();
+            for payload in payloads {
+                let mut pcm = [0.0; PAYLOAD_SAMPLES_MAX];
+                let decoded = decoder.decode(&payload, &mut pcm);
+                prop_assert!(decoded.is_err() || payload_samples(&payload) == decoded.ok());
+                decoder.recover(&payload, &mut pcm[..960]);
+                decoder.conceal(&mut pcm[..960]);
+                prop_assert!(pcm.iter().all(|sample| sample.is_finite()));
+            }
+        }
+    }
+}
