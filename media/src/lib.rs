@@ -7,6 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod codec;
+pub mod device;
+mod engine;
+mod jitter;
 mod mixer;
 mod packet;
 mod relay;
@@ -18,6 +21,13 @@ mod wav;
 pub use self::codec::{
     BITRATE_MAX, BITRATE_MIN, CodecConfig, CodecError, Decoder, Encoder, FRAME_SAMPLES_MAX, FrameLength,
     carries_previous, payload_samples,
+};
+pub use self::engine::{
+    HearError, Heard, Listener, ListenerStats, PULL_SAMPLES_MAX, SOURCES_MAX, SourceError, SourceStats,
+    Speaker,
+};
+pub use self::jitter::{
+    BUFFER_MAX, CONCEAL_MS_MAX, JitterBuffer, JitterStats, Pull, TARGET_MS_MAX, TARGET_MS_START,
 };
 pub use self::mixer::Mixer;
 pub use self::packet::{
