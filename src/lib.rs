@@ -1,1 +1,2 @@
 //! alm
+pub mod cli;

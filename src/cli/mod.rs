@@ -1,0 +1,107 @@
+//! What people type: one file per command, each with `Args` (what was typed), `Args::resolve` (what it means, files
+//! opened and values checked) and `run`.
+//!
+//! A flag is defined once, on its `Args`; its environment variable and its key in the configuration file follow from
+//! its name (`config`). Errors become one line on stderr and an exit code in `error` alone.
+
+mod config;
+mod draw;
+mod error;
+mod plan;
+mod plan_output;
+pub mod units;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use self::error::CliError;
+
+/// Conferencing without servers: the participants' own machines carry the conference.
+#[derive(Debug, Parser)]
+#[command(name = "alm", version, max_term_width = 110)]
+struct Cli {
+    /// Read defaults of flags from this TOML file [default: config.toml in the platform's config directory]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands. A new one is a variant here, an arm in `run`, and a file with its `Args`.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Plan a tree on a recorded latency matrix
+    Plan(plan::Args),
+}
+
+impl Command {
+    fn run(self, out: &mut dyn Write) -> Result<(), CliError> {
+        match self {
+            Self::Plan(args) => plan::run(&args.resolve()?, out),
+        }
+    }
+}
+
+/// Runs `alm` with `args`, the program's name first, on the process's stdout and stderr.
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let mut out = io::stdout().lock();
+    let done = dispatch(&args, &mut out).and_then(|()| out.flush().map_err(CliError::from_stdout));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(line) = error.line() {
+                // Nobody is left to tell if stderr is closed too.
+                let _ = writeln!(io::stderr(), "{line}");
+            }
+            error.exit_code()
+        }
+    }
+}
+
+fn dispatch(args: &[OsString], out: &mut dyn Write) -> Result<(), CliError> {
+    let config = config::Config::find(args)?;
+    let command = config.apply(Cli::command())?;
+    let parsed = command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
+        Ok(cli) => cli.command.run(out),
+        Err(error) if error.use_stderr() => Err(CliError::from_clap(&error, args, &config)),
+        Err(help) => write!(out, "{}", help.render()).map_err(CliError::from_stdout),
+    }
+}
+
+/// The names of all commands.
+fn command_names() -> Vec<String> {
+    Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_a_worked_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("$ alm "), "{} has no example", command.get_name());
+        }
+    }
+
+    #[test]
+    fn every_flag_has_help() {
+        for command in Cli::command().get_subcommands() {
+            for flag in command.get_arguments() {
+                assert!(flag.get_help().is_some(), "{} {}", command.get_name(), flag.get_id());
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A plan on paper: JSON for programs, a tree for people, a graph for graphviz.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use alm_planner::{Algorithm, NodeIndex, Objective, OneWay, Plan, Problem, Tree};
+use serde::Serialize;
+
+use super::plan::Format;
+
+/// What one algorithm answered, and how long it took.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) algorithm: Algorithm,
+    pub(super) plan: Plan,
+    pub(super) elapsed: Duration,
+}
+
+/// Writes the answer in `format`, ending with a line break.
+pub(super) fn write(
+    format: Format,
+    problem: &Problem,
+    answer: &Answer,
+    bound: OneWay,
+    seed: u64,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    match format {
+        Format::Json => write_json(answer, bound, seed, out),
+        Format::Text => write_text(problem, answer, bound, out),
+        Format::Dot => write_dot(problem, answer, out),
+    }
+}
+
+/// The contract's object.
+#[derive(Serialize)]
+struct Json<'a> {
+    algorithm: Algorithm,
+    objective: Objective,
+    root: NodeIndex,
+    members: &'a [NodeIndex],
+    helpers: &'a [NodeIndex],
+    edges: Vec<(NodeIndex, NodeIndex)>,
+    height_ms: f64,
+    diameter_ms: f64,
+    lower_bound_ms: f64,
+    elapsed_us: u64,
+    seed: u64,
+}
+
+fn write_json(answer: &Answer, bound: OneWay, seed: u64, out: &mut dyn Write) -> io::Result<()> {
+    let plan = &answer.plan;
+    let json = Json {
+        algorithm: answer.algorithm,
+        objective: plan.objective,
+        root: plan.root,
+        members: &plan.members,
+        helpers: &plan.helpers,
+        edges: edges(plan).collect(),
+        height_ms: round(plan.height.ms()),
+        diameter_ms: round(plan.diameter.ms()),
+        // Downwards, so that it stays a bound.
+        lower_bound_ms: (bound.ms() * 1000.0).floor() / 1000.0,
+        elapsed_us: u64::try_from(answer.elapsed.as_micros()).unwrap_or(u64::MAX),
+        seed,
+    };
+    serde_json::to_writer(&mut *out, &json)?;
+    writeln!(out)
+}
+
+/// Microseconds are finer than any measurement.
+fn round(ms: f64) -> f64 {
+    (ms * 1000.0).round() / 1000.0
+}
+
+fn edges(plan: &Plan) -> impl Iterator<Item = (NodeIndex, NodeIndex)> {
+    plan.trees.iter().flat_map(|tree| tree.edges.iter().copied())
+}
+
+fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn Write) -> io::Result<()> {
+    let plan = &answer.plan;
+    let (named, reached) = match plan.objective {
+        Objective::Height => ("height", plan.height),
+        Objective::Diameter | Objective::Forest => ("diameter", plan.diameter),
+    };
+    for tree in &plan.trees {
+        writeln!(out, "{} (root)", plan.root)?;
+        Branches::new(problem, plan, tree).write_below(plan.root, 0.0, "", out)?;
+    }
+    writeln!(out)?;
+    writeln!(
+        out,
+        "{}: {} members, {} helpers, height {}, diameter {}, planned in {:.1} ms",
+        answer.algorithm,
+        plan.members.len(),
+        plan.helpers.len(),
+        plan.height,
+        plan.diameter,
+        answer.elapsed.as_secs_f64() * 1000.0,
+    )?;
+    let over = if bound.ms() > 0.0 { (reached.ms() / bound.ms() - 1.0) * 100.0 } else { 0.0 };
+    writeln!(out, "no plan has a {named} below {bound}; this one is {over:.0} % above")
+}
+
+/// A tree by parent, to be drawn.
+struct Branches<'a> {
+    problem: &'a Problem,
+    plan: &'a Plan,
+    children: BTreeMap<NodeIndex, Vec<NodeIndex>>,
+}
+
+impl<'a> Branches<'a> {
+    fn new(problem: &'a Problem, plan: &'a Plan, tree: &Tree) -> Self {
+        let mut children: BTreeMap<NodeIndex, Vec<NodeIndex>> = BTreeMap::new();
+        for &(parent, child) in &tree.edges {
+            children.entry(parent).or_default().push(child);
+        }
+        Self { problem, plan, children }
+    }
+
+    /// One line a node: its number, the latency of its link and from the root, and whether it is a helper. Walks with
+    /// a stack of its own, because a chain of thousands of nodes is a tree too.
+    fn write_below(&self, root: NodeIndex, at: f64, indent: &str, out: &mut dyn Write) -> io::Result<()> {
+        let mut open = self.lines_below(root, at, indent);
+        while let Some(Line { node, above, indent, last, parent }) = open.pop() {
+            let link = self.problem.latency().one_way(parent, node);
+            let reached = above + link.ms();
+            let bend = if last { "└── " } else { "├── " };
+            let helper = if self.plan.helpers.contains(&node) { "  helper" } else { "" };
+            writeln!(out, "{indent}{bend}{node}  +{link}, at {reached:.1} ms{helper}")?;
+            let deeper = format!("{indent}{}", if last { "    " } else { "│   " });
+            open.extend(self.lines_below(node, reached, &deeper));
+        }
+        Ok(())
+    }
+
+    /// The lines directly below a node, the first one last.
+    fn lines_below(&self, parent: NodeIndex, above: f64, indent: &str) -> Vec<Line> {
+        let children = self.children.get(&parent).map_or(&[][..], Vec::as_slice);
+        let mut lines: Vec<Line> = (children.iter().enumerate())
+            .map(|(at, &node)| Line {
+                node,
+                parent,
+                above,
+                indent: indent.to_owned(),
+                last: at + 1 == children.len(),
+            })
+            .collect();
+        lines.reverse();
+        lines
+    }
+}
+
+struct Line {
+    node: NodeIndex,
+    parent: NodeIndex,
+    above: f64,
+    indent: String,
+    last: bool,
+}
+
+fn write_dot(problem: &Problem, answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
+    let plan = &answer.plan;
+    writeln!(out, "digraph \"{}\" {{", answer.algorithm)?;
+    writeln!(out, "  label=\"{}: height {}, diameter {}\";", answer.algorithm, plan.height, plan.diameter)?;
+    writeln!(out, "  node [shape=circle];")?;
+    writeln!(out, "  {} [shape=doublecircle];", plan.root)?;
+    for helper in &plan.helpers {
+        writeln!(out, "  {helper} [shape=box];")?;
+    }
+    for (parent, child) in edges(plan) {
+        let link = problem.latency().one_way(parent, child);
+        writeln!(out, "  {parent} -> {child} [label=\"{link}\"];")?;
+    }
+    writeln!(out, "}}")
+}
