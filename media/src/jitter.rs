@@ -95,10 +95,14 @@ pub struct JitterBuffer {
     phase: Phase,
     /// The counter of the next frame to play.
     next: u64,
+    /// While filling: what lies below was played or given up before.
+    floor: u64,
     /// Frames played without moving on since the last frame that was there.
     stretched: u64,
     /// Lost time that was not yet played as silence, ms.
     owed_ms: f64,
+    /// The furthest that was pulled ahead, ms.
+    lead_ms: f64,
     clock: Option<Clock>,
     transits: Transits,
     grow_at: Option<Instant>,
@@ -134,8 +138,10 @@ impl JitterBuffer {
             packets: BTreeMap::new(),
             phase: Phase::Idle,
             next: 0,
+            floor: 0,
             stretched: 0,
             owed_ms: 0.0,
+            lead_ms: 0.0,
             clock: None,
             transits: Transits::default(),
             grow_at: None,
@@ -153,15 +159,17 @@ impl JitterBuffer {
                 self.stats.duplicates += 1;
                 return;
             }
-            if counter < self.next && self.phase != Phase::Filling {
+            // While playing has not begun, a packet that was overtaken is not late.
+            let passed = if self.phase == Phase::Filling { self.floor } else { self.next };
+            if counter < passed {
                 self.behind += 1;
-                let far = self.next - counter > BUFFER_MAX as u64;
+                let far = passed - counter > BUFFER_MAX as u64;
                 if !far || self.behind < RESTART_AFTER {
                     self.on_late(capture_time, now);
                     return;
                 }
                 self.restart();
-            } else if counter - self.next > BUFFER_MAX as u64 {
+            } else if counter.abs_diff(self.next) > BUFFER_MAX as u64 {
                 self.packets.clear();
                 self.resume(counter);
             }
@@ -170,13 +178,15 @@ impl JitterBuffer {
         let capture_ms = self.measure(capture_time, now);
         match self.phase {
             Phase::Idle => {
-                self.next = counter;
+                (self.next, self.floor) = (counter, counter.saturating_sub(BUFFER_MAX as u64));
                 self.phase = Phase::Filling;
             }
             Phase::Dry(ms) if ms >= CONCEAL_MS_MAX => self.resume(counter),
-            // Playing has not begun, so a packet that was overtaken is not late.
-            Phase::Filling => self.next = self.next.min(counter),
-            Phase::Playing | Phase::Dry(_) => {}
+            Phase::Filling if counter < self.next => {
+                self.stats.lost = self.stats.lost.saturating_sub(self.next - counter);
+                self.next = counter;
+            }
+            Phase::Filling | Phase::Playing | Phase::Dry(_) => {}
         }
         self.packets.insert(counter, Packet { payload, capture_ms });
         self.stats.packets += 1;
@@ -189,8 +199,12 @@ impl JitterBuffer {
         }
     }
 
-    /// What to play for the frame time that begins now; to be called once for each.
-    pub fn pull(&mut self, now: Instant) -> Pull {
+    /// What to play for the frame time that begins `ahead` of now; to be called once for each frame time.
+    /// Who plays longer frames than the source sends pulls several at once, the later ones ahead of their
+    /// time, and the buffer must be deeper by that.
+    pub fn pull(&mut self, now: Instant, ahead: Duration) -> Pull {
+        self.lead_ms = self.lead_ms.max(ahead.as_secs_f64() * 1_000.0);
+        let now = now + ahead;
         match self.phase {
             Phase::Idle => return Pull::Silence,
             Phase::Filling => {
@@ -220,7 +234,8 @@ impl JitterBuffer {
         // One frame on top: a pull may come just before the packet that it would have liked.
         let start = if self.transits.len() < TRANSITS_MIN { TARGET_MS_START } else { 0.0 };
         let most = TARGET_MS_MAX.min(self.frame_ms * BUFFER_MAX as f64 / 2.0);
-        (self.transits.spread_ms() + self.frame_ms).max(start).clamp(self.frame_ms * 1.5, most)
+        let wanted = self.transits.spread_ms() + self.frame_ms + self.lead_ms;
+        wanted.max(start).clamp(self.frame_ms * 1.5, most)
     }
 
     /// Whether playing may begin. By the clock the delay is reached, or by the packets that wait: a burst
@@ -373,7 +388,8 @@ impl JitterBuffer {
     /// A packet after silence, or from beyond the buffer's reach: a pause of the source's if its counter
     /// went on without a gap, an outage otherwise. Playing begins anew.
     fn resume(&mut self, counter: u64) {
-        let missed = counter - self.next;
+        let missed = counter.saturating_sub(self.next);
+        self.floor = if missed <= OUTAGE_MAX { self.next.min(counter) } else { counter };
         if missed <= OUTAGE_MAX {
             self.stats.lost += missed;
             let silent_ms = if let Phase::Dry(ms) = self.phase { ms } else { 0.0 };
