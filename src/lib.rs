@@ -1,2 +1,13 @@
-//! alm
+//! `alm`: conferencing without servers.
+//!
+//! The map: [`net`] reaches peers, [`pool`] knows who is there, [`session`] runs one conference, [`node`] wires the two
+//! and the forwarding table into one state machine, [`live`] drives it, [`cli`] is what people type.
+#![forbid(unsafe_code)]
+
 pub mod cli;
+pub mod identity;
+pub mod net;
+pub mod node;
+pub mod pool;
+pub mod session;
+pub mod wire;

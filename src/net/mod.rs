@@ -1,0 +1,16 @@
+//! The network: the only place with sockets. It knows bytes and peers, and nothing of pools, sessions or media.
+//!
+//! A [`Link`] reaches peers by their key. It has two implementations: [`quic`], and [`emulated`], whose one core also
+//! serves as a UDP socket beneath quinn.
+
+mod address;
+mod link;
+mod mdns;
+
+pub mod emulated;
+pub mod quic;
+
+pub use self::address::{ListenError, bind_udp, concrete_addresses};
+pub(crate) use self::link::CONTROL_MESSAGE_MAX;
+pub use self::link::{Channel, DialError, Link, LinkEvent, SendError, next_event};
+pub use self::mdns::{Discovered, Mdns};

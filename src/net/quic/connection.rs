@@ -1,0 +1,147 @@
+//! One QUIC connection and its tasks: a control writer, a control reader, a datagram reader.
+
+use bytes::{Bytes, BytesMut};
+use quinn::{RecvStream, SendDatagramError, SendStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::{CLOSE_PROTOCOL, CLOSE_UNREAD, TaskEvent};
+use crate::identity::NodeId;
+use crate::net::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
+use crate::net::{LinkEvent, SendError};
+
+/// Control messages that may wait for a peer; one more, and the peer does not read and is cut off.
+const CONTROL_QUEUE_MAX: usize = 256;
+
+/// A connection whose handshake is done.
+pub(super) struct Connection {
+    pub(super) quic: quinn::Connection,
+    /// Tells the connections of one node apart.
+    pub(super) serial: u64,
+    /// We dialled it.
+    pub(super) ours: bool,
+    pub(super) since: Instant,
+    control: mpsc::Sender<Bytes>,
+    writer: JoinHandle<()>,
+}
+
+impl Connection {
+    pub(super) fn start(
+        quic: quinn::Connection,
+        peer: NodeId,
+        serial: u64,
+        ours: bool,
+        since: Instant,
+        to_driver: mpsc::Sender<TaskEvent>,
+    ) -> Self {
+        let (control, queue) = mpsc::channel(CONTROL_QUEUE_MAX);
+        let writer = tokio::spawn(write_control(quic.clone(), queue));
+        tokio::spawn(read_control(quic.clone(), peer, to_driver.clone()));
+        tokio::spawn(read_datagrams(quic.clone(), peer, serial, to_driver));
+        Self { quic, serial, ours, since, control, writer }
+    }
+
+    pub(super) fn send_control(&self, bytes: Bytes) -> Result<(), SendError> {
+        self.control.try_send(bytes).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                self.quic.close(CLOSE_UNREAD, b"control messages are not being read");
+                SendError::QueueFull
+            }
+            mpsc::error::TrySendError::Closed(_) => SendError::NotConnected,
+        })
+    }
+
+    pub(super) fn send_datagram(&self, bytes: Bytes) -> Result<(), SendError> {
+        self.quic.send_datagram(bytes).map_err(|error| match error {
+            SendDatagramError::TooLarge
+            | SendDatagramError::UnsupportedByPeer
+            | SendDatagramError::Disabled => SendError::TooLong,
+            SendDatagramError::ConnectionLost(_) => SendError::NotConnected,
+        })
+    }
+
+    /// Returns when the peer has all control messages sent so far.
+    pub(super) async fn flush(self) {
+        drop(self.control);
+        // It ends when the queue is empty and acknowledged, or when the connection is gone.
+        let _ = self.writer.await;
+    }
+}
+
+async fn write_control(quic: quinn::Connection, mut queue: mpsc::Receiver<Bytes>) {
+    let Ok(mut stream) = quic.open_uni().await else { return };
+    while let Some(message) = queue.recv().await {
+        if write_message(&mut stream, &message).await.is_err() {
+            return;
+        }
+    }
+    if stream.finish().is_ok() {
+        // Resolves when all is acknowledged; an error says the connection went first.
+        let _ = stream.stopped().await;
+    }
+}
+
+async fn write_message(stream: &mut SendStream, message: &Bytes) -> Result<(), quinn::WriteError> {
+    let length = u32::try_from(message.len()).expect("control messages are at most 64 KiB");
+    stream.write_all(&length.to_be_bytes()).await?;
+    stream.write_all(message).await
+}
+
+async fn read_control(quic: quinn::Connection, peer: NodeId, to_driver: mpsc::Sender<TaskEvent>) {
+    let Ok(mut stream) = quic.accept_uni().await else { return };
+    loop {
+        match read_message(&mut stream).await {
+            Ok(Some(bytes)) => {
+                let event = LinkEvent::Control { from: peer, bytes };
+                if to_driver.send(TaskEvent::Received(event)).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(TooLong) => {
+                quic.close(CLOSE_PROTOCOL, b"control message too long");
+                return;
+            }
+        }
+    }
+}
+
+/// A frame longer than [`CONTROL_MESSAGE_MAX`].
+struct TooLong;
+
+/// The next message; `None` at the end of the stream, clean or not: the connection's own end is what counts.
+async fn read_message(stream: &mut RecvStream) -> Result<Option<Bytes>, TooLong> {
+    let mut length = [0; 4];
+    if stream.read_exact(&mut length).await.is_err() {
+        return Ok(None);
+    }
+    let length = u32::from_be_bytes(length) as usize;
+    if length > CONTROL_MESSAGE_MAX {
+        return Err(TooLong);
+    }
+    let mut message = BytesMut::zeroed(length);
+    Ok(stream.read_exact(&mut message).await.is_ok().then(|| message.freeze()))
+}
+
+async fn read_datagrams(
+    quic: quinn::Connection,
+    peer: NodeId,
+    serial: u64,
+    to_driver: mpsc::Sender<TaskEvent>,
+) {
+    let error = loop {
+        match quic.read_datagram().await {
+            Ok(bytes) if bytes.len() <= DATAGRAM_MAX => {
+                let at = Instant::now().into_std();
+                let event = LinkEvent::Datagram { from: peer, bytes, at };
+                if to_driver.send(TaskEvent::Received(event)).await.is_err() {
+                    return;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    let _ = to_driver.send(TaskEvent::Closed { peer, serial, error }).await;
+}

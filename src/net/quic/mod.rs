@@ -1,0 +1,338 @@
+//! The QUIC link (RFC 9000, datagrams RFC 9221): one endpoint, one connection to each peer, keys proven on both sides.
+//!
+//! Each side opens one unidirectional stream for its control messages, framed by a 32-bit length. Two peers that dial
+//! each other at the same moment end up with one connection: the one that the smaller key dialled; only a connection's
+//! dialler ever closes it as superfluous, and lets it linger first, so that nothing sent over it is lost.
+
+mod congestion;
+mod connection;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::{ConnectionError, Endpoint, EndpointConfig, TransportConfig, VarInt};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use self::connection::Connection;
+use self::tls::Tls;
+use super::address::{canonical, concrete_addresses, mapped_for};
+use super::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
+use super::{Channel, DialError, Link, LinkEvent, SendError};
+use crate::identity::{Identity, NodeId};
+
+/// How long a dial may take before it counts as unanswered.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection on which nothing arrives for this long is gone.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(6);
+/// Sent when nothing else is; well below [`IDLE_TIMEOUT`] and what a NAT forgets after.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// Datagrams of audio that may wait for the socket, bytes: about 100 ms of a dozen streams; the oldest are dropped.
+const DATAGRAM_SEND_BUFFER: usize = 16 * 1024;
+/// Datagrams that may wait for the driver, bytes.
+const DATAGRAM_RECEIVE_BUFFER: usize = 256 * 1024;
+/// Events between the connections' tasks and the driver.
+const EVENTS_MAX: usize = 1024;
+/// Handshakes under way beyond which a stranger must first prove its address (RFC 9000, section 8.1.2).
+const HANDSHAKES_MAX: usize = 64;
+/// Connections of one node.
+const CONNECTIONS_MAX: usize = 512;
+/// Connections of one peer.
+const CONNECTIONS_PER_PEER_MAX: usize = 4;
+/// Two connections this close together are taken for a simultaneous dial, and for a reconnection otherwise.
+const SIMULTANEOUS: Duration = Duration::from_secs(5);
+/// How long a superfluous connection is still read.
+const LINGER: Duration = Duration::from_secs(2);
+/// How long leaving may take to get the last control messages out.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Where the packets go.
+pub enum Socket {
+    /// A real UDP socket.
+    Udp(UdpSocket),
+    /// Any other carrier of packets, the emulated network's say, and the seed of all that is random in QUIC over it.
+    Abstract(Arc<dyn quinn::AsyncUdpSocket>, [u8; 32]),
+}
+
+/// A node's QUIC endpoint. Its tasks run on the tokio runtime that it was made on.
+pub struct QuicLink {
+    me: NodeId,
+    endpoint: Endpoint,
+    bound: SocketAddr,
+    tls: Tls,
+    transport: Arc<TransportConfig>,
+    peers: BTreeMap<NodeId, Peer>,
+    serial: u64,
+    from_tasks: mpsc::Receiver<TaskEvent>,
+    to_driver: mpsc::Sender<TaskEvent>,
+}
+
+/// All connections to one peer; messages leave through `current`.
+struct Peer {
+    connections: Vec<Connection>,
+    current: u64,
+}
+
+/// What a connection's tasks report.
+enum TaskEvent {
+    Established { connection: quinn::Connection, dialled: Option<(SocketAddr, Option<NodeId>)> },
+    DialFailed { addr: SocketAddr, expected: Option<NodeId>, error: DialError },
+    Closed { peer: NodeId, serial: u64, error: ConnectionError },
+    Received(LinkEvent),
+}
+
+impl QuicLink {
+    /// Opens the endpoint.
+    ///
+    /// # Errors
+    /// When the socket cannot be used.
+    pub fn open(identity: &Identity, socket: Socket) -> std::io::Result<Self> {
+        let tls = Tls::new(identity);
+        let transport = transport();
+        let mut server = tls.server();
+        server.transport_config(transport.clone()).max_incoming(HANDSHAKES_MAX * 4);
+        let mut config = EndpointConfig::default();
+        // The first byte tells media that shares the port from QUIC (RFC 9443), so QUIC keeps its fixed bit.
+        config.grease_quic_bit(false);
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let endpoint = match socket {
+            Socket::Udp(socket) => Endpoint::new(config, Some(server), socket, runtime)?,
+            Socket::Abstract(socket, seed) => {
+                config.rng_seed(Some(seed));
+                Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?
+            }
+        };
+        let bound = endpoint.local_addr()?;
+        let (to_driver, from_tasks) = mpsc::channel(EVENTS_MAX);
+        tokio::spawn(accept(endpoint.clone(), to_driver.clone()));
+        Ok(Self {
+            me: identity.node_id(),
+            endpoint,
+            bound,
+            tls,
+            transport,
+            peers: BTreeMap::new(),
+            serial: 0,
+            from_tasks,
+            to_driver,
+        })
+    }
+
+    /// Takes in a connection whose handshake is done, or closes it as superfluous.
+    fn establish(
+        &mut self,
+        connection: quinn::Connection,
+        dialled: Option<(SocketAddr, Option<NodeId>)>,
+    ) -> Option<LinkEvent> {
+        let addr = canonical(connection.remote_address());
+        let Some(peer) = tls::peer_of(&connection) else {
+            connection.close(CLOSE_PROTOCOL, b"no key");
+            return None;
+        };
+        if peer == self.me {
+            connection.close(CLOSE_SUPERFLUOUS, b"that is myself");
+            let (addr, expected) = dialled?;
+            return Some(LinkEvent::DialFailed { addr, expected, error: DialError::Ourselves });
+        }
+        self.serial += 1;
+        let serial = self.serial;
+        let ours = dialled.is_some();
+        let start =
+            |to_driver| Connection::start(connection.clone(), peer, serial, ours, Instant::now(), to_driver);
+        let Some(known) = self.peers.get_mut(&peer) else {
+            let connections = vec![start(self.to_driver.clone())];
+            self.peers.insert(peer, Peer { connections, current: serial });
+            return Some(LinkEvent::Connected { peer, addr });
+        };
+        if known.connections.len() >= CONNECTIONS_PER_PEER_MAX {
+            connection.close(CLOSE_SUPERFLUOUS, b"too many connections");
+            return None;
+        }
+        let current = known.connections.iter().find(|c| c.serial == known.current);
+        let fresh = current.is_some_and(|c| c.since.elapsed() < SIMULTANEOUS);
+        let current_ours = current.is_some_and(|c| c.ours);
+        let keep_current =
+            if current_ours == ours { fresh } else { fresh && (current_ours == (self.me < peer)) };
+        known.connections.push(start(self.to_driver.clone()));
+        let loser = if keep_current { serial } else { std::mem::replace(&mut known.current, serial) };
+        if let Some(loser) = known.connections.iter().find(|c| c.serial == loser && c.ours) {
+            let quic = loser.quic.clone();
+            tokio::spawn(async move {
+                sleep(LINGER).await;
+                quic.close(CLOSE_SUPERFLUOUS, b"another connection serves");
+            });
+        }
+        None
+    }
+
+    fn on_closed(&mut self, peer: NodeId, serial: u64, error: &ConnectionError) -> Option<LinkEvent> {
+        let known = self.peers.get_mut(&peer)?;
+        known.connections.retain(|c| c.serial != serial);
+        match known.connections.last() {
+            Some(other) if known.current == serial => known.current = other.serial,
+            Some(_) => {}
+            None => {
+                self.peers.remove(&peer);
+                let left = matches!(error, ConnectionError::ApplicationClosed(close) if close.error_code == CLOSE_LEAVING);
+                return Some(LinkEvent::Disconnected { peer, left, reason: error.to_string() });
+            }
+        }
+        None
+    }
+
+    fn on_task_event(&mut self, event: TaskEvent) -> Option<LinkEvent> {
+        match event {
+            TaskEvent::Established { connection, dialled } => self.establish(connection, dialled),
+            TaskEvent::DialFailed { addr, expected, error } => {
+                Some(LinkEvent::DialFailed { addr, expected, error })
+            }
+            TaskEvent::Closed { peer, serial, error } => self.on_closed(peer, serial, &error),
+            TaskEvent::Received(event) => Some(event),
+        }
+    }
+}
+
+const CLOSE_LEAVING: VarInt = VarInt::from_u32(0);
+const CLOSE_SUPERFLUOUS: VarInt = VarInt::from_u32(1);
+const CLOSE_PROTOCOL: VarInt = VarInt::from_u32(2);
+const CLOSE_UNREAD: VarInt = VarInt::from_u32(3);
+
+fn transport() -> Arc<TransportConfig> {
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .max_concurrent_uni_streams(VarInt::from_u32(1))
+        .stream_receive_window(VarInt::from_u32(4 * CONTROL_MESSAGE_MAX as u32))
+        .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("six seconds fit a QUIC integer")))
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER)
+        .datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER))
+        .congestion_controller_factory(Arc::new(congestion::FixedWindowFactory));
+    Arc::new(config)
+}
+
+async fn accept(endpoint: Endpoint, to_driver: mpsc::Sender<TaskEvent>) {
+    let handshakes = Arc::new(());
+    while let Some(incoming) = endpoint.accept().await {
+        if endpoint.open_connections() >= CONNECTIONS_MAX {
+            incoming.refuse();
+            continue;
+        }
+        // Each handshake under way holds one clone.
+        if Arc::strong_count(&handshakes) > HANDSHAKES_MAX && incoming.may_retry() {
+            // Refused retries are dropped: the stranger may try again.
+            let _ = incoming.retry();
+            continue;
+        }
+        let Ok(connecting) = incoming.accept() else { continue };
+        let (to_driver, token) = (to_driver.clone(), handshakes.clone());
+        tokio::spawn(async move {
+            let handshake = timeout(DIAL_TIMEOUT, connecting).await;
+            drop(token);
+            if let Ok(Ok(connection)) = handshake {
+                // The driver's end is gone only when the node is.
+                let _ = to_driver.send(TaskEvent::Established { connection, dialled: None }).await;
+            }
+        });
+    }
+}
+
+impl Link for QuicLink {
+    fn listen_addrs(&self) -> Vec<SocketAddr> {
+        concrete_addresses(self.bound)
+    }
+
+    fn dial(&mut self, addr: SocketAddr, expected: Option<NodeId>) {
+        let to_driver = self.to_driver.clone();
+        let (mut config, verifier) = self.tls.client(expected);
+        config.transport_config(self.transport.clone());
+        let connecting = mapped_for(self.bound, addr)
+            .ok_or_else(|| DialError::Other("this node's socket has no way to that kind of address".into()))
+            .and_then(|to| {
+                self.endpoint
+                    .connect_with(config, to, "alm")
+                    .map_err(|error| DialError::Other(error.to_string()))
+            });
+        tokio::spawn(async move {
+            let outcome = match connecting {
+                Ok(connecting) => timeout(DIAL_TIMEOUT, connecting).await.map_err(|_| DialError::NoAnswer),
+                Err(error) => Err(error),
+            };
+            let error = match outcome {
+                Ok(Ok(connection)) => {
+                    let dialled = Some((addr, expected));
+                    let _ = to_driver.send(TaskEvent::Established { connection, dialled }).await;
+                    return;
+                }
+                Ok(Err(_)) if verifier.refused() => DialError::WrongKey,
+                Ok(Err(error)) => dial_error(&error),
+                Err(error) => error,
+            };
+            let _ = to_driver.send(TaskEvent::DialFailed { addr, expected, error }).await;
+        });
+    }
+
+    fn send(&mut self, to: NodeId, channel: Channel, bytes: Bytes) -> Result<(), SendError> {
+        let peer = self.peers.get(&to).ok_or(SendError::NotConnected)?;
+        let connection =
+            peer.connections.iter().find(|c| c.serial == peer.current).ok_or(SendError::NotConnected)?;
+        match channel {
+            Channel::Control if bytes.len() > CONTROL_MESSAGE_MAX => Err(SendError::TooLong),
+            Channel::Datagram if bytes.len() > DATAGRAM_MAX => Err(SendError::TooLong),
+            Channel::Control => connection.send_control(bytes),
+            Channel::Datagram => connection.send_datagram(bytes),
+        }
+    }
+
+    fn close(&mut self, peer: NodeId, reason: &str) {
+        if let Some(known) = self.peers.remove(&peer) {
+            for connection in known.connections {
+                connection.quic.close(CLOSE_LEAVING, reason.as_bytes());
+            }
+        }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LinkEvent> {
+        loop {
+            match self.from_tasks.poll_recv(cx) {
+                Poll::Ready(Some(event)) => {
+                    if let Some(event) = self.on_task_event(event) {
+                        return Poll::Ready(event);
+                    }
+                }
+                // Never closed: this struct holds a sender itself.
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    async fn shutdown(mut self) {
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        for (_, peer) in std::mem::take(&mut self.peers) {
+            for connection in peer.connections {
+                // One that does not answer must not hold up the others' goodbye.
+                let _ = tokio::time::timeout_at(deadline, connection.flush()).await;
+            }
+        }
+        self.endpoint.close(CLOSE_LEAVING, b"left");
+        let _ = timeout(FLUSH_TIMEOUT, self.endpoint.wait_idle()).await;
+    }
+}
+
+fn dial_error(error: &ConnectionError) -> DialError {
+    /// The TLS alert `no_application_protocol` (RFC 7301, section 3.2) as a QUIC error code (RFC 9001, section 4.8).
+    const NO_APPLICATION_PROTOCOL: u64 = 0x100 + 120;
+    let code = match error {
+        ConnectionError::TransportError(error) => u64::from(error.code),
+        ConnectionError::ConnectionClosed(close) => u64::from(close.error_code),
+        ConnectionError::VersionMismatch => return DialError::Version,
+        ConnectionError::TimedOut => return DialError::NoAnswer,
+        other => return DialError::Other(other.to_string()),
+    };
+    if code == NO_APPLICATION_PROTOCOL { DialError::Version } else { DialError::Other(error.to_string()) }
+}

@@ -1,0 +1,255 @@
+//! The task manager: admits members, plans, reserves helpers, installs epochs.
+//!
+//! ```text
+//! something changed -> Querying -> Planning -> Reserving -> Installing -> (activated) Idle
+//! ```
+//! Each step has a deadline, and whoever did not answer by then is planned without. What changes meanwhile starts the
+//! cycle anew. No step touches what carries the media until all nodes of the new epoch have it.
+
+mod cycle;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alm_planner::Objective;
+
+use self::cycle::Phase;
+use super::keys::{Delegation, PROOF_LEN, admits};
+use super::message::{Departure, Refusal, SessionMessage};
+use super::plan::SessionPlan;
+use super::roster::{MEMBERS_MAX, Participant, Roster, clean_name};
+use super::{Ending, Event, Output};
+use crate::identity::{Identity, NodeId, SessionId};
+use crate::pool::{NodeReport, Priority};
+
+/// What a session is to be.
+#[derive(Clone, Debug)]
+pub struct ManagerConfig {
+    /// Its name.
+    pub title: String,
+    /// What its trees are made small for.
+    pub objective: Objective,
+    /// What it has on helpers.
+    pub priority: Priority,
+    /// The secret that admits.
+    pub secret: [u8; 16],
+    /// The host as a member; its number is zero.
+    pub own: Participant,
+}
+
+/// See the [module](self).
+pub struct Manager {
+    identity: Arc<Identity>,
+    me: NodeId,
+    session: SessionId,
+    delegation: Delegation,
+    config: ManagerConfig,
+    roster: Roster,
+    next_index: u16,
+    /// Said goodbye, still in the tree; let go when it does without them.
+    leaving: BTreeSet<NodeId>,
+    /// To be let go at that time.
+    farewells: Vec<(Instant, NodeId)>,
+    phase: Phase,
+    /// Why to plan again as soon as the phase allows.
+    wanted: Option<&'static str>,
+    review_at: Instant,
+    epoch: u64,
+    installed: Option<SessionPlan>,
+    reports: Vec<NodeReport>,
+    excluded: BTreeMap<NodeId, Instant>,
+    forbidden: BTreeMap<(NodeId, NodeId), Instant>,
+    /// Degrees held at helpers.
+    leases: BTreeMap<NodeId, u32>,
+    renew_at: Instant,
+    /// Helpers that the plan does without, and when to tell them.
+    releases: Vec<(Instant, NodeId)>,
+    requests: u32,
+    outputs: VecDeque<Output>,
+    events: VecDeque<Event>,
+    trouble: Option<String>,
+}
+
+/// How long a leaver keeps relaying after the others have moved on: the packets under way.
+const FAREWELL_DELAY: Duration = Duration::from_millis(300);
+
+impl Manager {
+    /// Starts a session whose key is `key`, managed by `identity`.
+    #[must_use]
+    pub fn new(identity: Arc<Identity>, key: &Identity, config: ManagerConfig, now: Instant) -> Self {
+        let me = identity.node_id();
+        let config = ManagerConfig { title: clean_name(&config.title), ..config };
+        let mut roster = Roster::default();
+        roster.insert(config.own.clone());
+        let own = roster.iter().next().cloned().unwrap_or_else(|| config.own.clone());
+        let entered = Event::Entered { title: config.title.clone(), manager: me, own: own.clone() };
+        Self {
+            me,
+            session: SessionId::of(&key.node_id()),
+            delegation: Delegation::new(key, me, 1),
+            identity,
+            next_index: own.index + 1,
+            config,
+            roster,
+            leaving: BTreeSet::new(),
+            farewells: Vec::new(),
+            phase: Phase::Idle,
+            wanted: Some("start"),
+            review_at: now,
+            epoch: 0,
+            installed: None,
+            reports: Vec::new(),
+            excluded: BTreeMap::new(),
+            forbidden: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            renew_at: now,
+            releases: Vec::new(),
+            requests: 0,
+            outputs: VecDeque::new(),
+            events: VecDeque::from([entered, Event::MemberJoined(own)]),
+            trouble: None,
+        }
+    }
+
+    /// Which session.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// By whose word this node manages it.
+    #[must_use]
+    pub fn delegation(&self) -> &Delegation {
+        &self.delegation
+    }
+
+    /// Who is in.
+    #[must_use]
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// A message of this session; `addrs` is where the sender listens.
+    pub fn handle_message(
+        &mut self,
+        from: NodeId,
+        message: SessionMessage,
+        addrs: Vec<std::net::SocketAddr>,
+        now: Instant,
+    ) {
+        match message {
+            SessionMessage::Find { .. } => {
+                let found = SessionMessage::Found { delegation: self.delegation.clone(), addrs: vec![] };
+                self.send(from, found);
+            }
+            SessionMessage::Join { proof, name, salt, degree, .. } => {
+                let applicant = Participant { index: 0, node: from, name, salt, degree, addrs };
+                self.on_join(applicant, &proof, now);
+            }
+            SessionMessage::Leave { .. } => self.on_leave(from, now),
+            SessionMessage::Installed { epoch, missing, refused, .. } => {
+                self.on_installed(from, epoch, &missing, refused, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// A node cannot be reached any more.
+    pub fn on_lost(&mut self, node: NodeId, now: Instant) {
+        if self.roster.by_node(node).is_some() || self.leaving.contains(&node) {
+            self.leaving.remove(&node);
+            self.remove(node, Departure::Lost);
+            self.plan_without(node, "lost", now);
+        } else if self.leases.contains_key(&node) {
+            self.on_helper_gone(node, "helper lost", now);
+        }
+    }
+
+    /// Ends the session for everybody.
+    pub fn end(&mut self) {
+        for member in self.others() {
+            self.send(member, SessionMessage::End { session: self.session });
+        }
+        for helper in std::mem::take(&mut self.leases).into_keys() {
+            self.outputs.push_back(Output::Release(helper));
+        }
+        self.events.push_back(Event::Ended(Ending::Regular("ended")));
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next thing to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn on_join(&mut self, mut applicant: Participant, proof: &[u8; PROOF_LEN], now: Instant) {
+        let session = self.session;
+        if !admits(&self.config.secret, session, applicant.node, self.me, proof) {
+            self.send(applicant.node, SessionMessage::Refused { session, reason: Refusal::WrongSecret });
+            return;
+        }
+        let known = self.roster.by_node(applicant.node).cloned();
+        let again = known.as_ref().is_some_and(|known| known.salt == applicant.salt);
+        if !again {
+            if known.is_some() {
+                self.remove(applicant.node, Departure::Lost);
+            }
+            let taken = |index| self.roster.iter().any(|member| member.index == index);
+            if self.roster.len() >= MEMBERS_MAX {
+                self.send(applicant.node, SessionMessage::Refused { session, reason: Refusal::Full });
+                return;
+            }
+            while taken(self.next_index) {
+                self.next_index = self.next_index.wrapping_add(1);
+            }
+            applicant.index = self.next_index;
+            self.next_index = self.next_index.wrapping_add(1);
+            applicant.name = clean_name(&applicant.name);
+            self.leaving.remove(&applicant.node);
+            let others = self.others();
+            self.roster.insert(applicant.clone());
+            for other in others {
+                let member = applicant.clone();
+                self.send(other, SessionMessage::Joined { session, member });
+            }
+            self.events.push_back(Event::MemberJoined(applicant.clone()));
+        }
+        let index = known.filter(|_| again).map_or(applicant.index, |known| known.index);
+        let (title, roster) = (self.config.title.clone(), self.roster.iter().cloned().collect());
+        self.send(applicant.node, SessionMessage::Welcome { session, title, index, roster });
+        self.want("joined", now);
+    }
+
+    fn on_leave(&mut self, node: NodeId, now: Instant) {
+        if self.roster.by_node(node).is_some() {
+            self.leaving.insert(node);
+            self.remove(node, Departure::Left);
+            self.want("left", now);
+        } else {
+            self.send(node, SessionMessage::Farewell { session: self.session });
+        }
+    }
+
+    fn remove(&mut self, node: NodeId, departure: Departure) {
+        if self.roster.remove(node).is_some() {
+            for other in self.others() {
+                let session = self.session;
+                self.send(other, SessionMessage::Left { session, node, departure });
+            }
+            self.events.push_back(Event::MemberLeft(node, departure));
+        }
+    }
+
+    fn others(&self) -> Vec<NodeId> {
+        self.roster.iter().map(|member| member.node).filter(|node| *node != self.me).collect()
+    }
+
+    fn send(&mut self, to: NodeId, message: SessionMessage) {
+        self.outputs.push_back(Output::Message(to, message));
+    }
+}

@@ -1,0 +1,369 @@
+//! The task manager's cycle: snapshot, plan, reserve, install, activate.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::{FAREWELL_DELAY, Manager};
+use crate::identity::NodeId;
+use crate::pool::{Contact, NodeReport, Reservation};
+use crate::session::keys::Signed;
+use crate::session::plan::{Installation, SessionPlan};
+use crate::session::planning::{Planned, PlanningJob, number};
+use crate::session::{Event, Output, SessionMessage};
+
+/// Where the cycle stands.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// The installed plan stands.
+    Idle,
+    /// The pool is asked for a snapshot; it answers in any case.
+    Querying,
+    /// The planner is at work; it answers in any case.
+    Planning,
+    /// Helpers are asked for degrees.
+    Reserving { plan: SessionPlan, waiting: BTreeSet<NodeId>, deadline: Instant },
+    /// Nodes are taking up the epoch.
+    Installing { plan: SessionPlan, waiting: BTreeSet<NodeId>, deadline: Instant },
+}
+
+/// How long helpers may take to answer a reservation.
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long nodes may take to connect to their neighbours and take up an epoch.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(3);
+/// A lease, and how often it is renewed.
+const LEASE: Duration = Duration::from_secs(60);
+const RENEWAL: Duration = Duration::from_secs(20);
+/// A helper that refused, vanished or was preempted is not asked again for this long; neither is a pair that did not
+/// connect.
+const EXCLUSION: Duration = Duration::from_secs(30);
+/// After a joiner has had time to measure the others, the plan is looked at again.
+const SETTLE: Duration = Duration::from_secs(2);
+/// And then this often.
+const REVIEW: Duration = Duration::from_secs(15);
+/// A review moves edges only for a worst pair that is shorter by this much and this share.
+const REVIEW_GAIN_MS: f64 = 3.0;
+const REVIEW_GAIN_SHARE: f64 = 0.05;
+/// The reason of a plan that nothing asked for.
+const REVIEW_REASON: &str = "review";
+/// How long a helper that the new plan does without keeps forwarding the old one's packets.
+const RELEASE_DELAY: Duration = Duration::from_secs(2);
+
+impl Manager {
+    /// A plan is wanted; it is begun as soon as the one under way has come to its end.
+    pub(super) fn want(&mut self, reason: &'static str, now: Instant) {
+        if self.wanted.is_none_or(|wanted| wanted == REVIEW_REASON) {
+            self.wanted = Some(reason);
+        }
+        self.advance(now);
+    }
+
+    fn advance(&mut self, _now: Instant) {
+        if self.wanted.is_some() && matches!(self.phase, Phase::Idle) {
+            self.phase = Phase::Querying;
+            self.outputs.push_back(Output::Query);
+        }
+    }
+
+    /// Gives up the epoch under way and begins anew.
+    fn restart(&mut self, reason: &'static str, now: Instant) {
+        self.phase = Phase::Idle;
+        self.want(reason, now);
+    }
+
+    /// Does what is due. A call too early does no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let due = |at: &Instant| *at <= now;
+        for (_, node) in self.farewells.extract_if(.., |(at, _)| due(at)).collect::<Vec<_>>() {
+            self.send(node, SessionMessage::Farewell { session: self.session });
+        }
+        for (_, helper) in self.releases.extract_if(.., |(at, _)| due(at)).collect::<Vec<_>>() {
+            let used = self.installed.as_ref().is_some_and(|plan| plan.helpers.contains(&helper));
+            if !used && self.leases.remove(&helper).is_some() {
+                self.outputs.push_back(Output::Release(helper));
+            }
+        }
+        self.excluded.retain(|_, until| !due(until));
+        self.forbidden.retain(|_, until| !due(until));
+        if due(&self.renew_at) {
+            self.renew_at = now + RENEWAL;
+            for (helper, degrees) in self.leases.clone() {
+                self.reserve(helper, degrees);
+            }
+        }
+        if due(&self.review_at) {
+            self.review_at = now + REVIEW;
+            self.want(REVIEW_REASON, now);
+        }
+        match &self.phase {
+            Phase::Reserving { waiting, deadline, .. } if due(deadline) => {
+                for helper in waiting.clone() {
+                    self.excluded.insert(helper, now + EXCLUSION);
+                }
+                self.restart("helper silent", now);
+            }
+            Phase::Installing { waiting, deadline, .. } if due(deadline) => {
+                let silent: Vec<NodeId> =
+                    waiting.iter().copied().filter(|node| self.roster.by_node(*node).is_none()).collect();
+                if silent.is_empty() {
+                    // A member that does not answer is about to be lost; the others need not wait for that.
+                    self.activate(now);
+                } else {
+                    for helper in silent {
+                        self.excluded.insert(helper, now + EXCLUSION);
+                    }
+                    self.restart("helper silent", now);
+                }
+            }
+            _ => self.advance(now),
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Instant {
+        let deadline = match &self.phase {
+            Phase::Reserving { deadline, .. } | Phase::Installing { deadline, .. } => Some(*deadline),
+            Phase::Idle | Phase::Querying | Phase::Planning => None,
+        };
+        let renewal = (!self.leases.is_empty()).then_some(self.renew_at);
+        let later = self.farewells.iter().chain(&self.releases).map(|(at, _)| *at);
+        later.chain(deadline).chain(renewal).fold(self.review_at, Instant::min)
+    }
+
+    /// The pool's answer.
+    pub fn on_snapshot(&mut self, reports: Vec<NodeReport>) {
+        if !matches!(self.phase, Phase::Querying) {
+            return;
+        }
+        let degree = |member: NodeId, told: u32| {
+            reports.iter().find(|report| report.node == member).map_or(told, |report| report.degree_bound)
+        };
+        let mut members: Vec<(NodeId, u32)> =
+            self.roster.iter().map(|member| (member.node, degree(member.node, member.degree))).collect();
+        members.sort_by_key(|(node, _)| *node != self.me);
+        let job = PlanningJob {
+            session: self.session,
+            objective: self.config.objective,
+            priority: self.config.priority,
+            members,
+            reports: reports.clone(),
+            excluded: self.excluded.keys().copied().collect(),
+            forbidden: self.forbidden.keys().copied().collect(),
+            current: self.installed.clone(),
+            reason: self.wanted.take().unwrap_or(REVIEW_REASON),
+        };
+        self.reports = reports;
+        self.phase = Phase::Planning;
+        self.outputs.push_back(Output::Plan(Box::new(job)));
+    }
+
+    /// The planner's answer, and how long it took.
+    pub fn on_planned(&mut self, planned: Planned, elapsed: Duration, now: Instant) {
+        if !matches!(self.phase, Phase::Planning) {
+            return;
+        }
+        self.phase = Phase::Idle;
+        let mut plan = match planned.plan {
+            Ok(plan) => plan,
+            Err(why) => {
+                // Once per cause: a review finds the same every time.
+                if self.trouble.as_ref() != Some(&why) {
+                    self.events.push_back(Event::Trouble(format!("no plan: {why}")));
+                    self.trouble = Some(why);
+                }
+                self.advance(now);
+                return;
+            }
+        };
+        self.trouble = None;
+        // Who is in has changed meanwhile; reviews can wait, changes cannot.
+        if self.wanted.is_some_and(|wanted| wanted != REVIEW_REASON) {
+            self.advance(now);
+            return;
+        }
+        if plan.reason == REVIEW_REASON && !worth_moving(planned.worst_ms) {
+            self.advance(now);
+            return;
+        }
+        if self.installed.as_ref().is_some_and(|installed| same_edges(installed, &plan)) {
+            self.advance(now);
+            return;
+        }
+        plan.planned_us = elapsed.as_micros() as u64;
+        self.epoch += 1;
+        number(&mut plan, self.session, self.epoch);
+        let needs: Vec<(NodeId, u32)> = plan.helpers.iter().map(|h| (*h, plan.degree_of(*h))).collect();
+        let mut waiting = BTreeSet::new();
+        for (helper, degrees) in needs {
+            if self.leases.get(&helper).is_none_or(|held| *held < degrees) {
+                self.reserve(helper, degrees);
+                waiting.insert(helper);
+            }
+        }
+        if waiting.is_empty() {
+            self.install(plan, now);
+        } else {
+            self.phase = Phase::Reserving { plan, waiting, deadline: now + RESERVE_TIMEOUT };
+        }
+    }
+
+    /// A helper's answer.
+    pub fn on_reserved(&mut self, helper: NodeId, granted: bool, now: Instant) {
+        let Phase::Reserving { plan, waiting, .. } = &mut self.phase else {
+            if !granted && self.leases.contains_key(&helper) {
+                self.on_helper_gone(helper, "lease not renewed", now);
+            }
+            return;
+        };
+        if !waiting.remove(&helper) {
+            return;
+        }
+        if !granted {
+            self.excluded.insert(helper, now + EXCLUSION);
+            self.restart("helper refused", now);
+            return;
+        }
+        self.leases.insert(helper, plan.degree_of(helper));
+        if waiting.is_empty()
+            && let Phase::Reserving { plan, .. } = std::mem::replace(&mut self.phase, Phase::Idle)
+        {
+            self.install(plan, now);
+        }
+    }
+
+    /// A helper has given its degrees to somebody else.
+    pub fn on_preempted(&mut self, helper: NodeId, now: Instant) {
+        self.on_helper_gone(helper, "preempted", now);
+    }
+
+    pub(super) fn on_helper_gone(&mut self, helper: NodeId, reason: &'static str, now: Instant) {
+        self.leases.remove(&helper);
+        self.excluded.insert(helper, now + EXCLUSION);
+        self.plan_without(helper, reason, now);
+    }
+
+    /// Plans anew if `node` is in what carries the media or is about to.
+    pub(super) fn plan_without(&mut self, node: NodeId, reason: &'static str, now: Instant) {
+        if let Phase::Reserving { plan, .. } | Phase::Installing { plan, .. } = &self.phase
+            && plan.nodes().contains(&node)
+        {
+            self.restart(reason, now);
+        } else if self.installed.as_ref().is_some_and(|plan| plan.nodes().contains(&node)) {
+            self.want(reason, now);
+        }
+    }
+
+    /// A node's answer to an installation.
+    pub(super) fn on_installed(
+        &mut self,
+        node: NodeId,
+        epoch: u64,
+        missing: &[NodeId],
+        refused: Option<String>,
+        now: Instant,
+    ) {
+        let Phase::Installing { plan, waiting, .. } = &mut self.phase else { return };
+        if plan.epoch != epoch || !waiting.remove(&node) {
+            return;
+        }
+        if let Some(why) = refused {
+            if self.roster.by_node(node).is_none() {
+                self.excluded.insert(node, now + EXCLUSION);
+                self.restart("helper refused", now);
+            } else {
+                self.events.push_back(Event::Trouble(format!("{} refused the plan: {why}", node.short())));
+            }
+            return;
+        }
+        let nodes = plan.nodes();
+        let unreachable: Vec<NodeId> =
+            missing.iter().copied().filter(|other| nodes.contains(other)).collect();
+        if !unreachable.is_empty() {
+            for other in unreachable {
+                self.forbidden.insert((node, other), now + EXCLUSION);
+            }
+            self.restart("edge unreachable", now);
+        } else if waiting.is_empty() {
+            self.activate(now);
+        }
+    }
+
+    fn reserve(&mut self, helper: NodeId, degrees: u32) {
+        self.requests = self.requests.wrapping_add(1);
+        let reservation = Reservation {
+            request: self.requests,
+            session: self.session,
+            priority: self.config.priority,
+            degrees,
+            lease_ms: LEASE.as_millis() as u32,
+        };
+        self.outputs.push_back(Output::Reserve(helper, reservation));
+    }
+
+    fn install(&mut self, plan: SessionPlan, now: Instant) {
+        debug_assert_eq!(
+            plan.check(),
+            Ok(()),
+            "the planner makes trees over exactly the members and helpers"
+        );
+        let mut waiting: BTreeSet<NodeId> = plan.nodes();
+        waiting.extend(self.roster.iter().map(|member| member.node));
+        for node in &waiting {
+            let is_member = self.roster.by_node(*node).is_some();
+            let trees = plan.parts_of(*node);
+            let neighbours: BTreeSet<NodeId> = trees.iter().flat_map(|part| part.neighbours()).collect();
+            let contacts = neighbours.into_iter().map(|node| self.contact(node)).collect();
+            let content = Installation {
+                session: self.session,
+                epoch: plan.epoch,
+                to: *node,
+                trees,
+                contacts,
+                plan: is_member.then(|| plan.clone()),
+            };
+            let content =
+                postcard::to_stdvec(&content).expect("a plan holds nothing that postcard cannot write");
+            let signed = Signed::new(content, &self.identity, self.delegation.clone());
+            self.outputs.push_back(Output::Message(*node, SessionMessage::Install(signed)));
+        }
+        self.phase = Phase::Installing { plan, waiting, deadline: now + INSTALL_TIMEOUT };
+    }
+
+    fn contact(&self, node: NodeId) -> Contact {
+        let listed = self.roster.by_node(node).map(|member| member.addrs.clone());
+        let reported =
+            || self.reports.iter().find(|report| report.node == node).map(|report| report.addrs.clone());
+        Contact { node, addrs: listed.or_else(reported).unwrap_or_default() }
+    }
+
+    fn activate(&mut self, now: Instant) {
+        let Phase::Installing { plan, .. } = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
+        let mut nodes = plan.nodes();
+        nodes.extend(self.roster.iter().map(|member| member.node));
+        for node in nodes {
+            self.send(node, SessionMessage::Activate { session: self.session, epoch: plan.epoch });
+        }
+        for helper in self.leases.keys().filter(|helper| !plan.helpers.contains(helper)) {
+            self.releases.push((now + RELEASE_DELAY, *helper));
+        }
+        for leaver in std::mem::take(&mut self.leaving) {
+            self.farewells.push((now + FAREWELL_DELAY, leaver));
+        }
+        self.review_at = now + if plan.reason == REVIEW_REASON { REVIEW } else { SETTLE };
+        self.installed = Some(plan);
+        self.advance(now);
+    }
+}
+
+fn worth_moving(worst_ms: Option<(f64, f64)>) -> bool {
+    worst_ms.is_none_or(|(before, after)| {
+        before - after >= REVIEW_GAIN_MS && after <= before * (1.0 - REVIEW_GAIN_SHARE)
+    })
+}
+
+fn same_edges(a: &SessionPlan, b: &SessionPlan) -> bool {
+    let edges = |plan: &SessionPlan| -> Vec<BTreeSet<(NodeId, NodeId)>> {
+        plan.trees.iter().map(|tree| tree.edges.iter().copied().collect()).collect()
+    };
+    edges(a) == edges(b)
+}

@@ -1,0 +1,340 @@
+//! A member: finds the task manager, is admitted, follows.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::invite::Invite;
+use super::keys::{Delegation, admission_proof};
+use super::message::{Departure, Refusal, SessionMessage};
+use super::roster::{Participant, Roster};
+use super::{Ending, Event, Output};
+use crate::identity::NodeId;
+use crate::pool::Contact;
+
+/// Who joins.
+#[derive(Clone, Debug)]
+pub struct MemberConfig {
+    /// The id.
+    pub invite: Invite,
+    /// What to be called.
+    pub name: String,
+    /// Of this start's media key.
+    pub salt: [u8; 16],
+    /// Tree links that this machine can carry.
+    pub degree: u32,
+}
+
+/// See the [module](self).
+pub struct Member {
+    me: NodeId,
+    config: MemberConfig,
+    phase: Phase,
+    /// Nodes asked for the manager, and those that did not know.
+    asked: BTreeSet<NodeId>,
+    ignorant: BTreeSet<NodeId>,
+    /// Entry points that did not answer.
+    silent: BTreeSet<std::net::SocketAddr>,
+    delegation: Option<Delegation>,
+    title: String,
+    roster: Roster,
+    outputs: VecDeque<Output>,
+    events: VecDeque<Event>,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Phase {
+    /// Looking for the manager.
+    Finding { deadline: Instant },
+    /// Asking to be let in.
+    Joining { deadline: Instant },
+    /// In; `orphaned` since the manager fell silent.
+    In { orphaned: Option<Instant> },
+    /// On the way out.
+    Leaving { deadline: Instant },
+    /// Over.
+    Ended,
+}
+
+/// How long the manager is looked for.
+const FIND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Once somebody has said that the session is unknown, how long others may still know it.
+const IGNORANCE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the manager may take to let somebody in.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long a leaver waits for the tree to do without it.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long a session goes on without its manager.
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(20);
+
+const ADVICE_REACH: &str = "ask the host for a fresh id, or give a pool node with --bootstrap";
+const ADVICE_GONE: &str = "ask the host whether the session is still on, and for its id";
+
+impl Member {
+    /// Starts to join.
+    #[must_use]
+    pub fn new(me: NodeId, config: MemberConfig, now: Instant) -> Self {
+        let outputs = config.invite.entry_points.iter().map(|addr| Output::Bootstrap(*addr)).collect();
+        Self {
+            me,
+            config,
+            phase: Phase::Finding { deadline: now + FIND_TIMEOUT },
+            asked: BTreeSet::new(),
+            ignorant: BTreeSet::new(),
+            silent: BTreeSet::new(),
+            delegation: None,
+            title: String::new(),
+            roster: Roster::default(),
+            outputs,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Who manages the session, once known.
+    #[must_use]
+    pub fn manager(&self) -> Option<NodeId> {
+        self.delegation.as_ref().map(|delegation| delegation.manager)
+    }
+
+    /// By whose word.
+    #[must_use]
+    pub fn delegation(&self) -> Option<&Delegation> {
+        self.delegation.as_ref()
+    }
+
+    /// Who is in, as far as this member has been told.
+    #[must_use]
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// True once the last word has been said.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// A node can be talked to.
+    pub fn on_joined(&mut self, node: NodeId, now: Instant) {
+        if self.manager() == Some(node) {
+            self.ask_in(now);
+        } else if matches!(self.phase, Phase::Finding { .. }) && self.asked.insert(node) {
+            self.send(node, SessionMessage::Find { session: self.config.invite.session });
+        }
+    }
+
+    /// A node cannot be talked to any more.
+    pub fn on_lost(&mut self, node: NodeId, now: Instant) {
+        if self.manager() != Some(node) {
+            return;
+        }
+        match &mut self.phase {
+            Phase::In { orphaned } => {
+                *orphaned = Some(now);
+                let trouble = "the host does not answer; going on without it for now".to_owned();
+                self.events.push_back(Event::Trouble(trouble));
+            }
+            Phase::Leaving { .. } => self.finish(Ending::Regular("left")),
+            Phase::Finding { .. } | Phase::Joining { .. } | Phase::Ended => {}
+        }
+    }
+
+    /// The manager has closed its connection on its own account.
+    pub fn on_manager_left(&mut self) {
+        if !self.is_over() {
+            self.finish(Ending::Regular("the host left"));
+        }
+    }
+
+    /// Nobody answers at an address that was to be tried.
+    pub fn on_unanswered(&mut self, addr: std::net::SocketAddr, now: Instant) {
+        let Phase::Finding { deadline } = &mut self.phase else { return };
+        if self.config.invite.entry_points.contains(&addr) {
+            self.silent.insert(addr);
+        }
+        if self.asked.is_empty() && self.silent.len() == self.config.invite.entry_points.len() {
+            // All entry points have failed; only what mDNS or a bootstrap finds at once can help.
+            *deadline = (*deadline).min(now + IGNORANCE_TIMEOUT);
+        }
+    }
+
+    /// A message of this session, or an answer to a question of ours.
+    pub fn handle_message(&mut self, from: NodeId, message: SessionMessage, now: Instant) {
+        match message {
+            SessionMessage::Find { .. } => {
+                if let Some(delegation) = self.delegation.clone() {
+                    let addrs = self.roster.by_node(delegation.manager).map(|m| m.addrs.clone());
+                    self.send(from, SessionMessage::Found { delegation, addrs: addrs.unwrap_or_default() });
+                }
+            }
+            SessionMessage::Found { delegation, addrs } => self.on_found(from, delegation, addrs, now),
+            SessionMessage::NotFound { .. } => self.on_not_found(from, now),
+            _ if self.manager() != Some(from) => {}
+            SessionMessage::Refused { reason, .. } => self.on_refused(reason),
+            SessionMessage::Welcome { title, index, roster, .. } => self.on_welcome(title, index, roster),
+            SessionMessage::Joined { member, .. } => {
+                if self.roster.by_node(member.node).is_none() {
+                    self.roster.insert(member.clone());
+                    self.events.push_back(Event::MemberJoined(member));
+                }
+            }
+            SessionMessage::Left { node, departure, .. } => {
+                if self.roster.remove(node).is_some() {
+                    self.events.push_back(Event::MemberLeft(node, departure));
+                }
+            }
+            SessionMessage::Farewell { .. } if matches!(self.phase, Phase::Leaving { .. }) => {
+                self.finish(Ending::Regular("left"));
+            }
+            SessionMessage::End { .. } => self.finish(Ending::Regular("the host ended the session")),
+            _ => {}
+        }
+    }
+
+    /// Starts to leave.
+    pub fn leave(&mut self, now: Instant) {
+        match (self.phase, self.manager()) {
+            (Phase::In { orphaned: None }, Some(manager)) => {
+                self.send(manager, SessionMessage::Leave { session: self.config.invite.session });
+                self.phase = Phase::Leaving { deadline: now + LEAVE_TIMEOUT };
+            }
+            (Phase::Leaving { .. } | Phase::Ended, _) => {}
+            _ => self.finish(Ending::Regular("left")),
+        }
+    }
+
+    /// Does what is due. A call too early does no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.poll_timeout().is_none_or(|at| at > now) {
+            return;
+        }
+        let (what, advice) = match self.phase {
+            Phase::Leaving { .. } => return self.finish(Ending::Regular("left")),
+            Phase::Finding { .. } if self.asked.is_empty() => {
+                ("nobody answers at the session's entry points", ADVICE_REACH)
+            }
+            Phase::Finding { .. } => {
+                ("no session of this id is known there: it has ended or moved", ADVICE_GONE)
+            }
+            Phase::Joining { .. } => ("the host does not answer", ADVICE_REACH),
+            Phase::In { .. } => ("the host is gone", "start a new session with alm host"),
+            Phase::Ended => return,
+        };
+        self.finish(Ending::Failed { what: what.to_owned(), advice });
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Finding { deadline } | Phase::Joining { deadline } | Phase::Leaving { deadline } => {
+                Some(deadline)
+            }
+            Phase::In { orphaned } => orphaned.map(|since| since + ORPHAN_TIMEOUT),
+            Phase::Ended => None,
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next thing to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn on_found(
+        &mut self,
+        from: NodeId,
+        delegation: Delegation,
+        addrs: Vec<std::net::SocketAddr>,
+        now: Instant,
+    ) {
+        let newer = self.delegation.as_ref().is_none_or(|known| known.term < delegation.term);
+        let ours = delegation.session() == Some(self.config.invite.session);
+        if !newer || !ours || !matches!(self.phase, Phase::Finding { .. }) {
+            return;
+        }
+        let manager = delegation.manager;
+        self.delegation = Some(delegation);
+        self.phase = Phase::Joining { deadline: now + JOIN_TIMEOUT };
+        if from == manager {
+            self.ask_in(now);
+        } else {
+            self.outputs.push_back(Output::Want(Contact { node: manager, addrs }));
+            self.asked.insert(manager);
+        }
+    }
+
+    fn on_not_found(&mut self, from: NodeId, now: Instant) {
+        if self.asked.contains(&from) && matches!(self.phase, Phase::Finding { .. }) {
+            self.ignorant.insert(from);
+            if self.ignorant.len() == self.asked.len()
+                && let Phase::Finding { deadline } = &mut self.phase
+            {
+                *deadline = (*deadline).min(now + IGNORANCE_TIMEOUT);
+            }
+        }
+    }
+
+    fn ask_in(&mut self, _now: Instant) {
+        if !matches!(self.phase, Phase::Joining { .. } | Phase::In { .. }) {
+            return;
+        }
+        let Some(manager) = self.manager() else { return };
+        let MemberConfig { invite, name, salt, degree } = self.config.clone();
+        let proof = admission_proof(&invite.secret, invite.session, self.me, manager);
+        self.send(manager, SessionMessage::Join { session: invite.session, proof, name, salt, degree });
+    }
+
+    fn on_refused(&mut self, reason: Refusal) {
+        let (what, advice) = match reason {
+            Refusal::WrongSecret => {
+                ("the host does not admit this id: its secret is wrong or out of date", ADVICE_GONE)
+            }
+            Refusal::Full => ("the session is full", "try again when somebody has left"),
+        };
+        self.finish(Ending::Failed { what: what.to_owned(), advice });
+    }
+
+    fn on_welcome(&mut self, title: String, index: u16, roster: Vec<Participant>) {
+        let first = matches!(self.phase, Phase::Joining { .. });
+        if !first && !matches!(self.phase, Phase::In { .. }) {
+            return;
+        }
+        let mut fresh = Roster::default();
+        roster.into_iter().for_each(|member| fresh.insert(member));
+        let Some(own) = fresh.by_node(self.me).filter(|own| own.index == index).cloned() else { return };
+        self.phase = Phase::In { orphaned: None };
+        if let (true, Some(manager)) = (first, self.manager()) {
+            self.title = super::clean_name(&title);
+            self.events.push_back(Event::Entered { title: self.title.clone(), manager, own });
+        }
+        let gone: Vec<NodeId> = self
+            .roster
+            .iter()
+            .filter(|old| fresh.by_node(old.node).is_none_or(|new| new.index != old.index))
+            .map(|old| old.node)
+            .collect();
+        for node in gone {
+            self.roster.remove(node);
+            self.events.push_back(Event::MemberLeft(node, Departure::Lost));
+        }
+        for member in fresh.iter() {
+            if self.roster.by_node(member.node).is_none() {
+                self.events.push_back(Event::MemberJoined(member.clone()));
+            }
+        }
+        self.roster = fresh;
+    }
+
+    fn finish(&mut self, ending: Ending) {
+        self.phase = Phase::Ended;
+        self.events.push_back(Event::Ended(ending));
+    }
+
+    fn send(&mut self, to: NodeId, message: SessionMessage) {
+        self.outputs.push_back(Output::Message(to, message));
+    }
+}
