@@ -98,7 +98,7 @@ impl SectionA for CriticalNode {
                 }
             }
             let target = (growth.outside.iter())
-                .filter(|&&node| instance.degree[node] > 0)
+                .filter(|&&node| growth.keeps_open(node))
                 .flat_map(|&node| next.iter().map(move |&helper| (helper, node)))
                 .map(|(helper, node)| (distance[helper] + instance.cost(helper, node), helper, node))
                 .filter(|(height, ..)| height.is_finite())

@@ -8,7 +8,7 @@ use crate::names::Algorithm;
 use crate::plan::Plan;
 use crate::plan_error::PlanError;
 use crate::problem::Problem;
-use crate::search::{draft, instance};
+use crate::search::{grown, instance};
 
 /// What helpers must bring: at least `ms` milliseconds and at least `share` of the objective.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,11 +47,11 @@ pub fn plan_with_fewest_helpers(
 
 fn fewest(problem: &Problem, algorithm: Algorithm, gain: HelperGain) -> Result<Plan, PlanError> {
     let instance = instance(problem, algorithm);
-    let unlimited = draft(&instance, algorithm, usize::MAX)?;
+    let unlimited = grown(&instance, algorithm, usize::MAX)?;
     let most = unlimited.helpers(&instance);
     // A limit may turn out a better tree than none, as growth is greedy; and a tree may use fewer than its limit.
     let mut drafts: Vec<(usize, f64, Draft)> = (0..most.min(LIMITS_TRIED))
-        .filter_map(|limit| draft(&instance, algorithm, limit).ok())
+        .filter_map(|limit| grown(&instance, algorithm, limit).ok())
         .chain([unlimited])
         .map(|draft| (draft.helpers(&instance), draft.value(&instance), draft))
         .collect();

@@ -1,8 +1,10 @@
 //! From one growing tree to the best of several: which hubs are tried for which objective.
 //!
-//! Height grows one tree, from the root. Diameter has no root of its own: a tree is grown from each member, and with
-//! helpers from the most central of them too, and the one of least diameter is hung from the session's root.
+//! Height grows one tree, from the root. Diameter has no root of its own: a tree is grown from each member, in large
+//! sessions from the most central ones, and from the most central helpers too, and the one of least diameter is hung from the session's root.
 //! Degrees bound undirected links, so that hanging a tree from elsewhere costs nothing.
+
+use std::ops::Range;
 
 use crate::critical::CriticalNode;
 use crate::draft::Draft;
@@ -10,7 +12,7 @@ use crate::instance::Instance;
 use crate::names::{Algorithm, Objective};
 use crate::plan_error::PlanError;
 use crate::problem::Problem;
-use crate::table_a::{NoHelpers, SectionA, grow};
+use crate::table_a::{ATTEMPTS_MAX, NoHelpers, SectionA, grow};
 
 /// What `algorithm` may use of the problem.
 pub(crate) fn instance(problem: &Problem, algorithm: Algorithm) -> Instance<'_> {
@@ -20,8 +22,25 @@ pub(crate) fn instance(problem: &Problem, algorithm: Algorithm) -> Instance<'_> 
     }
 }
 
-/// The tree that `algorithm` makes with at most `helpers_max` helpers.
+/// The tree that `algorithm` makes with at most `helpers_max` helpers, never worse than without any: growth is greedy,
+/// and a helper that looked good when it joined may have been in the way.
 pub(crate) fn draft(
+    instance: &Instance<'_>,
+    algorithm: Algorithm,
+    helpers_max: usize,
+) -> Result<Draft, PlanError> {
+    let draft = grown(instance, algorithm, helpers_max)?;
+    if draft.helpers(instance) == 0 {
+        return Ok(draft);
+    }
+    match grown(instance, algorithm, 0) {
+        Ok(without) if without.value(instance) <= draft.value(instance) => Ok(without),
+        _ => Ok(draft),
+    }
+}
+
+/// The tree that growth alone makes.
+pub(crate) fn grown(
     instance: &Instance<'_>,
     algorithm: Algorithm,
     helpers_max: usize,
@@ -34,58 +53,41 @@ pub(crate) fn draft(
             Algorithm::Critical => Box::new(CriticalNode::new(helpers_max)),
         }
     };
-    let from = |hub| Ok(grow(instance, hub, section_a().as_mut())?.without_idle_helpers(instance));
-    match instance.problem.objective {
-        Objective::Height => from(0),
+    let from = |hub, attempts| grow(instance, hub, attempts, section_a().as_mut());
+    let draft = match instance.problem.objective {
+        Objective::Height => from(0, ATTEMPTS_MAX)?,
         Objective::Diameter => {
-            let mut hubs: Vec<usize> = (0..instance.members).collect();
+            let mut hubs = most_central(instance, 0..instance.members, MEMBER_HUBS);
             if helpers_max > 0 {
-                hubs.extend(central_helpers(instance));
+                hubs.extend(most_central(instance, instance.helpers(), HELPER_HUBS));
             }
-            least_of(hubs.into_iter().map(from), instance)
+            // With many hubs, it is enough that one of them leads to no dead end.
+            let best = [1, ATTEMPTS_MAX].into_iter().find_map(|attempts| {
+                least_of(hubs.iter().filter_map(|&hub| from(hub, attempts).ok()), instance)
+            });
+            best.map_or_else(|| from(0, 1), Ok)?
         }
-        Objective::Forest => Err(PlanError::Unsupported(algorithm, Objective::Forest)),
-    }
+        Objective::Forest => return Err(PlanError::Unsupported(algorithm, Objective::Forest)),
+    };
+    Ok(draft.without_idle_helpers(instance))
 }
 
-/// The draft of least value; the first error if there is no draft.
-fn least_of(
-    drafts: impl Iterator<Item = Result<Draft, PlanError>>,
-    instance: &Instance<'_>,
-) -> Result<Draft, PlanError> {
-    let mut best: Option<(f64, Draft)> = None;
-    let mut failure = None;
-    for draft in drafts {
-        match draft {
-            Ok(draft) => {
-                let value = draft.value(instance);
-                if best.as_ref().is_none_or(|(least, _)| value < *least) {
-                    best = Some((value, draft));
-                }
-            }
-            Err(error) => {
-                failure.get_or_insert(error);
-            }
-        }
-    }
-    match (best, failure) {
-        (Some((_, draft)), _) => Ok(draft),
-        (None, failure) => {
-            Err(failure.expect("a problem has a member, so there is a hub, and it gave no draft"))
-        }
-    }
+/// The draft of least value.
+fn least_of(drafts: impl Iterator<Item = Draft>, instance: &Instance<'_>) -> Option<Draft> {
+    let valued = drafts.map(|draft| (draft.value(instance), draft));
+    valued.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, draft)| draft)
 }
 
-/// Helpers from which the farthest member is nearest.
-fn central_helpers(instance: &Instance<'_>) -> Vec<usize> {
-    let mut helpers: Vec<(f32, usize)> = (instance.helpers())
-        .map(|helper| {
-            let reach = instance.costs(helper)[..instance.members].iter().copied();
-            (reach.filter(|cost| cost.is_finite()).fold(0.0, f32::max), helper)
+/// Up to `count` of `nodes`: those from which the farthest member is nearest.
+fn most_central(instance: &Instance<'_>, nodes: Range<usize>, count: usize) -> Vec<usize> {
+    let mut nodes: Vec<(f32, usize)> = nodes
+        .map(|node| {
+            let reach = instance.costs(node)[..instance.members].iter().copied();
+            (reach.filter(|cost| cost.is_finite()).fold(0.0, f32::max), node)
         })
         .collect();
-    helpers.sort_by(|a, b| a.0.total_cmp(&b.0));
-    helpers.into_iter().take(HELPER_HUBS).map(|(_, helper)| helper).collect()
+    nodes.sort_by(|a, b| a.0.total_cmp(&b.0));
+    nodes.into_iter().take(count).map(|(_, node)| node).collect()
 }
 
 /// Whether the degrees suffice for a tree, with every pair allowed: each helper of degree d brings d - 2.
@@ -107,5 +109,8 @@ fn check_degrees(instance: &Instance<'_>, helpers_max: usize) -> Result<(), Plan
     if given < needed { Err(PlanError::DegreesTooSmall { given, needed, members }) } else { Ok(()) }
 }
 
+/// How many members are tried as the hub of a shared tree: all of them in sessions up to that size. Time grows with it,
+/// and the tree of least diameter has its hub near the middle.
+const MEMBER_HUBS: usize = 32;
 /// How many helpers are tried as the hub of a shared tree. A guess: the most central ones differ little.
 const HELPER_HUBS: usize = 4;

@@ -35,17 +35,20 @@ impl SectionA for NoHelpers {
     }
 }
 
-/// Runs Table A from `hub` (a local number) and hangs the result from the session's root.
+/// Runs Table A from `hub` (a local number), starting over after dead ends up to `attempts` times in all, and hangs the
+/// result from the session's root.
 pub(crate) fn grow(
     instance: &Instance<'_>,
     hub: usize,
+    attempts: usize,
     section_a: &mut dyn SectionA,
 ) -> Result<Draft, PlanError> {
     let mut urgency = vec![0; instance.len()];
-    let attempts = if instance.forbids { ATTEMPTS_MAX } else { 1 };
+    let attempts = if instance.forbids { attempts } else { attempts.min(2) };
     let mut failure = None;
-    for _ in 0..attempts {
-        let mut growth = Growth::new(instance, hub, &urgency);
+    for attempt in 0..attempts {
+        // Every other attempt keeps its helpers for where there is no way without one.
+        let mut growth = Growth::new(instance, hub, &urgency, attempt % 2 == 1);
         match growth.run(section_a) {
             Ok(()) => return Ok(Draft::hung_from_root(instance.len(), &growth.links())),
             Err(stuck) => {
@@ -80,10 +83,12 @@ pub(crate) struct Growth<'a> {
     is_inside: Vec<bool>,
     /// Who goes before others, learnt from earlier attempts.
     urgency: &'a [u32],
+    /// Whether helpers join only where nobody could follow without one.
+    sparing: bool,
 }
 
 impl<'a> Growth<'a> {
-    fn new(instance: &'a Instance<'a>, hub: usize, urgency: &'a [u32]) -> Self {
+    fn new(instance: &'a Instance<'a>, hub: usize, urgency: &'a [u32], sparing: bool) -> Self {
         let nodes = instance.len();
         let mut growth = Self {
             instance,
@@ -96,6 +101,7 @@ impl<'a> Growth<'a> {
             helpers: 0,
             is_inside: vec![false; nodes],
             urgency,
+            sparing,
         };
         growth.height[hub] = 0.0;
         growth.enter(hub, instance.degree[hub]);
@@ -106,29 +112,25 @@ impl<'a> Growth<'a> {
     /// Absorbs every member; `Err` holds those that could not be.
     fn run(&mut self, section_a: &mut dyn SectionA) -> Result<(), Vec<usize>> {
         while !self.outside.is_empty() {
-            let Some((node, keeps_open)) = self.next() else {
-                if self.repair() {
-                    continue;
-                }
-                let Some(bridge) = section_a.find_bridge(self) else { return Err(self.outside.clone()) };
-                for link in bridge.windows(2) {
-                    self.attach(link[1], link[0]);
-                }
-                continue;
-            };
-            let parent = self.parent[node];
-            let helper = if self.free[parent] == 1 { section_a.find_helper(self, node) } else { None };
-            match helper {
-                Some(helper) => {
+            if let Some((node, keeps_open)) = self.next() {
+                let parent = self.parent[node];
+                let critical = self.free[parent] == 1 && !(self.sparing && keeps_open);
+                if let Some(helper) = critical.then(|| section_a.find_helper(self, node)).flatten() {
                     self.attach(helper, parent);
                     self.attach(node, helper);
+                    continue;
                 }
-                None if keeps_open => self.attach(node, parent),
-                None => {
-                    if !self.repair() {
-                        return Err(self.outside.clone());
-                    }
+                if keeps_open {
+                    self.attach(node, parent);
+                    continue;
                 }
+            }
+            if self.repair() {
+                continue;
+            }
+            let Some(bridge) = section_a.find_bridge(self) else { return Err(self.outside.clone()) };
+            for link in bridge.windows(2) {
+                self.attach(link[1], link[0]);
             }
         }
         Ok(())
@@ -146,7 +148,7 @@ impl<'a> Growth<'a> {
     }
 
     /// Whether a slot is left after absorbing `node`, or nobody needs one.
-    fn keeps_open(&self, node: usize) -> bool {
+    pub(crate) fn keeps_open(&self, node: usize) -> bool {
         self.outside.len() == 1 || self.slots + u64::from(self.instance.degree[node]) > 2
     }
 
@@ -220,56 +222,85 @@ impl<'a> Growth<'a> {
         self.inside[1..].iter().map(|&node| (self.parent[node], node)).collect()
     }
 
-    /// Brings in one outside node that has no possible parent by changing the tree: between a node and its parent,
-    /// or in the place of a node that can hang elsewhere. Says whether it could.
+    /// Brings in one outside node that has no possible parent by changing the tree (`Repair`). Says whether it could.
     fn repair(&mut self) -> bool {
-        let best = (self.outside.iter().copied())
-            .filter(|&node| self.instance.degree[node] > 0 && self.keeps_open(node))
-            .flat_map(|node| self.inside[1..].iter().map(move |&below| (node, below)))
-            .filter_map(|(node, below)| self.repair_at(node, below))
-            .min_by(|a, b| a.height.total_cmp(&b.height));
-        let Some(Repair { node, below, elsewhere, .. }) = best else { return false };
+        let mut candidates = self.outside.clone();
+        candidates.retain(|&node| self.keeps_open(node));
+        let best = candidates.chunks(REPAIRS_COMPARED).find_map(|nodes| self.least_repair(nodes));
+        let Some((_, node, below, repair)) = best else { return false };
         let above = self.parent[below];
-        self.parent[node] = above;
         self.enter(node, self.instance.degree[node] - 1);
-        let new_parent = elsewhere.unwrap_or(node);
-        self.parent[below] = new_parent;
-        self.free[new_parent] -= 1;
-        self.slots -= 1;
         self.outside.retain(|&other| other != node);
+        let taken = match repair {
+            Repair::Between => {
+                self.parent[node] = above;
+                self.parent[below] = node;
+                node
+            }
+            Repair::Elsewhere(free) => {
+                self.parent[node] = above;
+                self.parent[below] = free;
+                free
+            }
+            Repair::Turned(free) => {
+                let (mut at, mut parent) = (free, above);
+                while parent != below {
+                    let next = self.parent[at];
+                    self.parent[at] = parent;
+                    (parent, at) = (at, next);
+                }
+                self.parent[node] = below;
+                free
+            }
+        };
+        self.free[taken] -= 1;
+        self.slots -= 1;
         self.remeasure();
         true
     }
 
-    /// What it takes to give `below`'s place to `node`, if that is possible.
-    fn repair_at(&self, node: usize, below: usize) -> Option<Repair> {
-        let above = self.parent[below];
-        if !self.instance.may_link(above, node) {
-            return None;
+    /// The repair that brings in one of `nodes` with about the least height: (height, node, below, repair).
+    fn least_repair(&self, nodes: &[usize]) -> Option<(f64, usize, usize, Repair)> {
+        let cost = |a, b| self.instance.cost(a, b);
+        let mut best: Option<(f64, usize, usize, Repair)> = None;
+        let mut consider = |height: f64, node, below, repair| {
+            if height < best.map_or(f64::INFINITY, |(least, ..)| least) {
+                best = Some((height, node, below, repair));
+            }
+        };
+        let with_free: Vec<usize> = self.inside.iter().copied().filter(|&node| self.free[node] > 0).collect();
+        for &below in &self.inside[1..] {
+            let above = self.parent[below];
+            let subtree = self.subtree(below);
+            for &node in nodes {
+                let here = self.height[above] + cost(above, node);
+                if self.instance.degree[node] >= 2 {
+                    consider(here + cost(node, below), node, below, Repair::Between);
+                }
+                for &free in &with_free {
+                    if subtree[free] {
+                        let turned =
+                            self.height[above] + cost(above, free) + self.height[free] - self.height[below];
+                        consider(turned + cost(below, node), node, below, Repair::Turned(free));
+                    } else {
+                        let moved = self.height[free] + cost(free, below);
+                        consider(here.max(moved), node, below, Repair::Elsewhere(free));
+                    }
+                }
+            }
         }
-        let at_node = self.height[above] + self.instance.cost(above, node);
-        let between = (self.instance.degree[node] >= 2 && self.instance.may_link(node, below))
-            .then(|| (None, at_node + self.instance.cost(node, below)));
-        let elsewhere = (self.inside.iter().copied())
-            .filter(|&other| self.free[other] > 0 && self.instance.may_link(other, below))
-            .filter(|&other| !self.is_below(other, below))
-            .map(|other| (Some(other), self.height[other] + self.instance.cost(other, below)));
-        between
-            .into_iter()
-            .chain(elsewhere)
-            .min_by(|a, b| a.1.total_cmp(&b.1))
-            .map(|(elsewhere, height)| Repair { node, below, elsewhere, height: height.max(at_node) })
+        best
     }
 
-    /// Whether `node` is `top` or hangs below it.
-    fn is_below(&self, mut node: usize, top: usize) -> bool {
-        while node != NONE {
-            if node == top {
-                return true;
-            }
-            node = self.parent[node];
+    /// Which nodes are `top` or hang below it.
+    fn subtree(&self, top: usize) -> Vec<bool> {
+        let mut within = vec![false; self.instance.len()];
+        within[top] = true;
+        for &node in &self.inside[1..] {
+            // Parents stand before their children.
+            within[node] |= within[self.parent[node]];
         }
-        false
+        within
     }
 
     /// Computes every height and every best parent afresh, and puts parents before children.
@@ -297,16 +328,20 @@ impl<'a> Growth<'a> {
     }
 }
 
-/// A way to bring in a stuck node: it takes the place of `below`, which then hangs below `elsewhere`, or below the node
-/// itself.
-struct Repair {
-    node: usize,
-    below: usize,
-    elsewhere: Option<usize>,
-    /// Largest new height among the two.
-    height: f64,
+/// A way to bring in a node that may not talk to whoever has a free link, at the link between a node `below` and its
+/// parent. Forbidden links cost infinity, so that a repair of finite height is a possible one.
+#[derive(Clone, Copy, Debug)]
+enum Repair {
+    /// The node comes between the two.
+    Between,
+    /// The node takes the place of `below`, which moves to this node with a free link.
+    Elsewhere(usize),
+    /// The subtree of `below` hangs from this node in it, which has a free link, and the node hangs from `below`.
+    Turned(usize),
 }
 
 /// How often growth starts over after a dead end, each time with those who were stuck going first. A guess: what a
 /// handful of orders cannot connect, repairs could not either.
-const ATTEMPTS_MAX: usize = 16;
+pub(crate) const ATTEMPTS_MAX: usize = 16;
+/// Stuck nodes whose repairs are held against each other; the next ones are looked at only if none can be repaired.
+const REPAIRS_COMPARED: usize = 8;
