@@ -2,12 +2,17 @@
 //! it. Everything is 48 kHz, one channel.
 //!
 //! Sources and sinks are read and written by the frame, at the pace of the caller's clock; none of them
-//! waits. A sound card's own clock is matched to the caller's in [`sound_card`].
+//! waits. A sound card's own clock is matched to the caller's on the way.
 
 mod file;
+#[cfg(not(feature = "audio"))]
+mod not_built;
 mod null;
+#[cfg(any(feature = "audio", test))]
+mod ring;
 mod silence;
-pub mod sound_card;
+#[cfg(feature = "audio")]
+mod sound_card;
 mod tone;
 
 use std::fmt;
@@ -16,7 +21,8 @@ use std::str::FromStr;
 
 use crate::wav::WavError;
 
-pub use self::sound_card::list_devices;
+#[cfg(not(feature = "audio"))]
+use self::not_built as sound_card;
 
 /// The highest tone, in hertz: what an ear may hear.
 pub const TONE_HZ_MAX: f32 = 20_000.0;
@@ -57,6 +63,32 @@ pub enum DeviceError {
     /// A file that stands in for a device.
     #[error(transparent)]
     Wav(#[from] WavError),
+}
+
+/// A sound device, as [`list_devices`] has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeviceName {
+    /// What `--input` and `--output` know it by; unique.
+    pub name: String,
+    /// What its maker calls it; `--input` and `--output` take that as well.
+    pub description: String,
+}
+
+/// The machine's sound devices, the default one first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Devices {
+    /// Microphones.
+    pub inputs: Vec<DeviceName>,
+    /// Loudspeakers.
+    pub outputs: Vec<DeviceName>,
+}
+
+/// Lists the machine's sound devices; to have none is no error.
+///
+/// # Errors
+/// The build has no sound devices.
+pub fn list_devices() -> Result<Devices, DeviceError> {
+    sound_card::list_devices()
 }
 
 /// Which way sound flows, seen from the conference.

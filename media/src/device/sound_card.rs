@@ -1,36 +1,258 @@
-//! Real microphones and loudspeakers.
+//! Real microphones and loudspeakers, through cpal.
+//!
+//! A sound server is preferred where there is one: it shares the card. ALSA is not even asked when the
+//! machine has no card, because its library writes to stderr about that, and only foreign code could keep
+//! it from doing so. With a card that refuses, its lines are still seen.
 
-use super::{Capture, DeviceError, Playback};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
-/// Opens a microphone by its name, or the default one.
-///
-/// # Errors
-/// There is none, it does not work, or the build has no sound devices.
-pub(super) fn open_input(_name: Option<&str>) -> Result<Box<dyn Capture>, DeviceError> {
-    Err(DeviceError::NotBuilt)
+use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
+use cpal::{BufferSize, ErrorKind, FromSample, Host, SampleFormat, SizedSample, StreamConfig};
+
+use super::ring::{CardSink, CardSource, FromCard, ToCard, from_card, to_card};
+use super::{Capture, DeviceError, DeviceName, Devices, Direction, Playback};
+use crate::SAMPLE_RATE;
+
+/// How long a sound server may take to open a stream.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Failures of one stream that wait to be told; the first is enough.
+const FAILURES_MAX: usize = 4;
+
+/// The most channels that are mixed down or filled.
+const CHANNELS_MAX: u16 = 64;
+
+pub(super) fn open_input(name: Option<&str>) -> Result<Box<dyn Capture>, DeviceError> {
+    let direction = Direction::Input;
+    let (device, config, format) = find(name, direction)?;
+    let (failures, failed) = sync_channel(FAILURES_MAX);
+    let (sink, ring) = from_card(config.sample_rate);
+    let build = match format {
+        SampleFormat::I16 => build_input::<i16>,
+        SampleFormat::I32 => build_input::<i32>,
+        SampleFormat::U8 => build_input::<u8>,
+        SampleFormat::U16 => build_input::<u16>,
+        _ => build_input::<f32>,
+    };
+    let stream = build(&device, config, sink, failures).map_err(|error| refused(name, direction, &error))?;
+    stream.play().map_err(|error| refused(name, direction, &error))?;
+    Ok(Box::new(CardCapture { _stream: stream, ring, failed: Some(failed) }))
 }
 
-/// Opens a loudspeaker by its name, or the default one.
-///
-/// # Errors
-/// There is none, it does not work, or the build has no sound devices.
-pub(super) fn open_output(_name: Option<&str>) -> Result<Box<dyn Playback>, DeviceError> {
-    Err(DeviceError::NotBuilt)
+pub(super) fn open_output(name: Option<&str>) -> Result<Box<dyn Playback>, DeviceError> {
+    let direction = Direction::Output;
+    let (device, config, format) = find(name, direction)?;
+    let (failures, failed) = sync_channel(FAILURES_MAX);
+    let (ring, source) = to_card(config.sample_rate);
+    let build = match format {
+        SampleFormat::I16 => build_output::<i16>,
+        SampleFormat::I32 => build_output::<i32>,
+        SampleFormat::U8 => build_output::<u8>,
+        SampleFormat::U16 => build_output::<u16>,
+        _ => build_output::<f32>,
+    };
+    let stream =
+        build(&device, config, source, failures).map_err(|error| refused(name, direction, &error))?;
+    stream.play().map_err(|error| refused(name, direction, &error))?;
+    Ok(Box::new(CardPlayback { _stream: stream, ring, failed: Some(failed) }))
 }
 
-/// The names that `--input` and `--output` know.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Devices {
-    /// Microphones, the default one first.
-    pub inputs: Vec<String>,
-    /// Loudspeakers, the default one first.
-    pub outputs: Vec<String>,
+pub(super) fn list_devices() -> Result<Devices, DeviceError> {
+    let Some(host) = host() else { return Ok(Devices::default()) };
+    Ok(Devices { inputs: names(&host, Direction::Input), outputs: names(&host, Direction::Output) })
 }
 
-/// Lists the machine's sound devices; none is no error.
-///
-/// # Errors
-/// The build has no sound devices.
-pub fn list_devices() -> Result<Devices, DeviceError> {
-    Err(DeviceError::NotBuilt)
+#[cfg(target_os = "linux")]
+fn host() -> Option<Host> {
+    let server = cpal::available_hosts().into_iter().filter(|&id| id != cpal::HostId::Alsa);
+    server.filter_map(|id| cpal::host_from_id(id).ok()).next().or_else(|| {
+        let cards = std::fs::read_to_string("/proc/asound/cards").unwrap_or_default();
+        // Each card has a line that begins with its number.
+        let any =
+            cards.lines().any(|line| line.trim_start().starts_with(|first: char| first.is_ascii_digit()));
+        any.then(|| cpal::host_from_id(cpal::HostId::Alsa).ok()).flatten()
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn host() -> Option<Host> {
+    Some(cpal::default_host())
+}
+
+fn default_device(host: &Host, direction: Direction) -> Option<cpal::Device> {
+    match direction {
+        Direction::Input => host.default_input_device(),
+        Direction::Output => host.default_output_device(),
+    }
+}
+
+fn devices(host: &Host, direction: Direction) -> Vec<cpal::Device> {
+    let devices = match direction {
+        Direction::Input => host.input_devices().map(Iterator::collect),
+        Direction::Output => host.output_devices().map(Iterator::collect),
+    };
+    devices.unwrap_or_default()
+}
+
+fn name_of(device: &cpal::Device) -> Option<DeviceName> {
+    let name = device.id().ok()?.id().to_owned();
+    Some(DeviceName { name, description: device.to_string() })
+}
+
+fn names(host: &Host, direction: Direction) -> Vec<DeviceName> {
+    let first = default_device(host, direction).as_ref().and_then(name_of);
+    let mut names: Vec<_> = devices(host, direction).iter().filter_map(name_of).collect();
+    names.sort_by_key(|device| Some(&device.name) != first.as_ref().map(|first| &first.name));
+    names
+}
+
+fn find(
+    name: Option<&str>,
+    direction: Direction,
+) -> Result<(cpal::Device, StreamConfig, SampleFormat), DeviceError> {
+    let host = host();
+    let device = match (name, &host) {
+        (None, Some(host)) => default_device(host, direction),
+        (Some(name), Some(host)) => devices(host, direction).into_iter().find(|device| {
+            name_of(device).is_some_and(|known| known.name == name || known.description == name)
+        }),
+        (_, None) => None,
+    };
+    let device = device.ok_or_else(|| absent(name, direction))?;
+    let (config, format) =
+        choose_config(&device, direction).map_err(|error| refused(name, direction, &error))?;
+    Ok((device, config, format))
+}
+
+/// 48 kHz as floats if the device has it, in as few channels as it has; whatever it likes best otherwise.
+fn choose_config(
+    device: &cpal::Device,
+    direction: Direction,
+) -> Result<(StreamConfig, SampleFormat), cpal::Error> {
+    // Asked first: where there is no card, this is what fails, and not the search for the device.
+    let (best, supported): (_, Vec<_>) = match direction {
+        Direction::Input => (device.default_input_config()?, device.supported_input_configs()?.collect()),
+        Direction::Output => (device.default_output_config()?, device.supported_output_configs()?.collect()),
+    };
+    let fitting = supported
+        .into_iter()
+        .filter(|range| range.contains_rate(SAMPLE_RATE) && range.sample_format() == SampleFormat::F32)
+        .min_by_key(|range| range.channels())
+        .map(|range| range.with_sample_rate(SAMPLE_RATE));
+    let chosen = fitting.unwrap_or(best);
+    let known =
+        [SampleFormat::F32, SampleFormat::I16, SampleFormat::I32, SampleFormat::U8, SampleFormat::U16];
+    if !known.contains(&chosen.sample_format()) || !(1..=CHANNELS_MAX).contains(&chosen.channels()) {
+        let what = format!("{} channels of {}", chosen.channels(), chosen.sample_format());
+        return Err(cpal::Error::with_message(ErrorKind::UnsupportedConfig, what));
+    }
+    let mut config = chosen.config();
+    // A sound server's own choice can be two seconds. It holds two blocks of what is played, and 20 ms of
+    // it run out on a busy machine.
+    let block_ms = match direction {
+        Direction::Input => 10,
+        Direction::Output => 20,
+    };
+    config.buffer_size = BufferSize::Fixed(config.sample_rate * block_ms / 1_000);
+    Ok((config, chosen.sample_format()))
+}
+
+fn absent(name: Option<&str>, direction: Direction) -> DeviceError {
+    match name {
+        None => DeviceError::NoDefault(direction),
+        Some(name) => DeviceError::Missing(name.to_owned(), direction),
+    }
+}
+
+fn refused(name: Option<&str>, direction: Direction, error: &cpal::Error) -> DeviceError {
+    match error.kind() {
+        ErrorKind::DeviceNotAvailable | ErrorKind::HostUnavailable => absent(name, direction),
+        _ => DeviceError::Broken(error.to_string(), direction),
+    }
+}
+
+/// Tells of a failure unless it is one that passes by itself.
+fn tell(failures: &SyncSender<String>, error: &cpal::Error) {
+    if !matches!(error.kind(), ErrorKind::Xrun | ErrorKind::RealtimeDenied | ErrorKind::DeviceChanged) {
+        // If there is no room, an earlier failure says enough.
+        let _ = failures.try_send(error.to_string());
+    }
+}
+
+fn build_input<T>(
+    device: &cpal::Device,
+    config: StreamConfig,
+    mut sink: CardSink,
+    failures: SyncSender<String>,
+) -> Result<cpal::Stream, cpal::Error>
+where
+    T: SizedSample,
+    f32: FromSample<T>,
+{
+    let channels = usize::from(config.channels);
+    let on_samples = move |samples: &[T], _: &cpal::InputCallbackInfo| {
+        for frame in samples.chunks_exact(channels) {
+            let sum: f32 = frame.iter().map(|&sample| f32::from_sample_(sample)).sum();
+            sink.put(sum / channels as f32);
+        }
+    };
+    device.build_input_stream(config, on_samples, move |error| tell(&failures, &error), Some(OPEN_TIMEOUT))
+}
+
+fn build_output<T>(
+    device: &cpal::Device,
+    config: StreamConfig,
+    mut source: CardSource,
+    failures: SyncSender<String>,
+) -> Result<cpal::Stream, cpal::Error>
+where
+    T: SizedSample + FromSample<f32>,
+{
+    let channels = usize::from(config.channels);
+    let on_room = move |samples: &mut [T], _: &cpal::OutputCallbackInfo| {
+        source.begin();
+        for frame in samples.chunks_exact_mut(channels) {
+            frame.fill(T::from_sample_(source.take()));
+        }
+    };
+    device.build_output_stream(config, on_room, move |error| tell(&failures, &error), Some(OPEN_TIMEOUT))
+}
+
+struct CardCapture {
+    _stream: cpal::Stream,
+    ring: FromCard,
+    /// `None` once a failure was told.
+    failed: Option<Receiver<String>>,
+}
+
+impl Capture for CardCapture {
+    fn read(&mut self, out: &mut [f32]) -> Result<(), DeviceError> {
+        self.ring.read(out);
+        check(&mut self.failed, Direction::Input)
+    }
+}
+
+struct CardPlayback {
+    _stream: cpal::Stream,
+    ring: ToCard,
+    /// `None` once a failure was told.
+    failed: Option<Receiver<String>>,
+}
+
+impl Playback for CardPlayback {
+    fn write(&mut self, pcm: &[f32]) -> Result<(), DeviceError> {
+        self.ring.write(pcm);
+        check(&mut self.failed, Direction::Output)
+    }
+}
+
+fn check(failed: &mut Option<Receiver<String>>, direction: Direction) -> Result<(), DeviceError> {
+    match failed.as_ref().and_then(|failed| failed.try_recv().ok()) {
+        Some(what) => {
+            *failed = None;
+            Err(DeviceError::Broken(what, direction))
+        }
+        None => Ok(()),
+    }
 }
