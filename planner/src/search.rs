@@ -1,8 +1,8 @@
 //! From one growing tree to the best of several: which hubs are tried for which objective.
 //!
 //! Height grows one tree, from the root. Diameter has no root of its own: a tree is grown from each member, in large
-//! sessions from the most central ones, and from the most central helpers too, and the one of least diameter is hung from the session's root.
-//! Degrees bound undirected links, so that hanging a tree from elsewhere costs nothing.
+//! sessions from the most central ones, and from the most central helpers too; the one of least diameter is hung from
+//! the session's root. Degrees bound undirected links, so that hanging a tree from elsewhere costs nothing.
 
 use std::ops::Range;
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::num::ParseIntError;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -74,17 +75,17 @@ impl CliError {
                 Self::wrong("a command is missing", "", see_help)
             }
             ErrorKind::MissingRequiredArgument => Self::wrong("a flag is missing", flag, see_help),
-            ErrorKind::ArgumentConflict => {
-                let other = text(ContextKind::PriorArg).unwrap_or_default();
-                Self::wrong(
-                    "flags exclude each other",
-                    format_args!("{flag} and {other}"),
-                    "give one of them",
-                )
-            }
+            ErrorKind::ArgumentConflict => match text(ContextKind::PriorArg).filter(|prior| *prior != flag) {
+                Some(prior) => {
+                    let both = format!("{flag} and {prior}");
+                    Self::wrong("flags exclude each other", both, "give one of them")
+                }
+                None => Self::wrong("a flag is given twice", flag, "give it once"),
+            },
             ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
                 let value = text(ContextKind::InvalidValue).unwrap_or_default();
                 let todo = match (std::error::Error::source(error), text(ContextKind::ValidValue)) {
+                    (Some(source), _) if source.is::<ParseIntError>() => "use a whole number".to_owned(),
                     (Some(source), _) => source.to_string(),
                     (None, Some(valid)) => format!("use one of {valid}"),
                     (None, None) => see_help,

@@ -49,7 +49,8 @@ impl Command {
 
 /// Runs `alm` with `args`, the program's name first, on the process's stdout and stderr.
 pub fn main(args: Vec<OsString>) -> ExitCode {
-    let mut out = io::stdout().lock();
+    // Not locked: a live command writes from other threads too.
+    let mut out = io::stdout();
     let done = dispatch(&args, &mut out).and_then(|()| out.flush().map_err(CliError::from_stdout));
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -91,16 +91,21 @@ fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn W
     writeln!(out)?;
     writeln!(
         out,
-        "{}: {} members, {} helpers, height {}, diameter {}, planned in {:.1} ms",
+        "{}: {}, {}, height {}, diameter {}, planned in {:.1} ms",
         answer.algorithm,
-        plan.members.len(),
-        plan.helpers.len(),
+        count(plan.members.len(), "member"),
+        count(plan.helpers.len(), "helper"),
         plan.height,
         plan.diameter,
         answer.elapsed.as_secs_f64() * 1000.0,
     )?;
-    let over = if bound.ms() > 0.0 { (reached.ms() / bound.ms() - 1.0) * 100.0 } else { 0.0 };
-    writeln!(out, "no plan has a {named} below {bound}; this one is {over:.0} % above")
+    let percent = (reached.ms() / bound.ms() - 1.0) * 100.0;
+    let verdict = if percent >= 0.5 { format!("is {percent:.0} % above") } else { "reaches it".to_owned() };
+    writeln!(out, "no plan has a {named} below {bound}; this one {verdict}")
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A tree by parent, to be drawn.
