@@ -255,7 +255,7 @@ fn wrong_files_are_named_with_their_line() {
         (
             "six.rtt",
             "--degrees few",
-            "alm: 2 degrees are given for 6 nodes: few; nodes are the rows of the matrix, counted from 0"
+            "alm: 2 degrees are given for 6 nodes: few; give one integer a line, for every row of the matrix"
                 .into(),
         ),
         (
@@ -305,6 +305,10 @@ fn wrong_arguments_are_one_line_each() {
             "plan --matrix six.rtt --members 0,9 --degrees paper",
             "alm: node 9 is not in the matrix of 6 nodes: six.rtt; nodes are the rows of the matrix, counted from 0"
                 .to_owned(),
+        ),
+        (
+            "plan --matrix six.rtt --members 1,0,1 --degrees paper",
+            "alm: member 1 is listed twice: --members; list each node once".to_owned(),
         ),
         (
             "plan --matrix six.rtt --members random:7 --degrees paper",

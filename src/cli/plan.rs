@@ -173,11 +173,16 @@ impl Args {
             .max_helpers(self.max_helpers)
             .build()
             .map_err(|error| {
-                let place = match (&error, &self.degrees) {
-                    (ProblemError::Degrees { .. }, Degrees::File(path)) => path.display().to_string(),
-                    _ => self.matrix.display().to_string(),
+                let matrix = self.matrix.display().to_string();
+                let (place, todo) = match (&error, &self.degrees) {
+                    (ProblemError::DuplicateMember(_), _) => ("--members".to_owned(), "list each node once"),
+                    (ProblemError::DuplicateHelper(_), _) => ("--helpers".to_owned(), "list each node once"),
+                    (ProblemError::Degrees { .. }, Degrees::File(path)) => {
+                        (path.display().to_string(), "give one integer a line, for every row of the matrix")
+                    }
+                    _ => (matrix, "nodes are the rows of the matrix, counted from 0"),
                 };
-                CliError::wrong(error, place, "nodes are the rows of the matrix, counted from 0")
+                CliError::wrong(error, place, todo)
             })?;
         Ok(Job { problem, algorithms: self.algorithm, seed: self.seed, format: self.format, out: self.out })
     }
