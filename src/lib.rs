@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod event;
 pub mod identity;
+pub mod live;
 pub mod net;
 pub mod node;
 pub mod pool;

@@ -16,8 +16,8 @@ use crate::identity::{Identity, NodeId, SessionId};
 use crate::net::{Channel, LinkEvent};
 use crate::pool::{self, Contact, PoolConfig, PoolNode};
 use crate::session::{
-    self, Carrier, Delegation, Manager, ManagerConfig, Member, MemberConfig, Planned, PlanningJob, Readiness,
-    Roster, SessionClock, SessionMessage, SessionPlan, Signed,
+    self, Carrier, Delegation, Installation, Manager, ManagerConfig, Member, MemberConfig, Planned,
+    PlanningJob, Readiness, Roster, SessionClock, SessionMessage, SessionPlan, Signed,
 };
 use crate::wire::Message;
 
@@ -236,6 +236,12 @@ impl Node {
         self.carrier.plan(self.own_session()?)
     }
 
+    /// The session's clock as this node knows it by now.
+    #[must_use]
+    pub fn clock(&self) -> Option<SessionClock> {
+        self.clock
+    }
+
     /// The pool as this node sees it.
     #[must_use]
     pub fn pool(&self) -> &PoolNode {
@@ -365,7 +371,7 @@ impl Node {
                 }
             }
             Err(error) => {
-                let (epoch, missing, refused) = (0, vec![], Some(error.to_string()));
+                let (epoch, missing, refused) = (signed_epoch(signed), vec![], Some(error.to_string()));
                 self.send(from, SessionMessage::Installed { session, epoch, missing, refused });
             }
         }
@@ -561,6 +567,11 @@ fn subject(message: &SessionMessage) -> Option<SessionId> {
         SessionMessage::Found { delegation, .. } => Delegation::session(delegation),
         SessionMessage::Install(_) => None,
     }
+}
+
+/// The epoch that an installation is for, as far as it can be read: to name it in a refusal.
+fn signed_epoch(signed: &Signed) -> u64 {
+    postcard::from_bytes::<Installation>(&signed.content).map_or(0, |content| content.epoch)
 }
 
 /// A copy of a packet, set on its tree.

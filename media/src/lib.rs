@@ -9,6 +9,7 @@
 mod codec;
 pub mod device;
 mod engine;
+mod heard;
 mod jitter;
 mod mixer;
 mod packet;
@@ -26,6 +27,7 @@ pub use self::engine::{
     HearError, Heard, Listener, ListenerStats, PULL_SAMPLES_MAX, SOURCES_MAX, SourceError, SourceStats,
     Speaker,
 };
+pub use self::heard::{Playing, RECORDING_MAX, SOURCE_MAX, SourceHeard, heard};
 pub use self::jitter::{
     BUFFER_MAX, CONCEAL_MS_MAX, JitterBuffer, JitterStats, Pull, TARGET_MS_MAX, TARGET_MS_START,
 };

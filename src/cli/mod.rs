@@ -5,10 +5,19 @@
 //! its name (`config`). Errors become one line on stderr and an exit code in `error` alone.
 
 mod config;
+mod devices;
 mod draw;
 mod error;
+mod host;
+mod join;
+mod live;
+mod media_args;
+mod net_args;
 mod plan;
 mod plan_output;
+mod pool;
+mod report;
+mod state;
 pub mod units;
 
 use std::ffi::OsString;
@@ -35,6 +44,14 @@ struct Cli {
 /// The commands. A new one is a variant here, an arm in `run`, and a file with its `Args`.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start a conference and print its id
+    Host(Box<host::Args>),
+    /// Enter a conference
+    Join(Box<join::Args>),
+    /// Lend this machine to conferences
+    Pool(pool::Args),
+    /// List sound devices
+    Devices(devices::Args),
     /// Plan a tree on a recorded latency matrix
     Plan(plan::Args),
 }
@@ -42,6 +59,10 @@ enum Command {
 impl Command {
     fn run(self, out: &mut dyn Write) -> Result<(), CliError> {
         match self {
+            Self::Host(args) => host::run(*args, out),
+            Self::Join(args) => join::run(*args, out),
+            Self::Pool(args) => pool::run(&args, out),
+            Self::Devices(args) => devices::run(&args, out),
             Self::Plan(args) => plan::run(&args.resolve()?, out),
         }
     }

@@ -1,0 +1,80 @@
+//! `alm host`: start a conference.
+
+use std::io::Write;
+
+use alm_planner::Objective;
+
+use super::error::CliError;
+use super::join::user_name;
+use super::live::live;
+use super::media_args::MediaArgs;
+use super::net_args::{NetArgs, new_identity};
+use super::state::random;
+use crate::live::Role;
+use crate::pool::Priority;
+use crate::session::{ManagerConfig, Participant};
+
+/// What was typed.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    /// What the conference is called
+    #[arg(long, value_name = "NAME")]
+    session: String,
+
+    /// What you are called [default: your user name]
+    #[arg(long, value_name = "NICK")]
+    name: Option<String>,
+
+    /// What the tree is made small for: diameter (any two members) or height (you to the others)
+    #[arg(long, value_name = "WHAT", value_parser = objective, default_value = "diameter")]
+    objective: Objective,
+
+    /// The session's claim on helpers, 1 to 3; 1 is the highest
+    #[arg(long, value_name = "N", value_parser = priority, default_value = "3")]
+    priority: Priority,
+
+    #[command(flatten)]
+    media: MediaArgs,
+
+    #[command(flatten)]
+    net: NetArgs,
+}
+
+const EXAMPLE: &str = "Example:
+  $ alm host --session standup
+  almae7f3k…
+  others join with: alm join almae7f3k…
+
+Speak into the default microphone; others join with the id. Ctrl-C ends the conference for everybody.";
+
+fn objective(text: &str) -> Result<Objective, String> {
+    match text.parse() {
+        Ok(objective @ (Objective::Diameter | Objective::Height)) => Ok(objective),
+        _ => Err("use diameter or height".to_owned()),
+    }
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    let number = text.parse::<u8>().map_err(|_| "a priority is 1, 2 or 3".to_owned())?;
+    Priority::try_from(number).map_err(str::to_owned)
+}
+
+/// Hosts until the end.
+pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
+    let Args { session, name, objective, priority, media, net } = args;
+    if session.trim().is_empty() {
+        return Err(CliError::wrong("the session has no name", "--session", "give it one, such as standup"));
+    }
+    let degree = net.degree();
+    let role = move |net: &mut super::net_args::Net| {
+        let media = media.open()?;
+        net.config.troubles.extend(media.troubles);
+        let node = net.config.identity.node_id();
+        let (name, addrs) = (name.unwrap_or_else(user_name), net.addrs.clone());
+        let own = Participant { index: 0, node, name, salt: random(), degree, addrs };
+        let config = ManagerConfig { title: session, objective, priority, secret: random(), own };
+        Ok(Role::Host { key: new_identity(), config, audio: media.audio })
+    };
+    live(&net, false, role, out)
+}

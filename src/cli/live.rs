@@ -1,0 +1,104 @@
+//! What all live commands share: a thread for the network, this one for the terminal, signals, the end.
+
+use std::io::Write;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::error::CliError;
+use super::net_args::{Net, NetArgs};
+use super::report::Report;
+use crate::live::{Driver, Role};
+use crate::session::Ending;
+
+/// Events between the network and the terminal.
+const EVENTS_MAX: usize = 4_096;
+/// How long a reader of stdout that stands still can hold up the exit.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Lives as `role` says until the session is over or a signal comes; prints events meanwhile.
+pub(super) fn live(
+    args: &NetArgs,
+    lends: bool,
+    role: impl FnOnce(&mut Net) -> Result<Role, CliError> + Send + 'static,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    let (events, mut incoming) = mpsc::channel(EVENTS_MAX);
+    let (done, outcome) = channel();
+    let typed = args.clone();
+    std::thread::spawn(move || {
+        let ended = run(&typed, lends, role, events);
+        // The other end waits for it.
+        let _ = done.send(ended);
+    });
+    let mut report = Report::new(args.json);
+    while let Some(event) = incoming.blocking_recv() {
+        // Whoever read this is gone; the conference is not.
+        let _ = report.write(&event, out).and_then(|()| out.flush());
+    }
+    match outcome.recv() {
+        Ok(Ok(Ending::Regular(_))) => Ok(()),
+        Ok(Ok(Ending::Failed { what, advice })) => Err(CliError::failed(what, "", advice)),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(CliError::failed("the network thread broke down", "", "please report this")),
+    }
+}
+
+fn run(
+    args: &NetArgs,
+    lends: bool,
+    role: impl FnOnce(&mut Net) -> Result<Role, CliError>,
+    events: mpsc::Sender<crate::event::Event>,
+) -> Result<Ending, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::failed(format_args!("cannot start ({error})"), "", ""))?;
+    runtime.block_on(async {
+        let stop = signal();
+        let mut net = args.open(lends)?;
+        let role = role(&mut net)?;
+        let Net { link, config, mdns, state, .. } = net;
+        let ending = Driver::new(link, config, role, mdns, events).run(stop).await;
+        drop(state);
+        watch_the_exit(matches!(ending, Ending::Failed { .. }));
+        Ok(ending)
+    })
+}
+
+/// Ends the process if the main thread, stuck on a full pipe say, does not.
+fn watch_the_exit(failed: bool) {
+    std::thread::spawn(move || {
+        let (_never, nobody): (_, Receiver<()>) = channel();
+        let _ = nobody.recv_timeout(LAST_WORDS);
+        std::process::exit(i32::from(failed))
+    });
+}
+
+/// Resolves at the first SIGINT or SIGTERM from now on.
+fn signal() -> impl Future<Output = ()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        async move {
+            match (interrupt, terminate) {
+                (Ok(mut interrupt), Ok(mut terminate)) => {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
+                    }
+                }
+                // Without handlers the signals end the process by themselves.
+                _ => std::future::pending().await,
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The flags of every command that opens the network, and what they come to: a key, a socket, a link.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::error::CliError;
+use super::state::{State, random};
+use super::units;
+use crate::identity::Identity;
+use crate::live::DriverConfig;
+use crate::net::quic::{QuicLink, Socket};
+use crate::net::{Link, ListenError, Mdns, bind_udp};
+use crate::pool::PoolConfig;
+
+/// What was typed.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct NetArgs {
+    /// UDP address to listen on [default: [::]:0, or 0.0.0.0:0 without IPv6]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+
+    /// A node of the pool to start from; may be repeated
+    #[arg(long, value_name = "ADDR:PORT")]
+    bootstrap: Vec<SocketAddr>,
+
+    /// Tree links that this machine may carry, each sized for 3 sources at once [default: 6]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    degree: Option<u32>,
+
+    /// What this machine may send for others, as a rate such as 20M, instead of --degree
+    #[arg(long, value_name = "RATE", value_parser = units::rate, conflicts_with = "degree")]
+    uplink: Option<u64>,
+
+    /// Do not look for other nodes on the local network
+    #[arg(long)]
+    no_mdns: bool,
+
+    /// Do not serve the local page
+    #[arg(long)]
+    no_web: bool,
+
+    /// Where this machine's key is kept [default: the platform's data directory]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+
+    /// One JSON object a line for every event
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// An open network.
+pub(super) struct Net {
+    pub(super) link: QuicLink,
+    pub(super) config: DriverConfig,
+    pub(super) mdns: Option<Mdns>,
+    /// Addresses that others can dial.
+    pub(super) addrs: Vec<SocketAddr>,
+    /// Keeps the state directory locked.
+    pub(super) state: State,
+}
+
+/// What fits any home line: 6 links of 3 copies of 62 kbit/s make 1.1 Mbit/s.
+const DEGREE_DEFAULT: u32 = 6;
+/// One voice of 32 kbit/s in frames of 20 ms on the wire, headers included, bit/s.
+const COPY_RATE: u64 = 62_000;
+/// Sources that speak at once, which a degree is sized for.
+const SPEAKERS: u64 = 3;
+/// As many links as `--degree` takes.
+const DEGREE_MAX: u64 = 256;
+
+impl NetArgs {
+    /// Tree links that this machine may carry.
+    pub(super) fn degree(&self) -> u32 {
+        let from_uplink = |rate: u64| (rate / (COPY_RATE * SPEAKERS)).clamp(1, DEGREE_MAX) as u32;
+        self.degree.or(self.uplink.map(from_uplink)).unwrap_or(DEGREE_DEFAULT)
+    }
+
+    /// Opens the state directory and the socket. Must be called within the tokio runtime that the node is to live in.
+    pub(super) fn open(&self, lends: bool) -> Result<Net, CliError> {
+        // There is no page yet to leave out.
+        let _ = self.no_web;
+        let mut state = State::open(self.state.clone())?;
+        let identity = Arc::new(state.take_identity());
+        let socket = bind_udp(self.listen).map_err(|error| self.listen_error(&error))?;
+        let link = QuicLink::open(&identity, Socket::Udp(socket))
+            .map_err(|error| self.listen_error(&ListenError::Other(error)))?;
+        let addrs = link.listen_addrs();
+        // Without multicast the others are found by --bootstrap and by ids.
+        let mdns = (!self.no_mdns).then(|| Mdns::start(identity.node_id(), &addrs).ok()).flatten();
+        let config = DriverConfig {
+            identity,
+            pool: PoolConfig { degree: self.degree(), lends, ..PoolConfig::default() },
+            bootstrap: self.bootstrap.clone(),
+            random: StdRng::from_seed(random()),
+            troubles: Vec::new(),
+        };
+        Ok(Net { link, config, mdns, addrs, state })
+    }
+
+    fn listen_error(&self, error: &ListenError) -> CliError {
+        let place = self.listen.map_or_else(|| "--listen".to_owned(), |addr| addr.to_string());
+        let todo = match error {
+            ListenError::InUse => "choose another port, or 0 for any",
+            ListenError::NoSuchAddress => "choose an address of this machine",
+            ListenError::Other(_) => "choose another address",
+        };
+        CliError::failed(format_args!("cannot listen: {error}"), place, todo)
+    }
+}
+
+/// A session's or a machine's new key.
+pub(super) fn new_identity() -> Identity {
+    Identity::from_seed(random())
+}

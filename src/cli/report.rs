@@ -1,0 +1,90 @@
+//! Events as lines: JSON for programs, sentences for people.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::event::Event;
+
+/// Turns events into lines.
+pub(super) struct Report {
+    json: bool,
+    /// What nodes call themselves.
+    names: BTreeMap<String, String>,
+}
+
+/// An event and when it was written.
+#[derive(Serialize)]
+struct Stamped<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    /// Seconds since 1970.
+    t: f64,
+}
+
+impl Report {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, names: BTreeMap::new() }
+    }
+
+    /// Writes an event's line, if it has one.
+    pub(super) fn write(&mut self, event: &Event, out: &mut dyn Write) -> io::Result<()> {
+        if self.json {
+            serde_json::to_writer(&mut *out, &Stamped { event, t: unix_seconds() })?;
+            return writeln!(out);
+        }
+        match self.sentence(event) {
+            Some(line) => writeln!(out, "{line}"),
+            None => Ok(()),
+        }
+    }
+
+    fn sentence(&mut self, event: &Event) -> Option<String> {
+        Some(match event {
+            Event::Session { id, role: "host", .. } => {
+                format!("{id}\nothers join with: alm join {id}")
+            }
+            Event::Session { name, .. } => format!("you are in {name:?}"),
+            Event::MemberJoined { node, name } => {
+                self.names.insert(node.clone(), name.clone());
+                format!("{name} is here")
+            }
+            Event::MemberLeft { node, reason } => {
+                let how = serde_json::to_value(reason).ok();
+                let how = how.as_ref().and_then(|how| how.as_str()).unwrap_or("left");
+                format!("{} is gone ({how})", self.name(node))
+            }
+            Event::Tree { epoch, trees, helpers, worst_ms, reason, .. } => {
+                let edges: usize = trees.iter().map(|tree| tree.edges.len()).sum();
+                let helpers = helpers.len();
+                format!(
+                    "tree {epoch} ({reason}): {edges} links, {helpers} helpers, worst pair {worst_ms:.1} ms"
+                )
+            }
+            Event::Pool { size, .. } => format!("{size} nodes in the pool"),
+            Event::Error { message } => format!("trouble: {message}"),
+            Event::Left { reason } => format!("out: {reason}"),
+            Event::Ready { node, listen, .. } => {
+                // The first line of a host is its id.
+                return self.ready(node, listen);
+            }
+            Event::Media(_) | Event::Link { .. } => return None,
+        })
+    }
+
+    fn ready(&self, _node: &str, _listen: &[String]) -> Option<String> {
+        None
+    }
+
+    fn name(&self, node: &str) -> String {
+        self.names.get(node).cloned().unwrap_or_else(|| node.chars().take(8).collect())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "events carry the wall clock, and only here")]
+fn unix_seconds() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (since.as_secs_f64() * 1_000.0).round() / 1_000.0
+}

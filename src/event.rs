@@ -1,0 +1,138 @@
+//! What a live node tells: the events of `--json`. Every face (lines, screen, page) is a function of these.
+
+use serde::Serialize;
+
+use crate::session::Departure;
+
+/// One event; a time stamp is added where it is written.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The node listens.
+    Ready {
+        /// Its id.
+        node: String,
+        /// Its place on the ring.
+        ring: String,
+        /// Addresses that others can dial.
+        listen: Vec<String>,
+    },
+    /// The node is in a session.
+    Session {
+        /// The word that others join with.
+        id: String,
+        /// The session's name.
+        name: String,
+        /// `host` or `member`.
+        role: &'static str,
+    },
+    /// Somebody is in.
+    MemberJoined {
+        /// Who.
+        node: String,
+        /// What they call themselves.
+        name: String,
+    },
+    /// Somebody is out.
+    MemberLeft {
+        /// Who.
+        node: String,
+        /// How.
+        reason: Departure,
+    },
+    /// A plan carries the media from now on.
+    Tree {
+        /// Counts the plans of the session.
+        epoch: u64,
+        /// What it was made small for.
+        objective: String,
+        /// The task manager.
+        root: String,
+        /// The trees, whole.
+        trees: Vec<Tree>,
+        /// Nodes that help.
+        helpers: Vec<String>,
+        /// The largest latency from a source to a member, one way.
+        worst_ms: f64,
+        /// The largest latency from the root to a member.
+        height_ms: f64,
+        /// The largest latency between two members.
+        diameter_ms: f64,
+        /// How long the planning took.
+        planned_us: u64,
+        /// Round trips to helpers measured for this plan alone.
+        probes: u32,
+        /// Why it was made.
+        reason: String,
+    },
+    /// Every second, for each remote source.
+    Media(Media),
+    /// Every second, for each tree link.
+    Link {
+        /// The node at the other end.
+        peer: String,
+        /// Measured round trip; absent before the first.
+        rtt_ms: Option<f64>,
+        /// Media packets sent over the link so far.
+        sent: u64,
+        /// Media packets received over it.
+        received: u64,
+        /// Media packets refused that came over it.
+        dropped: u64,
+    },
+    /// How the pool looks from here.
+    Pool {
+        /// Nodes, this one included.
+        size: usize,
+        /// The node whose view this is.
+        root: String,
+        /// How old the view is.
+        age_ms: u64,
+    },
+    /// Something went wrong; the node goes on.
+    Error {
+        /// A sentence.
+        message: String,
+    },
+    /// The node is out of the session.
+    Left {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One tree of a plan.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Tree {
+    /// Who sends along it.
+    pub sources: Vec<String>,
+    /// Parent and child, parents first.
+    pub edges: Vec<(String, String)>,
+}
+
+/// What was heard of one source, since it was first heard.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Media {
+    /// Whose voice.
+    pub source: String,
+    /// Packets that arrived in time or late.
+    pub packets: u64,
+    /// Packets that were missing when their turn came.
+    pub lost: u64,
+    /// Of those, played all the same from redundancy in the next.
+    pub recovered: u64,
+    /// Sound made up for the rest.
+    pub concealed_ms: f64,
+    /// Packets that came after their turn.
+    pub late: u64,
+    /// Packets that came twice.
+    pub duplicates: u64,
+    /// Sound that waits in the jitter buffer.
+    pub buffer_ms: f64,
+    /// Variation of arrivals (RFC 3550, section 6.4.1).
+    pub jitter_ms: f64,
+    /// Links between the source and this node in the plan.
+    pub hops: u32,
+    /// From the end of capture to arrival here, by the session's clock; absent before the first packet.
+    pub path_ms: Option<f64>,
+}

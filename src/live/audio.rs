@@ -1,0 +1,261 @@
+//! A member's voice and ears: from the capture device to sealed packets, from packets to the playback device.
+//!
+//! [`Audio`] is a state machine that is ticked every few milliseconds; [`Pace`] says by what: a thread on the real clock, or
+//! a task on tokio's, which a test can make virtual. A tick that comes late is made up for, so that what is played
+//! tracks the wall clock.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use alm_media::device::{Capture, Playback};
+use alm_media::{
+    CaptureTime, CodecConfig, CodecError, Listener, SAMPLE_RATE, SenderKey, SourceIndex, SourceStats,
+    Speaker, TreeId,
+};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::session::SessionClock;
+
+/// The voice and the ears that a member brings.
+pub struct AudioConfig {
+    /// Where its voice comes from.
+    pub capture: Box<dyn Capture>,
+    /// Where what it hears goes.
+    pub playback: Box<dyn Playback>,
+    /// How the voice is encoded.
+    pub codec: CodecConfig,
+    /// What keeps time.
+    pub pace: Pace,
+}
+
+/// What ticks the audio.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// A thread on the real clock.
+    Thread,
+    /// A task on tokio's clock.
+    Task,
+}
+
+/// From the network to the ears.
+#[derive(Debug)]
+pub(super) enum ToAudio {
+    Packet(Bytes, Instant),
+    AddSource(SourceIndex, SenderKey),
+    RemoveSource(SourceIndex),
+    Clock(SessionClock),
+}
+
+/// From the voice to the network.
+#[derive(Debug)]
+pub(super) enum FromAudio {
+    /// A sealed packet, its tree not yet set.
+    Packet(Bytes),
+    /// Every second: each source's figures and how long its packets were under way.
+    Heard(Vec<(SourceStats, Option<f64>)>),
+    /// A device has failed; the rest goes on.
+    Trouble(String),
+}
+
+/// Packets and commands between the network and the audio: a second of fifty sources.
+const QUEUE_MAX: usize = 2_560;
+/// The longest tick; frames are whole numbers of ticks.
+const TICK_MAX: Duration = Duration::from_millis(10);
+/// A tick this late has missed its turn at the microphone: old sound is not sent in a burst.
+const STALE: Duration = Duration::from_millis(100);
+/// How often figures are told.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Both ends of a running audio; dropping it stops the audio and closes its devices.
+pub(super) struct Handle {
+    pub(super) to_audio: SyncSender<ToAudio>,
+    pub(super) from_audio: mpsc::Receiver<FromAudio>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Handle {
+    /// Stops the audio and waits until its output is complete.
+    pub(super) fn stop(self) {
+        let Self { to_audio, from_audio, thread } = self;
+        drop((to_audio, from_audio));
+        if let Some(thread) = thread {
+            // It ends within a tick of its queue's end; a panic there has been printed already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// See the [module](self).
+pub struct Audio {
+    capture: Box<dyn Capture>,
+    playback: Box<dyn Playback>,
+    speaker: Speaker,
+    listener: Listener,
+    clock: Option<SessionClock>,
+    frame: Duration,
+    tick: Duration,
+    /// When the next tick is due.
+    due: Instant,
+    captured: Vec<f32>,
+    played: Vec<f32>,
+    filled: usize,
+    packets: Vec<Bytes>,
+    paths_ms: BTreeMap<SourceIndex, f64>,
+    report_at: Instant,
+    inbox: Receiver<ToAudio>,
+    outbox: mpsc::Sender<FromAudio>,
+}
+
+/// The network's end has been dropped: the audio is over.
+struct Over;
+
+impl Audio {
+    /// Starts the audio of the member whose number in the session is `source`; the first tick is at `now`.
+    pub(super) fn start(
+        config: AudioConfig,
+        source: SourceIndex,
+        key: &SenderKey,
+        now: Instant,
+    ) -> Result<Handle, CodecError> {
+        let AudioConfig { capture, playback, codec, pace } = config;
+        let speaker = Speaker::new(source, key, codec)?;
+        let frame = speaker.frame();
+        let tick = frame.duration().min(TICK_MAX);
+        let (to_audio, inbox) = sync_channel(QUEUE_MAX);
+        let (outbox, from_audio) = mpsc::channel(QUEUE_MAX);
+        let samples = (tick.as_secs_f64() * f64::from(SAMPLE_RATE)).round() as usize;
+        let audio = Self {
+            capture,
+            playback,
+            listener: Listener::new(),
+            clock: None,
+            frame: frame.duration(),
+            tick,
+            due: now + tick,
+            captured: vec![0.0; frame.samples()],
+            played: vec![0.0; samples],
+            filled: 0,
+            packets: Vec::with_capacity(1),
+            paths_ms: BTreeMap::new(),
+            report_at: now + REPORT_INTERVAL,
+            speaker,
+            inbox,
+            outbox,
+        };
+        let thread = match pace {
+            Pace::Thread => Some(std::thread::spawn(|| audio.run_on_thread())),
+            Pace::Task => {
+                tokio::spawn(audio.run_on_task());
+                None
+            }
+        };
+        Ok(Handle { to_audio, from_audio, thread })
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the audio thread keeps real time; it is the driver of its own clock"
+    )]
+    fn run_on_thread(mut self) {
+        loop {
+            let now = Instant::now();
+            match self.due.checked_duration_since(now) {
+                Some(early) if !early.is_zero() => std::thread::sleep(early),
+                _ => {
+                    if self.tick(now).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn run_on_task(mut self) {
+        loop {
+            tokio::time::sleep_until(self.due.into()).await;
+            if self.tick(tokio::time::Instant::now().into_std()).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Plays and captures the tick that is due.
+    fn tick(&mut self, now: Instant) -> Result<(), Over> {
+        self.take_inbox()?;
+        self.listener.pull(now, &mut self.played);
+        if let Err(error) = self.playback.write(&self.played) {
+            self.tell(FromAudio::Trouble(error.to_string()));
+        }
+        let step = self.played.len();
+        if let Err(error) = self.capture.read(&mut self.captured[self.filled..self.filled + step]) {
+            self.tell(FromAudio::Trouble(error.to_string()));
+        }
+        self.filled += step;
+        if self.filled == self.captured.len() {
+            self.filled = 0;
+            if now.saturating_duration_since(self.due) < STALE {
+                self.speak();
+            }
+        }
+        self.due += self.tick;
+        if self.report_at <= now {
+            self.report_at = now + REPORT_INTERVAL;
+            let heard = self.listener.stats().into_iter();
+            let heard = heard.map(|stats| (stats, self.paths_ms.get(&stats.source).copied())).collect();
+            self.tell(FromAudio::Heard(heard));
+        }
+        Ok(())
+    }
+
+    fn speak(&mut self) {
+        // Without the session's clock nobody could place the sound.
+        let Some(clock) = self.clock else { return };
+        let begun = self.due.checked_sub(self.frame).unwrap_or(self.due);
+        let capture_time = CaptureTime(clock.ticks(begun));
+        let encoded = self.speaker.packet(&self.captured, capture_time, &[TreeId(0)], &mut self.packets);
+        debug_assert_eq!(encoded, Ok(()), "exactly one frame is captured");
+        while let Some(packet) = self.packets.pop() {
+            self.tell(FromAudio::Packet(packet));
+        }
+    }
+
+    fn take_inbox(&mut self) -> Result<(), Over> {
+        loop {
+            match self.inbox.try_recv() {
+                Ok(ToAudio::Packet(packet, at)) => {
+                    // What is refused is counted by the listener.
+                    if let Ok(heard) = self.listener.push(&packet, at)
+                        && let Some(clock) = self.clock
+                    {
+                        let since_capture = CaptureTime(clock.ticks(at)).ticks_since(heard.capture_time);
+                        let path = f64::from(since_capture) / 48.0 - self.frame.as_secs_f64() * 1_000.0;
+                        let mean = self.paths_ms.entry(heard.source).or_insert(path);
+                        *mean += (path - *mean) / PATH_SMOOTHING;
+                    }
+                }
+                Ok(ToAudio::AddSource(source, key)) => {
+                    if let Err(error) = self.listener.add_source(source, &key) {
+                        self.tell(FromAudio::Trouble(error.to_string()));
+                    }
+                }
+                Ok(ToAudio::RemoveSource(source)) => {
+                    self.listener.remove_source(source);
+                    self.paths_ms.remove(&source);
+                }
+                Ok(ToAudio::Clock(clock)) => self.clock = Some(clock),
+                Err(std::sync::mpsc::TryRecvError::Empty) => return Ok(()),
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => return Err(Over),
+            }
+        }
+    }
+
+    fn tell(&self, what: FromAudio) {
+        // A driver that does not keep up loses the newest; it has lost more than that already.
+        let _ = self.outbox.try_send(what);
+    }
+}
+
+/// Packets over which the path's mean is taken, as RTP's jitter is (RFC 3550, section 6.4.1).
+const PATH_SMOOTHING: f64 = 16.0;

@@ -1,0 +1,347 @@
+//! Moves bytes between the link and the node, and wakes the node when it wants to be woken.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use alm_media::{SenderKey, SourceIndex};
+use rand::rngs::StdRng;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+
+use super::audio::{Audio, AudioConfig, FromAudio, Handle, ToAudio};
+use super::notices;
+use crate::event::Event;
+use crate::identity::{Identity, NodeId};
+use crate::net::{Link, LinkEvent, Mdns, next_event};
+use crate::node::{Input, Node, Notice, Output};
+use crate::pool::{Contact, PoolConfig};
+use crate::session::{self, Ending, Invite, ManagerConfig, MemberConfig, Participant, Planned, media_secret};
+
+/// Who lives here.
+pub struct DriverConfig {
+    /// The machine's key.
+    pub identity: Arc<Identity>,
+    /// What it lends, and how it measures.
+    pub pool: PoolConfig,
+    /// Addresses to start from.
+    pub bootstrap: Vec<SocketAddr>,
+    /// The node's source of chance.
+    pub random: StdRng,
+    /// What is wrong from the start: said once the node is ready.
+    pub troubles: Vec<String>,
+}
+
+/// What the node is there for.
+pub enum Role {
+    /// To lend itself to others.
+    Pool,
+    /// To host a session.
+    Host {
+        /// The session's key.
+        key: Identity,
+        /// What the session is to be.
+        config: ManagerConfig,
+        /// The host's voice and ears.
+        audio: AudioConfig,
+    },
+    /// To join one.
+    Join {
+        /// Which, and as whom.
+        config: MemberConfig,
+        /// The member's voice and ears.
+        audio: AudioConfig,
+    },
+}
+
+/// See the [module](self).
+pub struct Driver<L> {
+    link: L,
+    node: Node,
+    me: NodeId,
+    invite: Option<Invite>,
+    role: &'static str,
+    audio: AudioState,
+    sources: BTreeMap<SourceIndex, NodeId>,
+    planned: mpsc::Receiver<(Planned, Duration)>,
+    planner: mpsc::Sender<(Planned, Duration)>,
+    mdns: Option<Mdns>,
+    second: Interval,
+    events: mpsc::Sender<Event>,
+    stopping: bool,
+}
+
+enum AudioState {
+    None,
+    /// Waiting for the session to begin.
+    Ready(Box<AudioConfig>),
+    Running(Handle),
+}
+
+/// Link events that are handled in a row before anything else gets a look in.
+const LINK_EVENTS_IN_A_ROW: usize = 64;
+
+impl<L: Link> Driver<L> {
+    /// Brings a node to life on `link`. Events go to `events`; what does not fit there is lost, for a reader who stands
+    /// still must not hold up the media.
+    #[must_use]
+    pub fn new(
+        link: L,
+        config: DriverConfig,
+        role: Role,
+        mdns: Option<Mdns>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let now = Instant::now().into_std();
+        let me = config.identity.node_id();
+        let listen = link.listen_addrs();
+        let ready = Event::Ready {
+            node: me.to_string(),
+            ring: me.position().to_string(),
+            listen: listen.iter().map(ToString::to_string).collect(),
+        };
+        let mut node = Node::new(config.identity, listen.clone(), config.pool, config.random, now);
+        for addr in config.bootstrap {
+            node.handle(Input::Bootstrap(addr), now);
+        }
+        let (role, invite, audio) = match role {
+            Role::Pool => ("pool", None, AudioState::None),
+            Role::Host { key, config, audio } => {
+                let session = crate::identity::SessionId::of(&key.node_id());
+                let invite = Invite { session, secret: config.secret, entry_points: listen };
+                node.host(&key, config, now);
+                ("host", Some(invite), AudioState::Ready(Box::new(audio)))
+            }
+            Role::Join { config, audio } => {
+                let invite = config.invite.clone();
+                node.join(config, now);
+                ("member", Some(invite), AudioState::Ready(Box::new(audio)))
+            }
+        };
+        let (planner, planned) = mpsc::channel(1);
+        let mut second = interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let sources = BTreeMap::new();
+        let stopping = false;
+        let driver = Self {
+            link,
+            node,
+            me,
+            invite,
+            role,
+            audio,
+            sources,
+            planned,
+            planner,
+            mdns,
+            second,
+            events,
+            stopping,
+        };
+        driver.tell(ready);
+        config.troubles.into_iter().for_each(|message| driver.tell(Event::Error { message }));
+        driver
+    }
+
+    /// Lives until the session is over, or until `stop`, and then leaves cleanly.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Ending {
+        tokio::pin!(stop);
+        let ending = loop {
+            if let Some(ending) = self.drain() {
+                break ending;
+            }
+            let (wake, _) = self.node.poll_timeout();
+            tokio::select! {
+                biased;
+                () = sleep_until(wake.into()) => self.handle(Input::Timeout),
+                () = &mut stop, if !self.stopping => {
+                    self.stopping = true;
+                    if self.role == "pool" {
+                        break Ending::Regular("left");
+                    }
+                    self.handle(Input::Leave);
+                }
+                Some((planned, elapsed)) = self.planned.recv() => self.handle(Input::Planned(planned, elapsed)),
+                from_audio = next_from_audio(&mut self.audio) => self.on_audio(from_audio),
+                _ = self.second.tick() => self.tell_links(),
+                found = discovered(self.mdns.as_ref()) => self.handle(Input::Contact(found)),
+                event = next_event(&mut self.link) => self.on_link(event),
+            }
+        };
+        self.drain_outputs();
+        if let AudioState::Running(handle) = std::mem::replace(&mut self.audio, AudioState::None) {
+            handle.stop();
+        }
+        let reason = match &ending {
+            Ending::Regular(reason) => (*reason).to_owned(),
+            Ending::Failed { what, .. } => what.clone(),
+        };
+        if self.invite.is_some() {
+            self.tell(Event::Left { reason });
+        }
+        drop(self.mdns);
+        self.link.shutdown().await;
+        ending
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.node.handle(input, Instant::now().into_std());
+    }
+
+    /// Handles an event and those that are there already.
+    fn on_link(&mut self, event: LinkEvent) {
+        self.handle(Input::Link(event));
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 1..LINK_EVENTS_IN_A_ROW {
+            self.drain_outputs();
+            // Whoever polls last is woken: the select above polls again before it waits.
+            let Poll::Ready(event) = self.link.poll_event(&mut context) else { break };
+            self.handle(Input::Link(event));
+        }
+    }
+
+    /// Takes all that the node has to say; `Some` when that was its last word.
+    fn drain(&mut self) -> Option<Ending> {
+        self.drain_outputs();
+        let mut ending = None;
+        while let Some(notice) = self.node.poll_notice() {
+            match notice {
+                Notice::Session(session::Event::Ended(how)) => ending = Some(how),
+                Notice::Session(event) => self.on_session(event),
+                Notice::Clock(clock) => self.to_audio(ToAudio::Clock(clock)),
+                Notice::PoolSize(size) => {
+                    self.tell(Event::Pool { size, root: self.me.to_string(), age_ms: 0 });
+                }
+                Notice::Trouble(message) => self.tell(Event::Error { message }),
+            }
+        }
+        ending
+    }
+
+    fn drain_outputs(&mut self) {
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                // A peer that is gone or does not read is reported by the link itself.
+                Output::Send(to, channel, bytes) => drop(self.link.send(to, channel, bytes)),
+                Output::Dial(addr, node) => self.link.dial(addr, node),
+                Output::Close(node, reason) => self.link.close(node, reason),
+                Output::Play(packet, at) => self.to_audio(ToAudio::Packet(packet, at)),
+                Output::Plan(job) => {
+                    let planner = self.planner.clone();
+                    tokio::task::spawn_blocking(move || {
+                        let started = Instant::now();
+                        let planned = job.run();
+                        // Full only if a job is under way already, and the manager starts one at a time.
+                        let _ = planner.try_send((planned, started.elapsed()));
+                    });
+                }
+            }
+        }
+    }
+
+    fn on_session(&mut self, event: session::Event) {
+        match event {
+            session::Event::Entered { title, own, .. } => {
+                self.start_audio(&own);
+                if let Some(invite) = &self.invite {
+                    self.tell(Event::Session { id: invite.to_string(), name: title, role: self.role });
+                }
+            }
+            session::Event::MemberJoined(member) => {
+                if member.node != self.me {
+                    let source = SourceIndex(member.index);
+                    self.sources.insert(source, member.node);
+                    if let Some(key) = self.key_of(&member) {
+                        self.to_audio(ToAudio::AddSource(source, key));
+                    }
+                }
+                self.tell(Event::MemberJoined { node: member.node.to_string(), name: member.name });
+            }
+            session::Event::MemberLeft(node, reason) => {
+                let gone: Vec<SourceIndex> =
+                    self.sources.iter().filter(|(_, n)| **n == node).map(|(source, _)| *source).collect();
+                for source in gone {
+                    self.sources.remove(&source);
+                    self.to_audio(ToAudio::RemoveSource(source));
+                }
+                self.tell(Event::MemberLeft { node: node.to_string(), reason });
+            }
+            session::Event::Tree(plan) => self.tell(notices::tree(&plan)),
+            session::Event::Trouble(message) => self.tell(Event::Error { message }),
+            session::Event::Ended(_) => {}
+        }
+    }
+
+    fn start_audio(&mut self, own: &Participant) {
+        let Some(key) = self.key_of(own) else { return };
+        let AudioState::Ready(config) = std::mem::replace(&mut self.audio, AudioState::None) else { return };
+        let now = Instant::now().into_std();
+        match Audio::start(*config, SourceIndex(own.index), &key, now) {
+            Ok(handle) => self.audio = AudioState::Running(handle),
+            Err(error) => self.tell(Event::Error { message: error.to_string() }),
+        }
+        if let Some(clock) = self.node.clock() {
+            self.to_audio(ToAudio::Clock(clock));
+        }
+    }
+
+    fn key_of(&self, member: &Participant) -> Option<SenderKey> {
+        let secret = media_secret(&self.invite.as_ref()?.secret);
+        Some(SenderKey::derive(&secret, &member.node.0, &member.salt))
+    }
+
+    fn on_audio(&mut self, from_audio: FromAudio) {
+        match from_audio {
+            FromAudio::Packet(packet) => self.handle(Input::Own(packet)),
+            FromAudio::Trouble(message) => self.tell(Event::Error { message }),
+            FromAudio::Heard(heard) => {
+                for (stats, path_ms) in heard {
+                    let Some(source) = self.sources.get(&stats.source) else { continue };
+                    let hops = self.node.plan().and_then(|plan| plan.hops(*source, self.me)).unwrap_or(0);
+                    self.tell(notices::media(*source, &stats, hops, path_ms));
+                }
+            }
+        }
+    }
+
+    fn tell_links(&mut self) {
+        for (peer, rtt, counts) in self.node.links() {
+            let rtt_ms = rtt.map(|rtt| notices::rounded(rtt.as_secs_f64() * 1_000.0));
+            let (sent, received, dropped) = (counts.sent, counts.received, counts.dropped);
+            self.tell(Event::Link { peer: peer.to_string(), rtt_ms, sent, received, dropped });
+        }
+    }
+
+    fn to_audio(&self, what: ToAudio) {
+        if let AudioState::Running(handle) = &self.audio {
+            // Ears that do not keep up lose the newest packets; the jitter buffer conceals them.
+            let _ = handle.to_audio.try_send(what);
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        let _ = self.events.try_send(event);
+    }
+}
+
+async fn next_from_audio(audio: &mut AudioState) -> FromAudio {
+    match audio {
+        AudioState::Running(handle) => match handle.from_audio.recv().await {
+            Some(from_audio) => from_audio,
+            None => std::future::pending().await,
+        },
+        AudioState::None | AudioState::Ready(_) => std::future::pending().await,
+    }
+}
+
+async fn discovered(mdns: Option<&Mdns>) -> Contact {
+    match mdns {
+        Some(mdns) => {
+            let found = mdns.next().await;
+            Contact { node: found.node, addrs: found.addrs }
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,11 @@
+//! A node that lives: the state machine of [`crate::node`] on a network, with a clock and sound.
+//!
+//! This is the only place on the live path that reads a clock. [`Driver`] moves bytes between the link and the node;
+//! [`Audio`] runs beside it, on a thread of its own, so that encoding and decoding never hold up a packet on its way.
+
+mod audio;
+mod driver;
+mod notices;
+
+pub use self::audio::{Audio, AudioConfig, Pace};
+pub use self::driver::{Driver, DriverConfig, Role};

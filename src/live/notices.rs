@@ -1,0 +1,50 @@
+//! From a node's notices to the events that people and programs see.
+
+use alm_media::SourceStats;
+
+use crate::event::{Event, Media, Tree};
+use crate::identity::NodeId;
+use crate::session::SessionPlan;
+
+pub(super) fn tree(plan: &SessionPlan) -> Event {
+    let names = |nodes: &[NodeId]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let trees = plan.trees.iter().map(|tree| Tree {
+        sources: names(&tree.sources),
+        edges: tree.edges.iter().map(|(parent, child)| (parent.to_string(), child.to_string())).collect(),
+    });
+    Event::Tree {
+        epoch: plan.epoch,
+        objective: plan.objective.to_string(),
+        root: plan.root.to_string(),
+        trees: trees.collect(),
+        helpers: names(&plan.helpers),
+        worst_ms: rounded(plan.worst_ms),
+        height_ms: rounded(plan.height_ms),
+        diameter_ms: rounded(plan.diameter_ms),
+        planned_us: plan.planned_us,
+        probes: plan.probes,
+        reason: plan.reason.clone(),
+    }
+}
+
+pub(super) fn media(source: NodeId, stats: &SourceStats, hops: u32, path_ms: Option<f64>) -> Event {
+    let jitter = &stats.jitter;
+    Event::Media(Media {
+        source: source.to_string(),
+        packets: jitter.packets,
+        lost: jitter.lost,
+        recovered: jitter.recovered,
+        concealed_ms: rounded(jitter.concealed_ms),
+        late: jitter.late,
+        duplicates: jitter.duplicates,
+        buffer_ms: rounded(jitter.buffer_ms),
+        jitter_ms: rounded(jitter.jitter_ms),
+        hops,
+        path_ms: path_ms.map(rounded),
+    })
+}
+
+/// Milliseconds to the microsecond.
+pub(super) fn rounded(ms: f64) -> f64 {
+    (ms * 1_000.0).round() / 1_000.0
+}
