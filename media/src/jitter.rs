@@ -8,13 +8,14 @@
 //! clocks that drift apart. When nothing comes any more, some frames are concealed (the decoder fades),
 //! then there is silence, and the next packet starts as the first one did.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::codec::{FrameLength, carries_previous};
 use crate::packet::CaptureTime;
+use crate::transit::Transit;
 
 /// The most packets that wait. At 20 ms: 2 s.
 pub const BUFFER_MAX: usize = 100;
@@ -34,13 +35,6 @@ const SHRINK_AFTER: Duration = Duration::from_secs(1);
 
 /// The least time between two frames that are inserted to grow.
 const GROW_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How many packets' lateness is remembered: 5 s of 20 ms.
-const TRANSITS_MAX: usize = 256;
-
-/// Of those, the share whose lateness the buffer does not try to cover, one in so many: what waiting for
-/// them would cost all others is worse than losing them.
-const UNCOVERED_ONE_IN: usize = 50;
 
 /// Fewer packets than this say little about the spread; until then the starting delay is kept.
 const TRANSITS_MIN: usize = 50;
@@ -103,8 +97,7 @@ pub struct JitterBuffer {
     owed_ms: f64,
     /// The furthest that was pulled ahead, ms.
     lead_ms: f64,
-    clock: Option<Clock>,
-    transits: Transits,
+    transit: Transit,
     grow_at: Option<Instant>,
     deep_since: Option<Instant>,
     behind: u32,
@@ -142,8 +135,7 @@ impl JitterBuffer {
             stretched: 0,
             owed_ms: 0.0,
             lead_ms: 0.0,
-            clock: None,
-            transits: Transits::default(),
+            transit: Transit::default(),
             grow_at: None,
             deep_since: None,
             behind: 0,
@@ -175,7 +167,7 @@ impl JitterBuffer {
             }
         }
         self.behind = 0;
-        let capture_ms = self.measure(capture_time, now);
+        let capture_ms = self.transit.measure(capture_time, now);
         match self.phase {
             Phase::Idle => {
                 (self.next, self.floor) = (counter, counter.saturating_sub(BUFFER_MAX as u64));
@@ -226,15 +218,15 @@ impl JitterBuffer {
 
     /// What has happened so far.
     pub fn stats(&self) -> JitterStats {
-        self.stats
+        JitterStats { jitter_ms: self.transit.jitter_ms(), ..self.stats }
     }
 
     /// The delay that the buffer aims at, in milliseconds.
     pub fn target_ms(&self) -> f64 {
         // One frame on top: a pull may come just before the packet that it would have liked.
-        let start = if self.transits.len() < TRANSITS_MIN { TARGET_MS_START } else { 0.0 };
+        let start = if self.transit.len() < TRANSITS_MIN { TARGET_MS_START } else { 0.0 };
         let most = TARGET_MS_MAX.min(self.frame_ms * BUFFER_MAX as f64 / 2.0);
-        let wanted = self.transits.spread_ms() + self.frame_ms + self.lead_ms;
+        let wanted = self.transit.spread_ms() + self.frame_ms + self.lead_ms;
         wanted.max(start).clamp(self.frame_ms * 1.5, most)
     }
 
@@ -244,14 +236,14 @@ impl JitterBuffer {
         let Some(packet) = self.packets.values().next() else { return false };
         let held_ms = self.span() as f64 * self.frame_ms;
         // Half a millisecond of grace: timers are no finer.
-        self.delay_ms(packet.capture_ms, now) + 0.5 >= self.target_ms() || held_ms > self.target_ms()
+        self.transit.delay_ms(packet.capture_ms, now) + 0.5 >= self.target_ms() || held_ms > self.target_ms()
     }
 
     /// Leaves out what waits but is older than need be when playing begins: a stall that lets go.
     fn catch_up(&mut self, now: Instant) {
         while let Some((&first, packet)) = self.packets.first_key_value() {
             self.next = first;
-            let delay_ms = self.delay_ms(packet.capture_ms, now);
+            let delay_ms = self.transit.delay_ms(packet.capture_ms, now);
             if self.packets.len() < 2 || delay_ms <= self.target_ms() + self.frame_ms {
                 return;
             }
@@ -290,7 +282,7 @@ impl JitterBuffer {
             return Pull::Conceal;
         }
         self.stretched = 0;
-        let delay_ms = self.delay_ms(capture_ms, now);
+        let delay_ms = self.transit.delay_ms(capture_ms, now);
         self.stats.buffer_ms = delay_ms.max(0.0);
         if self.must_grow(delay_ms, now) {
             return Pull::Conceal;
@@ -344,43 +336,21 @@ impl JitterBuffer {
         now.duration_since(*self.deep_since.get_or_insert(now)) >= patience
     }
 
-    /// How long after the quickest arrival a frame of that capture time is played if that is now.
-    fn delay_ms(&self, capture_ms: f64, now: Instant) -> f64 {
-        let Some(clock) = &self.clock else { return 0.0 };
-        ms_between(clock.origin, now) - capture_ms - self.transits.least_ms()
-    }
-
     /// Frames from the next one to play to the newest that waits.
     fn span(&self) -> u64 {
         self.packets.last_key_value().map_or(0, |(&last, _)| last + 1 - self.next.min(last))
     }
 
-    /// Notes a packet's transit and returns its capture time, relative to the first packet's, in ms.
-    fn measure(&mut self, capture_time: CaptureTime, now: Instant) -> f64 {
-        let clock = self.clock.get_or_insert(Clock { origin: now, capture_time, capture_ms: 0.0 });
-        // From packet to packet rather than from the origin, which would be ambiguous after 12 hours.
-        clock.capture_ms += f64::from(capture_time.ticks_since(clock.capture_time)) / 48.0;
-        clock.capture_time = capture_time;
-        let transit_ms = ms_between(clock.origin, now) - clock.capture_ms;
-        if let Some(last) = self.transits.last_ms() {
-            self.stats.jitter_ms += ((transit_ms - last).abs() - self.stats.jitter_ms) / 16.0;
-        }
-        let capture_ms = clock.capture_ms;
-        self.transits.put(transit_ms);
-        capture_ms
-    }
-
     fn on_late(&mut self, capture_time: CaptureTime, now: Instant) {
         self.stats.late += 1;
-        self.measure(capture_time, now);
+        self.transit.measure(capture_time, now);
     }
 
     /// The counter starts elsewhere: what is known of the source's clock is void.
     fn restart(&mut self) {
         self.packets.clear();
         self.phase = Phase::Idle;
-        self.clock = None;
-        self.transits = Transits::default();
+        self.transit = Transit::default();
         (self.stretched, self.owed_ms) = (0, 0.0);
         (self.grow_at, self.deep_since) = (None, None);
     }
@@ -402,59 +372,4 @@ impl JitterBuffer {
         self.deep_since = None;
         self.phase = Phase::Filling;
     }
-}
-
-/// Where the source's clock stands against ours.
-#[derive(Debug)]
-struct Clock {
-    /// When the first packet arrived.
-    origin: Instant,
-    /// The latest packet's capture time.
-    capture_time: CaptureTime,
-    /// The same, relative to the first packet's, ms.
-    capture_ms: f64,
-}
-
-/// The latest packets' transits: arrival less capture, relative to the first packet's, in milliseconds.
-#[derive(Debug, Default)]
-struct Transits {
-    ring: VecDeque<f64>,
-    least_ms: f64,
-    spread_ms: f64,
-}
-
-impl Transits {
-    fn put(&mut self, transit_ms: f64) {
-        if self.ring.len() == TRANSITS_MAX {
-            self.ring.pop_front();
-        }
-        self.ring.push_back(transit_ms);
-        let mut sorted = [0.0; TRANSITS_MAX];
-        let sorted = &mut sorted[..self.ring.len()];
-        sorted.iter_mut().zip(&self.ring).for_each(|(to, from)| *to = *from);
-        self.least_ms = sorted.iter().copied().fold(f64::INFINITY, f64::min);
-        let covered = sorted.len() - 1 - sorted.len() / UNCOVERED_ONE_IN;
-        let (_, &mut most_ms, _) = sorted.select_nth_unstable_by(covered, f64::total_cmp);
-        self.spread_ms = most_ms - self.least_ms;
-    }
-
-    fn len(&self) -> usize {
-        self.ring.len()
-    }
-
-    fn last_ms(&self) -> Option<f64> {
-        self.ring.back().copied()
-    }
-
-    fn least_ms(&self) -> f64 {
-        self.least_ms
-    }
-
-    fn spread_ms(&self) -> f64 {
-        self.spread_ms
-    }
-}
-
-fn ms_between(from: Instant, to: Instant) -> f64 {
-    to.saturating_duration_since(from).as_secs_f64() * 1_000.0
 }

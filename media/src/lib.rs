@@ -8,28 +8,29 @@
 
 mod codec;
 pub mod device;
-mod engine;
 mod heard;
 mod jitter;
+mod listener;
 mod mixer;
 mod packet;
 mod relay;
 mod seal;
+mod speaker;
 #[cfg(test)]
 mod testing;
+mod transit;
 mod wav;
 
 pub use self::codec::{
     BITRATE_MAX, BITRATE_MIN, CodecConfig, CodecError, Decoder, Encoder, FRAME_SAMPLES_MAX, FrameLength,
     carries_previous, payload_samples,
 };
-pub use self::engine::{
-    HearError, Heard, Listener, ListenerStats, PULL_SAMPLES_MAX, SOURCES_MAX, SourceError, SourceStats,
-    Speaker,
-};
 pub use self::heard::{Playing, RECORDING_MAX, SOURCE_MAX, SourceHeard, heard};
 pub use self::jitter::{
     BUFFER_MAX, CONCEAL_MS_MAX, JitterBuffer, JitterStats, Pull, TARGET_MS_MAX, TARGET_MS_START,
+};
+pub use self::listener::{
+    HearError, Heard, Listener, ListenerStats, PULL_SAMPLES_MAX, SOURCES_MAX, SourceError, SourceStats,
 };
 pub use self::mixer::Mixer;
 pub use self::packet::{
@@ -40,6 +41,7 @@ pub use self::relay::{
     EPOCHS_MAX, ForwardingTable, LINKS_MAX, LinkId, Route, TREES_MAX, TableError, TreeLinks,
 };
 pub use self::seal::{OpenError, Opener, REPLAY_WINDOW, SealError, Sealer, SenderKey};
+pub use self::speaker::Speaker;
 pub use self::wav::{
     WAV_CHANNELS_MAX, WAV_RATES, WAV_SAMPLES_MAX, WAV_SECONDS_MAX, WavError, WavWriter, read_wav,
 };

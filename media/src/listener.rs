@@ -1,0 +1,238 @@
+//! All voices' way in: from packets of any number of sources to one frame to play.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::SAMPLE_RATE;
+use crate::codec::{Decoder, FRAME_SAMPLES_MAX, FrameLength, payload_samples};
+use crate::jitter::{JitterBuffer, JitterStats, Pull};
+use crate::mixer::Mixer;
+use crate::packet::{CaptureTime, MediaPacket, PacketError, SourceIndex};
+use crate::seal::{OpenError, Opener, SenderKey};
+
+/// The most sources that a listener plays.
+pub const SOURCES_MAX: usize = 512;
+
+/// The most samples that a listener mixes at once, 60 ms.
+pub const PULL_SAMPLES_MAX: usize = FRAME_SAMPLES_MAX;
+
+/// A packet that was proved and taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Who sent it.
+    pub source: SourceIndex,
+    /// Its place in the source's count.
+    pub counter: u64,
+    /// When it was captured; with the session's clock at arrival, how long it was on its way.
+    pub capture_time: CaptureTime,
+}
+
+/// Why a packet is not taken up. It was counted; the listener is otherwise unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HearError {
+    /// No media packet.
+    #[error(transparent)]
+    Packet(#[from] PacketError),
+    /// Of a source that is not played, forged, or heard before.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Proved, but not Opus.
+    #[error("a payload that is not Opus")]
+    Payload,
+}
+
+/// Why a source is not added. The listener is unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// There are [`SOURCES_MAX`] already.
+    #[error("more than {SOURCES_MAX} sources")]
+    TooMany,
+}
+
+/// One source's figures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SourceStats {
+    /// The source.
+    pub source: SourceIndex,
+    /// What its jitter buffer did. Its duplicates include packets that came over two trees.
+    pub jitter: JitterStats,
+    /// Packets that named the source, and that the source did not make.
+    pub forged: u64,
+}
+
+/// What a listener refused that belongs to no source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListenerStats {
+    /// Bytes that are no media packet.
+    pub malformed: u64,
+    /// Packets of sources that are not played.
+    pub unknown_source: u64,
+}
+
+/// The playback side: every source but the own one.
+#[derive(Default)]
+pub struct Listener {
+    sources: BTreeMap<SourceIndex, Source>,
+    mixer: Mixer,
+    stats: ListenerStats,
+}
+
+impl Listener {
+    /// A listener that plays nobody yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Plays `source` from now on. If it was there already with another key (it restarted), it starts anew.
+    /// The own source is never added, so that nobody hears themselves.
+    ///
+    /// # Errors
+    /// There are [`SOURCES_MAX`] sources already.
+    pub fn add_source(&mut self, source: SourceIndex, key: &SenderKey) -> Result<(), SourceError> {
+        if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&source) {
+            return Err(SourceError::TooMany);
+        }
+        self.sources.insert(source, Source::new(Opener::new(key, source)));
+        Ok(())
+    }
+
+    /// Plays `source` no more. `false` if it was not played.
+    pub fn remove_source(&mut self, source: SourceIndex) -> bool {
+        self.sources.remove(&source).is_some()
+    }
+
+    /// Takes a packet that arrived at `now`.
+    ///
+    /// # Errors
+    /// No packet, of an unknown source, forged, heard before, or not Opus.
+    pub fn push(&mut self, packet: &[u8], now: Instant) -> Result<Heard, HearError> {
+        let packet = MediaPacket::parse(packet).inspect_err(|_| self.stats.malformed += 1)?;
+        let Some(source) = self.sources.get_mut(&packet.source) else {
+            self.stats.unknown_source += 1;
+            return Err(OpenError::UnknownSource.into());
+        };
+        source.push(&packet, now)?;
+        let MediaPacket { source, counter, capture_time, .. } = packet;
+        Ok(Heard { source, counter, capture_time })
+    }
+
+    /// Fills `out`, at most [`PULL_SAMPLES_MAX`] samples, with what is to be played from `now` on. To be
+    /// called at the pace at which `out` is played.
+    ///
+    /// # Panics
+    /// If `out` is longer than [`PULL_SAMPLES_MAX`].
+    pub fn pull(&mut self, now: Instant, out: &mut [f32]) {
+        assert!(out.len() <= PULL_SAMPLES_MAX, "a listener is pulled by the frame");
+        out.fill(0.0);
+        for source in self.sources.values_mut() {
+            source.pull(now, out);
+        }
+        self.mixer.limit(out);
+    }
+
+    /// Every source's figures, ordered by source.
+    pub fn stats(&self) -> Vec<SourceStats> {
+        self.sources.iter().map(|(&index, source)| source.stats(index)).collect()
+    }
+
+    /// What belongs to no source.
+    pub fn listener_stats(&self) -> ListenerStats {
+        self.stats
+    }
+}
+
+struct Source {
+    opener: Opener,
+    decoder: Decoder,
+    /// Made with the first packet, which tells the source's frame length.
+    jitter: Option<(FrameLength, JitterBuffer)>,
+    /// Decoded and not yet played: less than one frame.
+    ready: Vec<f32>,
+    duplicates: u64,
+    forged: u64,
+}
+
+impl Source {
+    fn new(opener: Opener) -> Self {
+        let (decoder, ready) = (Decoder::new(), Vec::with_capacity(PULL_SAMPLES_MAX + FRAME_SAMPLES_MAX));
+        Self { opener, decoder, jitter: None, ready, duplicates: 0, forged: 0 }
+    }
+
+    fn push(&mut self, packet: &MediaPacket<'_>, now: Instant) -> Result<(), HearError> {
+        let opened = self.opener.open(packet);
+        let payload = opened.inspect_err(|error| match error {
+            OpenError::Replayed => self.duplicates += 1,
+            OpenError::Tampered | OpenError::UnknownSource => self.forged += 1,
+        })?;
+        let frame = payload_samples(payload)
+            .and_then(|samples| FrameLength::from_micros(samples as u64 * 1_000 / 48))
+            .ok_or(HearError::Payload)?;
+        let payload = Bytes::copy_from_slice(payload);
+        let (_, jitter) = match &mut self.jitter {
+            Some(jitter) if jitter.0 == frame => jitter,
+            other => other.insert((frame, JitterBuffer::new(frame))),
+        };
+        jitter.push(packet.counter, packet.capture_time, payload, now);
+        Ok(())
+    }
+
+    fn pull(&mut self, now: Instant, out: &mut [f32]) {
+        while self.ready.len() < out.len() {
+            // A frame that is pulled ahead is played after what is ready.
+            let ahead = Duration::from_secs_f64(self.ready.len() as f64 / f64::from(SAMPLE_RATE));
+            if !self.decode_next(now, ahead) {
+                break;
+            }
+        }
+        let played = self.ready.len().min(out.len());
+        Mixer::add(out, &self.ready[..played]);
+        self.ready.drain(..played);
+    }
+
+    /// Appends one frame to what is ready; `false` if there is nothing to say.
+    fn decode_next(&mut self, now: Instant, ahead: Duration) -> bool {
+        let Some((frame, jitter)) = &mut self.jitter else { return false };
+        let mut pcm = [0.0; FRAME_SAMPLES_MAX];
+        let pcm = &mut pcm[..frame.samples()];
+        match jitter.pull(now, ahead) {
+            Pull::Frame(payload) => decode(&mut self.decoder, &payload, pcm),
+            Pull::Merge(payload, next) => {
+                let mut after = [0.0; FRAME_SAMPLES_MAX];
+                let after = &mut after[..frame.samples()];
+                decode(&mut self.decoder, &payload, pcm);
+                decode(&mut self.decoder, &next, after);
+                cross_fade(pcm, after);
+            }
+            Pull::Recover(next) => self.decoder.recover(&next, pcm),
+            Pull::Conceal => self.decoder.conceal(pcm),
+            // Silence lasts a frame too, or a source whose frames are longer than ours would drift.
+            Pull::Silence => {}
+        }
+        self.ready.extend_from_slice(pcm);
+        true
+    }
+
+    fn stats(&self, source: SourceIndex) -> SourceStats {
+        let mut jitter = self.jitter.as_ref().map(|(_, jitter)| jitter.stats()).unwrap_or_default();
+        jitter.duplicates += self.duplicates;
+        SourceStats { source, jitter, forged: self.forged }
+    }
+}
+
+fn decode(decoder: &mut Decoder, payload: &[u8], pcm: &mut [f32]) {
+    // A payload whose length fits but whose content does not decode comes from a broken sender.
+    if decoder.decode(payload, pcm) != Ok(pcm.len()) {
+        decoder.conceal(pcm);
+    }
+}
+
+/// From the first frame's sound to the second's, in the time of one.
+fn cross_fade(pcm: &mut [f32], after: &[f32]) {
+    let length = pcm.len() as f32;
+    for (at, (sample, &next)) in pcm.iter_mut().zip(after).enumerate() {
+        let share = at as f32 / length;
+        *sample += (next - *sample) * share;
+    }
+}

@@ -1,0 +1,90 @@
+//! One voice's way out: from a captured frame to packets for any number of trees.
+
+use bytes::Bytes;
+
+use crate::codec::{CodecConfig, CodecError, Encoder, FrameLength};
+use crate::packet::{COUNTER_MAX, CaptureTime, MediaPacket, PACKET_MAX, SourceIndex, TreeId};
+use crate::seal::{Sealer, SenderKey};
+
+/// The capture side of one source.
+pub struct Speaker {
+    encoder: Encoder,
+    sealer: Sealer,
+    source: SourceIndex,
+    counter: u64,
+    priority: bool,
+    frame: Vec<u8>,
+}
+
+impl Speaker {
+    /// A speaker for `source`. The key must come from a salt that no other speaker has used.
+    ///
+    /// # Errors
+    /// A configuration that Opus or the packet has no room for.
+    pub fn new(source: SourceIndex, key: &SenderKey, config: CodecConfig) -> Result<Self, CodecError> {
+        let encoder = Encoder::new(config)?;
+        let sealer = Sealer::new(key, source);
+        Ok(Self {
+            encoder,
+            sealer,
+            source,
+            counter: 0,
+            priority: false,
+            frame: Vec::with_capacity(PACKET_MAX),
+        })
+    }
+
+    /// The source that it speaks for.
+    pub fn source(&self) -> SourceIndex {
+        self.source
+    }
+
+    /// How much sound goes into one packet.
+    pub fn frame(&self) -> FrameLength {
+        self.encoder.frame()
+    }
+
+    /// Sets the priority bit of the packets to come. Default off.
+    pub fn set_priority(&mut self, priority: bool) {
+        self.priority = priority;
+    }
+
+    /// Sets the loss to prepare for, in percent; above 100 counts as 100.
+    pub fn set_loss_percent(&mut self, percent: u8) {
+        self.encoder.set_loss_percent(percent);
+    }
+
+    /// Encodes and seals one frame, whose first sample was captured at `capture_time`, and appends one
+    /// packet for each of `trees` to `out`. The packets differ in their tree id alone.
+    ///
+    /// # Errors
+    /// Not exactly one frame of samples; nothing was encoded.
+    pub fn packet(
+        &mut self,
+        pcm: &[f32],
+        capture_time: CaptureTime,
+        trees: &[TreeId],
+        out: &mut Vec<Bytes>,
+    ) -> Result<(), CodecError> {
+        let payload = self.encoder.encode(pcm)?;
+        let mut packet = MediaPacket {
+            tree: TreeId(0),
+            source: self.source,
+            counter: self.counter,
+            capture_time,
+            priority: self.priority,
+            frame: &[],
+        };
+        self.sealer
+            .seal(self.counter, &packet.metadata(), payload, &mut self.frame)
+            .expect("the counter grows by one, and the encoder keeps to the longest payload");
+        self.counter = (self.counter + 1).min(COUNTER_MAX);
+        packet.frame = &self.frame;
+        for &tree in trees {
+            let mut bytes = Vec::with_capacity(packet.len());
+            MediaPacket { tree, ..packet }.write(&mut bytes);
+            out.push(bytes.into());
+        }
+        Ok(())
+    }
+}
