@@ -124,7 +124,7 @@ pub trait Link {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LinkEvent>;
 
     /// Gets the queued control messages out, says goodbye to every peer and ends.
-    fn shutdown(self) -> impl Future<Output = ()>;
+    fn shutdown(self) -> impl Future<Output = ()> + Send;
 }
 
 /// [`Link::poll_event`] as a future; safe to drop half way.

@@ -62,8 +62,10 @@ impl Mdns {
             if node == self.me {
                 continue;
             }
+            let port = service.port;
             let mut addrs: Vec<SocketAddr> =
-                service.addresses.iter().map(|ip| SocketAddr::new(ip.to_ip_addr(), service.port)).collect();
+                service.addresses.into_iter().map(|ip| SocketAddr::new(ip.to_ip_addr(), port)).collect();
+            // The library keeps them in a hash set, whose order is chance.
             addrs.sort_unstable();
             return Discovered { node, addrs };
         }

@@ -171,16 +171,13 @@ impl Member {
             _ if self.manager() != Some(from) => {}
             SessionMessage::Refused { reason, .. } => self.on_refused(reason),
             SessionMessage::Welcome { title, index, roster, .. } => self.on_welcome(title, index, roster),
-            SessionMessage::Joined { member, .. } => {
-                if self.roster.by_node(member.node).is_none() {
-                    self.roster.insert(member.clone());
-                    self.events.push_back(Event::MemberJoined(member));
-                }
+            SessionMessage::Joined { member, .. } if self.roster.by_node(member.node).is_none() => {
+                self.roster.insert(member.clone());
+                self.events.push_back(Event::MemberJoined(member));
             }
             SessionMessage::Left { node, departure, .. } => {
-                if self.roster.remove(node).is_some() {
-                    self.events.push_back(Event::MemberLeft(node, departure));
-                }
+                let known = self.roster.remove(node);
+                self.events.extend(known.map(|_| Event::MemberLeft(node, departure)));
             }
             SessionMessage::Farewell { .. } if matches!(self.phase, Phase::Leaving { .. }) => {
                 self.finish(Ending::Regular("left"));

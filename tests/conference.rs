@@ -1,0 +1,163 @@
+//! A session of eight nodes, six members and two helpers, on every kind of network that there is: emulated without QUIC,
+//! QUIC over the emulated network, QUIC over loopback. The same drivers, real Opus, real sealing.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use alm::event::Event;
+use alm::live::Pace;
+use alm::net::Link;
+use alm::net::emulated::PathProfile;
+use alm::session::Ending;
+
+use support::{Part, Peer, assert_everyone_hears_everyone, invite_of, tone_hz};
+
+const HELPERS: usize = 2;
+const NODES: usize = 8;
+
+/// Members on a line, 6 ms apart, the helpers in its middle; a little jitter and loss.
+fn path(from: usize, to: usize) -> PathProfile {
+    let place_ms = |node: usize| if node < HELPERS { 15.0 } else { 6.0 * (node - HELPERS) as f64 };
+    let one_way = Duration::from_secs_f64((4.0 + (place_ms(from) - place_ms(to)).abs()) / 1_000.0);
+    PathProfile { jitter: Duration::from_millis(3), loss: 0.01, ..PathProfile::clean(one_way) }
+}
+
+/// Two helpers of degree 8, a host and members of degree 2: nobody can serve five others alone.
+async fn start<L: Link + Send + 'static>(links: Vec<L>, pace: Pace) -> BTreeMap<usize, Peer> {
+    let mut peers = BTreeMap::new();
+    let bootstrap = links[0].listen_addrs();
+    let mut invite = None;
+    for (i, link) in links.into_iter().enumerate() {
+        let known = if i == 0 { &[][..] } else { &bootstrap[..] };
+        if i < HELPERS {
+            peers.insert(i, Peer::start(i, link, Part::Helper, 8, known, pace));
+        } else if let Some(invite) = &invite {
+            // Members know nothing but the id.
+            peers.insert(i, Peer::start(i, link, Part::Member(Clone::clone(invite)), 2, &[], pace));
+        } else {
+            let mut host = Peer::start(i, link, Part::Host, 2, known, pace);
+            invite = Some(invite_of(&mut host).await);
+            peers.insert(i, host);
+        }
+    }
+    peers
+}
+
+/// Waits until a tree of all members stands at each of them; says how many helpers it has.
+async fn settle(peers: &mut BTreeMap<usize, Peer>, members: usize) -> usize {
+    let mut helpers_used = 0;
+    for (_, peer) in peers.range_mut(HELPERS..) {
+        helpers_used = peer
+            .wait("tree of all members", |event| match event {
+                Event::Tree { trees, helpers, .. } if trees[0].sources.len() == members => {
+                    Some(helpers.len())
+                }
+                _ => None,
+            })
+            .await;
+    }
+    helpers_used
+}
+
+fn members(peers: &BTreeMap<usize, Peer>) -> BTreeMap<usize, &Peer> {
+    peers.range(HELPERS..).map(|(i, peer)| (*i, peer)).collect()
+}
+
+async fn conference<L: Link + Send + 'static>(links: Vec<L>, pace: Pace) -> Vec<Vec<Event>> {
+    let mut peers = start(links, pace).await;
+    let helpers_used = settle(&mut peers, NODES - HELPERS).await;
+    assert!(helpers_used > 0, "a helper shortens a chain of six");
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_everyone_hears_everyone(&members(&peers));
+    let logs = peers.values_mut().map(|peer| peer.log().to_vec()).collect();
+
+    // One leaves politely, and the others go on.
+    let leaver = peers.remove(&(NODES - 1)).unwrap();
+    assert!(matches!(leaver.leave().await, Ending::Regular(_)));
+    settle(&mut peers, NODES - HELPERS - 1).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_everyone_hears_everyone(&members(&peers));
+    for (_, peer) in peers.range(HELPERS..) {
+        assert!(support::loudness(&peer.heard, tone_hz(NODES - 1)) < 0.03, "the leaver is still heard");
+    }
+
+    // The host ends it for all.
+    let host = peers.remove(&HELPERS).unwrap();
+    assert!(matches!(host.leave().await, Ending::Regular(_)));
+    for (_, peer) in peers.split_off(&HELPERS) {
+        assert!(matches!(peer.ending().await, Ending::Regular(_)));
+    }
+    logs
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_the_emulated_network() {
+    conference(support::emulated_links(NODES, 1, path), Pace::Task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_quic_over_the_emulated_network() {
+    conference(support::quic_links(NODES, 1, path), Pace::Task).await;
+}
+
+#[tokio::test]
+async fn on_quic_over_loopback() {
+    conference(support::loopback_links(NODES), Pace::Thread).await;
+}
+
+#[test]
+fn the_same_seed_makes_the_same_conference() {
+    let run = |seed| {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async { conference(support::emulated_links(NODES, seed, path), Pace::Task).await })
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_vanishes_is_missed_and_the_others_go_on() {
+    let mut peers = start(support::emulated_links(NODES, 3, path), Pace::Task).await;
+    settle(&mut peers, NODES - HELPERS).await;
+    let gone = peers.remove(&(NODES - 1)).unwrap();
+    gone.kill();
+    settle(&mut peers, NODES - HELPERS - 1).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_everyone_hears_everyone(&members(&peers));
+}
+
+#[tokio::test(start_paused = true)]
+async fn helpers_that_vanish_cost_a_plan_and_not_the_session() {
+    let mut peers = start(support::emulated_links(NODES, 4, path), Pace::Task).await;
+    settle(&mut peers, NODES - HELPERS).await;
+    for helper in 0..HELPERS {
+        peers.remove(&helper).unwrap().kill();
+    }
+    for (_, peer) in peers.range_mut(HELPERS..) {
+        peer.wait("tree without helpers", |event| match event {
+            Event::Tree { helpers, .. } if helpers.is_empty() => Some(()),
+            _ => None,
+        })
+        .await;
+    }
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_everyone_hears_everyone(&members(&peers));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_vanishes_is_waited_for_and_then_said_to_be_gone() {
+    let mut peers = start(support::emulated_links(NODES, 5, path), Pace::Task).await;
+    settle(&mut peers, NODES - HELPERS).await;
+    peers.remove(&HELPERS).unwrap().kill();
+    for (_, peer) in peers.split_off(&HELPERS) {
+        match peer.ending().await {
+            Ending::Failed { what, .. } => assert!(what.contains("host"), "{what}"),
+            ending => panic!("{ending:?}"),
+        }
+    }
+}
