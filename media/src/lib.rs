@@ -3,6 +3,38 @@
 //! State machines: time and randomness are arguments, and the only I/O is the sound device or the WAV file
 //! that stands in for it. [`Speaker`] turns captured frames into sealed packets, [`ForwardingTable`] says
 //! where a node sends packets on, [`Listener`] turns packets into what is heard.
+//!
+//! ```
+//! use std::time::Instant;
+//! use alm_media::{
+//!     CaptureTime, CodecConfig, ForwardingTable, LinkId, Listener, SenderKey, SourceIndex, Speaker, TreeId,
+//!     TreeLinks, peek_tree,
+//! };
+//!
+//! // The source: its salt is new with every speaker and stands in the roster.
+//! let key = SenderKey::derive(b"the session's secret", &[1; 32], &[2; 16]);
+//! let mut speaker = Speaker::new(SourceIndex(1), &key, CodecConfig::default())?;
+//! let mut packets = Vec::new();
+//! speaker.packet(&[0.0; 960], CaptureTime(0), &[TreeId(7)], &mut packets)?;
+//!
+//! // A relay, which has no keys: what comes by link 0 leaves by link 1.
+//! let (parent, child) = (LinkId(0), LinkId(1));
+//! let tree = TreeLinks {
+//!     tree: TreeId(7), links: vec![child], shared: false, parent: Some(parent), deliver: false,
+//! };
+//! let mut table = ForwardingTable::new();
+//! table.install(1, &[tree])?;
+//! let tree = peek_tree(&packets[0]).ok_or("not a media packet")?;
+//! assert_eq!(table.route(tree, Some(parent)).map(|route| route.links), Some(&[child][..]));
+//!
+//! // A member.
+//! let mut listener = Listener::new();
+//! listener.add_source(SourceIndex(1), &key)?;
+//! listener.push(&packets[0], Instant::now())?;
+//! let mut frame = [0.0; 960];
+//! listener.pull(Instant::now(), &mut frame);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -85,16 +85,19 @@ impl Listener {
         Self::default()
     }
 
-    /// Plays `source` from now on. If it was there already with another key (it restarted), it starts anew.
-    /// The own source is never added, so that nobody hears themselves.
+    /// Plays `source` from now on. With the key that it has already, nothing changes; with another one (it
+    /// restarted), it starts anew. The own source is never added, so that nobody hears themselves.
     ///
     /// # Errors
     /// There are [`SOURCES_MAX`] sources already.
     pub fn add_source(&mut self, source: SourceIndex, key: &SenderKey) -> Result<(), SourceError> {
-        if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(&source) {
-            return Err(SourceError::TooMany);
+        match self.sources.get(&source) {
+            // Starting anew would forget which frames were heard, and let them be played again.
+            Some(known) if known.key == *key => return Ok(()),
+            None if self.sources.len() >= SOURCES_MAX => return Err(SourceError::TooMany),
+            Some(_) | None => {}
         }
-        self.sources.insert(source, Source::new(Opener::new(key, source)));
+        self.sources.insert(source, Source::new(key.clone(), source));
         Ok(())
     }
 
@@ -144,6 +147,7 @@ impl Listener {
 }
 
 struct Source {
+    key: SenderKey,
     opener: Opener,
     decoder: Decoder,
     /// Made with the first packet, which tells the source's frame length.
@@ -155,9 +159,10 @@ struct Source {
 }
 
 impl Source {
-    fn new(opener: Opener) -> Self {
+    fn new(key: SenderKey, source: SourceIndex) -> Self {
+        let opener = Opener::new(&key, source);
         let (decoder, ready) = (Decoder::new(), Vec::with_capacity(PULL_SAMPLES_MAX + FRAME_SAMPLES_MAX));
-        Self { opener, decoder, jitter: None, ready, duplicates: 0, forged: 0 }
+        Self { key, opener, decoder, jitter: None, ready, duplicates: 0, forged: 0 }
     }
 
     fn push(&mut self, packet: &MediaPacket<'_>, now: Instant) -> Result<(), HearError> {

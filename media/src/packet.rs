@@ -14,6 +14,7 @@
 //! authenticated end to end; everything else in the header is, as the SFrame frame's metadata.
 
 use bytes::BufMut;
+use serde::{Deserialize, Serialize};
 
 /// Bytes in front of the SFrame frame.
 pub const HEADER_LEN: usize = 17;
@@ -50,11 +51,11 @@ const RESERVED_MASK: u8 = 0b0001_1110;
 const PRIORITY_BIT: u8 = 0b0000_0001;
 
 /// One tree of one epoch. Ids of different epochs differ, so epochs can live side by side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TreeId(pub u32);
 
 /// A source of the session, as numbered by its roster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SourceIndex(pub u16);
 
 /// A point in the session's clock, in ticks of 1/48,000 s. Wraps after a day (24.8 h).

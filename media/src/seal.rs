@@ -21,7 +21,7 @@ const KEY_LABEL: &[u8] = b"alm sender key v1";
 const KEY_LEN: usize = 32;
 
 /// One sender's base key. Gives the sender away to who holds it; not printed by `Debug`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SenderKey([u8; KEY_LEN]);
 
 impl SenderKey {

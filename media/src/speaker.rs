@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::codec::{CodecConfig, CodecError, Encoder, FrameLength};
-use crate::packet::{COUNTER_MAX, CaptureTime, MediaPacket, PACKET_MAX, SourceIndex, TreeId};
+use crate::packet::{CaptureTime, MediaPacket, PACKET_MAX, SourceIndex, TreeId};
 use crate::seal::{Sealer, SenderKey};
 
 /// The capture side of one source.
@@ -77,8 +77,8 @@ impl Speaker {
         };
         self.sealer
             .seal(self.counter, &packet.metadata(), payload, &mut self.frame)
-            .expect("the counter grows by one, and the encoder keeps to the longest payload");
-        self.counter = (self.counter + 1).min(COUNTER_MAX);
+            .expect("the counter grows by one, for millennia, and the encoder keeps to the longest payload");
+        self.counter += 1;
         packet.frame = &self.frame;
         for &tree in trees {
             let mut bytes = Vec::with_capacity(packet.len());

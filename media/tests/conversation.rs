@@ -166,6 +166,16 @@ fn a_member_that_seals_garbage_harms_nobody() {
 }
 
 #[test]
+fn a_source_that_is_added_again_cannot_be_replayed() {
+    let (now, mut listener, mut packets) = (start(), Listener::new(), Vec::new());
+    listener.add_source(SourceIndex(1), &key(1)).unwrap();
+    speaker(1, 20_000).packet(&[0.1; 960], CaptureTime(0), &[TreeId(1)], &mut packets).unwrap();
+    assert!(listener.push(&packets[0], now).is_ok());
+    listener.add_source(SourceIndex(1), &key(1)).unwrap();
+    assert_eq!(listener.push(&packets[0], now), Err(OpenError::Replayed.into()));
+}
+
+#[test]
 fn a_source_that_restarts_is_heard_again() {
     let mut listener = Listener::new();
     listener.add_source(SourceIndex(1), &key(1)).unwrap();
