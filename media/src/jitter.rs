@@ -82,7 +82,8 @@ pub struct JitterStats {
     pub jitter_ms: f64,
 }
 
-/// See the [module](self).
+/// One source's packets between arrival and ear: at most [`BUFFER_MAX`], played in order, each at most once,
+/// after a delay that follows the network.
 pub struct JitterBuffer {
     frame_ms: f64,
     packets: BTreeMap<u64, Packet>,

@@ -69,7 +69,7 @@ pub enum TableError {
     TooManyLinks(TreeId),
 }
 
-/// See the [module](self).
+/// Where packets go: `(tree, link that it came by) -> links that it leaves by`, for all installed epochs.
 #[derive(Clone, Debug, Default)]
 pub struct ForwardingTable {
     trees: HashMap<TreeId, Tree>,
