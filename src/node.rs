@@ -89,6 +89,8 @@ pub struct Node {
     role: Role,
     clock: Option<SessionClock>,
     counts: BTreeMap<NodeId, LinkCounts>,
+    /// Control messages of each peer in the second that began then.
+    heard: BTreeMap<NodeId, (Instant, u32)>,
     /// Messages to oneself: a task manager is a member too.
     loopback: VecDeque<SessionMessage>,
     outputs: VecDeque<Output>,
@@ -102,6 +104,9 @@ enum Role {
     Member(Box<Member>, SessionId),
 }
 
+/// Control messages that a peer may send in a second before it is cut off: several times what a newcomer to a full pool
+/// is greeted with.
+const CONTROL_MESSAGES_PER_SECOND_MAX: u32 = 500;
 /// A clock estimate that differs less than this from the last is no news.
 const CLOCK_STEP: Duration = Duration::from_micros(500);
 
@@ -125,6 +130,7 @@ impl Node {
             role: Role::Idle,
             clock: None,
             counts: BTreeMap::new(),
+            heard: BTreeMap::new(),
             loopback: VecDeque::new(),
             outputs: VecDeque::with_capacity(256),
             notices: VecDeque::new(),
@@ -305,6 +311,7 @@ impl Node {
                 {
                     member.on_manager_left();
                 }
+                self.heard.remove(&peer);
                 self.pool.on_disconnected(peer, left, now);
             }
             LinkEvent::DialFailed { addr, error, .. } => {
@@ -315,19 +322,37 @@ impl Node {
             }
             LinkEvent::Control { from, bytes } => {
                 self.pool.on_traffic(from, now);
+                if !self.may_speak(from, now) {
+                    return self.cut_off(from, "too many messages", now);
+                }
                 match Message::decode(&bytes) {
                     Ok(Message::Pool(message)) => self.pool.handle_message(from, message, now),
                     Ok(Message::Session(message)) if self.pool.is_joined(from) => {
                         self.handle_session(from, message, now);
                     }
-                    Ok(Message::Session(_)) | Err(_) => {
-                        self.outputs.push_back(Output::Close(from, "malformed message"));
-                        self.pool.on_disconnected(from, true, now);
-                    }
+                    Ok(Message::Session(_)) => self.cut_off(from, "the first message was no hello", now),
+                    Err(_) => self.cut_off(from, "malformed message", now),
                 }
             }
             LinkEvent::Datagram { .. } => {}
         }
+    }
+
+    /// Counts a control message against its sender's budget.
+    fn may_speak(&mut self, from: NodeId, now: Instant) -> bool {
+        let (since, count) = self.heard.entry(from).or_insert((now, 0));
+        if now.saturating_duration_since(*since) >= Duration::from_secs(1) {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= CONTROL_MESSAGES_PER_SECOND_MAX
+    }
+
+    /// Has nothing more to do with a peer that does not keep to the protocol, unless it comes back.
+    fn cut_off(&mut self, peer: NodeId, reason: &'static str, now: Instant) {
+        self.heard.remove(&peer);
+        self.outputs.push_back(Output::Close(peer, reason));
+        self.pool.on_disconnected(peer, true, now);
     }
 
     fn handle_session(&mut self, from: NodeId, message: SessionMessage, now: Instant) {
@@ -417,7 +442,10 @@ impl Node {
                 }
                 pool::Output::Datagram(to, bytes) => Output::Send(to, Channel::Datagram, bytes),
                 pool::Output::Dial(addr, node) => Output::Dial(addr, node),
-                pool::Output::Close(node, reason) => Output::Close(node, reason),
+                pool::Output::Close(node, reason) => {
+                    self.heard.remove(&node);
+                    Output::Close(node, reason)
+                }
             });
         }
         while let Some(event) = self.poll_role_event() {

@@ -8,9 +8,6 @@ use crate::net::CONTROL_MESSAGE_MAX;
 use crate::pool::PoolMessage;
 use crate::session::SessionMessage;
 
-/// What this program can do beyond version 1 of the protocol. None yet.
-pub const FEATURES: u64 = 0;
-
 /// A control message.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Message {

@@ -1,10 +1,10 @@
 //! What all live commands share: a thread for the network, this one for the terminal, signals, the end.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::error::CliError;
 use super::net_args::{Net, NetArgs};
@@ -56,7 +56,13 @@ fn run(
         .build()
         .map_err(|error| CliError::failed(format_args!("cannot start ({error})"), "", ""))?;
     runtime.block_on(async {
-        let stop = signal();
+        let (signal, input_end) = (signal(), input_end(args.leave_on_eof));
+        let stop = async {
+            tokio::select! {
+                () = signal => {}
+                () = input_end => {}
+            }
+        };
         let mut net = args.open(lends)?;
         let role = role(&mut net)?;
         let Net { link, config, mdns, state, .. } = net;
@@ -76,8 +82,23 @@ fn watch_the_exit(failed: bool) {
     });
 }
 
+/// Resolves when standard input ends, if that is `wanted`.
+async fn input_end(wanted: bool) {
+    if !wanted {
+        return std::future::pending().await;
+    }
+    let (ended, end) = oneshot::channel::<()>();
+    // A thread of its own: the runtime waits for its own threads, and this one may never see the end.
+    std::thread::spawn(move || {
+        // Input that cannot be read has ended as well.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        drop(ended);
+    });
+    let _ = end.await;
+}
+
 /// Resolves at the first SIGINT or SIGTERM from now on.
-fn signal() -> impl Future<Output = ()> {
+pub(super) fn signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -69,36 +69,39 @@ impl MediaArgs {
             Ok(capture) => capture,
             Err(error) if self.input == InputSpec::Default => {
                 troubles.push(format!("no microphone, nobody will hear you: {error}"));
-                open(InputSpec::Silence.open(false), &self.input)?
+                InputSpec::Silence.open(false).map_err(|error| refused(&error, &self.input))?
             }
-            failed => open(failed, &self.input)?,
+            failed => failed.map_err(|error| refused(&error, &self.input))?,
         };
         let playback: Box<dyn Playback> = match self.output.open() {
             Ok(playback) => playback,
             Err(error) if self.output == OutputSpec::Default => {
                 troubles.push(format!("no loudspeaker, you will hear nobody: {error}"));
-                open(OutputSpec::Null.open(), &self.output)?
+                OutputSpec::Null.open().map_err(|error| refused(&error, &self.output))?
             }
-            failed => open(failed, &self.output)?,
+            Err(DeviceError::Wav(WavError::Io { path, source })) => {
+                let what = format!("cannot write the recording ({})", reason(&source));
+                return Err(CliError::failed(what, path.display(), "choose another path"));
+            }
+            failed => failed.map_err(|error| refused(&error, &self.output))?,
         };
         Ok(Media { audio: AudioConfig { capture, playback, codec, pace: Pace::Thread }, troubles })
     }
 }
 
-fn open<T>(opened: Result<T, DeviceError>, spec: &impl std::fmt::Display) -> Result<T, CliError> {
-    opened.map_err(|error| match &error {
+fn refused(error: &DeviceError, spec: &impl std::fmt::Display) -> CliError {
+    match error {
         DeviceError::Wav(WavError::Malformed { path, what }) => {
             let (what, todo) = what.split_once("; ").unwrap_or((what, "give a PCM WAV file"));
-            CliError::wrong(what, path.display(), todo)
+            CliError::wrong(format_args!("cannot use the WAV file: {what}"), path.display(), todo)
         }
-        DeviceError::Wav(WavError::Io { path, source }) => CliError::wrong(
-            format_args!("cannot open the file ({})", reason(source)),
-            path.display(),
-            "check the path",
-        ),
+        DeviceError::Wav(WavError::Io { path, source }) => {
+            let what = format!("cannot read the WAV file ({})", reason(source));
+            CliError::wrong(what, path.display(), "check the path")
+        }
         DeviceError::Missing(..) => {
             CliError::failed("no such sound device", spec, "`alm devices` lists what there is")
         }
-        _ => CliError::failed(&error, spec, "try another device, or file:, tone: or silence"),
-    })
+        _ => CliError::failed(error, spec, "try another device, or file:, tone: or silence"),
+    }
 }

@@ -47,6 +47,10 @@ pub(super) struct NetArgs {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 
+    /// Leave when standard input ends, too: for a program that starts this one and must not leave it behind
+    #[arg(long)]
+    pub(super) leave_on_eof: bool,
+
     /// One JSON object a line for every event
     #[arg(long)]
     pub(super) json: bool,

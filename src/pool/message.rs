@@ -57,10 +57,13 @@ pub enum PoolMessage {
     },
 }
 
+/// What this program can do beyond version 1 of the protocol: nothing yet.
+pub(super) const FEATURES: u64 = 0;
+
 /// The first message on a connection.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Hello {
-    /// Bits of [`crate::wire::FEATURES`] that the sender knows. What both know may be used.
+    /// Bits of [`FEATURES`] that the sender knows. What both know may be used.
     pub features: u64,
     /// Differs from one start of the process to the next.
     pub instance: u64,

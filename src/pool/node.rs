@@ -11,11 +11,10 @@ use rand::{RngExt, SeedableRng};
 
 use super::contacts::{ADDRS_MAX, CONTACTS_MAX, Contacts};
 use super::degree::{DegreeTable, Holding, Priority, Refused};
-use super::message::{Contact, Hello, NodeReport, PoolMessage, Reservation};
+use super::message::{Contact, FEATURES, Hello, NodeReport, PoolMessage, Reservation};
 use super::round_trip::{self, PING, PONG, RoundTrips};
 use crate::identity::{NodeId, SessionId};
 use crate::net::DialError;
-use crate::wire::FEATURES;
 
 /// How a pool node behaves.
 #[derive(Clone, Debug)]
@@ -233,6 +232,7 @@ impl PoolNode {
             PoolMessage::Hello(hello) => self.on_hello(from, hello, now),
             _ if !self.is_joined(from) => {
                 self.outputs.push_back(Output::Close(from, "the first message was no hello"));
+                self.on_disconnected(from, true, now);
             }
             PoolMessage::Contacts(contacts) => {
                 for contact in contacts.into_iter().take(CONTACTS_MAX) {

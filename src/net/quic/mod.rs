@@ -6,6 +6,8 @@
 
 mod congestion;
 mod connection;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -197,10 +199,19 @@ impl QuicLink {
     }
 }
 
+impl Drop for QuicLink {
+    fn drop(&mut self) {
+        // The connections' tasks hold the endpoint too, and would go on without us. No goodbye: whoever wants to say one
+        // calls `shutdown`, after which this does nothing.
+        self.endpoint.close(CLOSE_DROPPED, b"gone");
+    }
+}
+
 const CLOSE_LEAVING: VarInt = VarInt::from_u32(0);
 const CLOSE_SUPERFLUOUS: VarInt = VarInt::from_u32(1);
 const CLOSE_PROTOCOL: VarInt = VarInt::from_u32(2);
 const CLOSE_UNREAD: VarInt = VarInt::from_u32(3);
+const CLOSE_DROPPED: VarInt = VarInt::from_u32(4);
 
 fn transport() -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();

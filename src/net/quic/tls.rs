@@ -57,6 +57,15 @@ impl Tls {
 
     /// A client that accepts only `expected`, if given, and the verifier that remembers whether it refused.
     pub(super) fn client(&self, expected: Option<NodeId>) -> (quinn::ClientConfig, Arc<PeerVerifier>) {
+        self.client_of(expected, ALPN)
+    }
+
+    /// A client of any protocol: another version than this program's, in tests.
+    pub(super) fn client_of(
+        &self,
+        expected: Option<NodeId>,
+        alpn: &[u8],
+    ) -> (quinn::ClientConfig, Arc<PeerVerifier>) {
         let verifier = PeerVerifier::new(expected, &self.provider);
         let mut config = rustls::ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -64,7 +73,7 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone())
             .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(self.key.clone())));
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![alpn.to_vec()];
         config.resumption = Resumption::disabled();
         let crypto =
             QuicClientConfig::try_from(config).expect("the provider has QUIC's initial cipher suite");
