@@ -6,7 +6,7 @@ use alm_planner::Objective;
 
 use super::error::CliError;
 use super::join::user_name;
-use super::live::live;
+use super::live::{Purpose, live};
 use super::media_args::MediaArgs;
 use super::net_args::{NetArgs, new_identity};
 use super::state::random;
@@ -76,5 +76,5 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
         let config = ManagerConfig { title: session, objective, priority, secret: random(), own };
         Ok(Role::Host { key: new_identity(), config, audio: media.audio })
     };
-    live(&net, false, role, out)
+    live(&net, Purpose::Host, role, out)
 }

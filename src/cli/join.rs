@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::error::CliError;
-use super::live::live;
+use super::live::{Purpose, live};
 use super::media_args::MediaArgs;
 use super::net_args::NetArgs;
 use super::state::random;
@@ -48,7 +48,7 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
         let config = MemberConfig { invite, name, salt: random(), degree };
         Ok(Role::Join { config, audio: media.audio })
     };
-    live(&net, false, role, out)
+    live(&net, Purpose::Join, role, out)
 }
 
 /// What the system calls the user.

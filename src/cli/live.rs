@@ -17,10 +17,18 @@ const EVENTS_MAX: usize = 4_096;
 /// How long a reader of stdout that stands still can hold up the exit.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// What a live command is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    Host,
+    Join,
+    Lend,
+}
+
 /// Lives as `role` says until the session is over or a signal comes; prints events meanwhile.
 pub(super) fn live(
     args: &NetArgs,
-    lends: bool,
+    purpose: Purpose,
     role: impl FnOnce(&mut Net) -> Result<Role, CliError> + Send + 'static,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
@@ -28,11 +36,11 @@ pub(super) fn live(
     let (done, outcome) = channel();
     let typed = args.clone();
     std::thread::spawn(move || {
-        let ended = run(&typed, lends, role, events);
+        let ended = run(&typed, purpose, role, events);
         // The other end waits for it.
         let _ = done.send(ended);
     });
-    let mut report = Report::new(args.json);
+    let mut report = Report::new(args.json, purpose == Purpose::Host);
     while let Some(event) = incoming.blocking_recv() {
         // Whoever read this is gone; the conference is not.
         let _ = report.write(&event, out).and_then(|()| out.flush());
@@ -47,7 +55,7 @@ pub(super) fn live(
 
 fn run(
     args: &NetArgs,
-    lends: bool,
+    purpose: Purpose,
     role: impl FnOnce(&mut Net) -> Result<Role, CliError>,
     events: mpsc::Sender<crate::event::Event>,
 ) -> Result<Ending, CliError> {
@@ -63,7 +71,7 @@ fn run(
                 () = input_end => {}
             }
         };
-        let mut net = args.open(lends)?;
+        let mut net = args.open(purpose == Purpose::Lend)?;
         let role = role(&mut net)?;
         let Net { link, config, mdns, state, .. } = net;
         let ending = Driver::new(link, config, role, mdns, events).run(stop).await;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::error::CliError;
-use super::live::live;
+use super::live::{Purpose, live};
 use super::net_args::NetArgs;
 use crate::live::Role;
 
@@ -23,5 +23,5 @@ The machine relays media for conferences that need it, and can read none of it. 
 
 /// Lends this machine until a signal comes.
 pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
-    live(&args.net, true, |_| Ok(Role::Pool), out)
+    live(&args.net, Purpose::Lend, |_| Ok(Role::Pool), out)
 }

@@ -13,6 +13,8 @@ pub(super) struct Report {
     json: bool,
     /// What nodes call themselves.
     names: BTreeMap<String, String>,
+    /// Lines that wait until the id is out, which scripts take from a host's first line; `None` when nothing waits.
+    held: Option<Vec<String>>,
 }
 
 /// An event and when it was written.
@@ -25,8 +27,9 @@ struct Stamped<'a> {
 }
 
 impl Report {
-    pub(super) fn new(json: bool) -> Self {
-        Self { json, names: BTreeMap::new() }
+    /// With `id_first`, plain lines wait until the session's id has been written.
+    pub(super) fn new(json: bool, id_first: bool) -> Self {
+        Self { json, names: BTreeMap::new(), held: id_first.then(Vec::new) }
     }
 
     /// Writes an event's line, if it has one.
@@ -35,9 +38,18 @@ impl Report {
             serde_json::to_writer(&mut *out, &Stamped { event, t: unix_seconds() })?;
             return writeln!(out);
         }
-        match self.sentence(event) {
-            Some(line) => writeln!(out, "{line}"),
-            None => Ok(()),
+        let Some(line) = self.sentence(event) else { return Ok(()) };
+        match (&mut self.held, event) {
+            (Some(held), Event::Session { .. }) => {
+                let held = std::mem::take(held);
+                self.held = None;
+                std::iter::once(line).chain(held).try_for_each(|line| writeln!(out, "{line}"))
+            }
+            (Some(held), _) => {
+                held.push(line);
+                Ok(())
+            }
+            (None, _) => writeln!(out, "{line}"),
         }
     }
 
@@ -58,6 +70,9 @@ impl Report {
             }
             Event::Tree { epoch, trees, helpers, worst_ms, reason, .. } => {
                 let edges: usize = trees.iter().map(|tree| tree.edges.len()).sum();
+                if edges == 0 {
+                    return None;
+                }
                 let helpers = helpers.len();
                 format!(
                     "tree {epoch} ({reason}): {edges} links, {helpers} helpers, worst pair {worst_ms:.1} ms"
@@ -66,16 +81,9 @@ impl Report {
             Event::Pool { size, .. } => format!("{size} nodes in the pool"),
             Event::Error { message } => format!("trouble: {message}"),
             Event::Left { reason } => format!("out: {reason}"),
-            Event::Ready { node, listen, .. } => {
-                // The first line of a host is its id.
-                return self.ready(node, listen);
-            }
+            Event::Ready { listen, .. } => format!("listening on {}", listen.join(", ")),
             Event::Media(_) | Event::Link { .. } => return None,
         })
-    }
-
-    fn ready(&self, _node: &str, _listen: &[String]) -> Option<String> {
-        None
     }
 
     fn name(&self, node: &str) -> String {
