@@ -5,6 +5,7 @@
 //! its name (`config`). Errors become one line on stderr and an exit code in `error` alone.
 
 mod config;
+mod demo;
 mod devices;
 mod draw;
 mod error;
@@ -50,6 +51,8 @@ enum Command {
     Join(Box<join::Args>),
     /// Lend this machine to conferences
     Pool(pool::Args),
+    /// Show a whole conference on this machine, and check that everyone hears everyone
+    Demo(demo::Args),
     /// List sound devices
     Devices(devices::Args),
     /// Plan a tree on a recorded latency matrix
@@ -62,6 +65,7 @@ impl Command {
             Self::Host(args) => host::run(*args, out),
             Self::Join(args) => join::run(*args, out),
             Self::Pool(args) => pool::run(&args, out),
+            Self::Demo(args) => demo::run(&args, out),
             Self::Devices(args) => devices::run(&args, out),
             Self::Plan(args) => plan::run(&args.resolve()?, out),
         }

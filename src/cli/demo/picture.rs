@@ -82,9 +82,11 @@ fn head(progress: &Progress, ink: Ink) -> Vec<String> {
 
 fn waiting(view: &View, ink: Ink) -> Vec<String> {
     let there = |person: &&Person| !person.node.is_empty();
-    let who = view.people.iter().filter(there).map(|person| {
-        format!(" {} {}", mark(view, &person.node), ink.name(view, person.name, 0))
-    });
+    let who = view
+        .people
+        .iter()
+        .filter(there)
+        .map(|person| format!(" {} {}", mark(view, &person.node), ink.name(view, person.name, 0)));
     who.collect()
 }
 
@@ -159,7 +161,7 @@ fn rtt_ms(view: &View, one: &str, other: &str) -> Option<f64> {
 /// One line a speaker and a helper that relays.
 pub(super) fn table(view: &View, plan: &Plan, ink: Ink) -> Vec<String> {
     let head = format!(
-        " {:<9}{:<19}{:>8}{:>5}{:>8}{:>8}{:>6}{:>6}{:>12}",
+        " {:<9}{:<19}{:>8}{:>5}{:>7}{:>7}{:>6}{:>5}{:>12}",
         "", "hears", "packets", "lost", "jitter", "buffer", "path", "hops", "out/in"
     );
     let mut lines = vec![ink.dim(&head)];
@@ -170,7 +172,7 @@ pub(super) fn table(view: &View, plan: &Plan, ink: Ink) -> Vec<String> {
         let hops = media().map(|m| m.hops).max().unwrap_or(0);
         let lost = format!("{lost:>5}");
         format!(
-            " {}{}{packets:>8}{}{:>8.1}{:>8.0}{:>6.1}{hops:>6}{:>12}",
+            " {}{}{packets:>8}{}{:>7.1}{:>7.0}{:>6.1}{hops:>5}{:>12}",
             ink.name(view, speaker.name, 9),
             hears(view, speaker, ink),
             if lost.trim() == "0" { lost } else { ink.bad(&lost) },
@@ -182,7 +184,7 @@ pub(super) fn table(view: &View, plan: &Plan, ink: Ink) -> Vec<String> {
     }));
     let relays = view.helpers().iter().filter(|helper| plan.helpers.contains(&helper.node));
     lines.extend(relays.map(|helper| {
-        let can = format!("{:<60}", "relays, and understands none of it");
+        let can = format!("{:<57}", "relays, and understands none of it");
         format!(" {}{}{:>12}", ink.name(view, helper.name, 9), ink.dim(&can), links(helper, plan))
     }));
     lines.push(ink.dim(" ms: jitter, buffer, path: the worst of the voices; out/in: packets over the links"));

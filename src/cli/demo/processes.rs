@@ -1,6 +1,6 @@
 //! The processes of the demo: started, listened to, and ended, whatever happens.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -55,10 +55,17 @@ impl<'a> Processes<'a> {
     }
 
     /// Starts person `who` as `alm ARGS` on the loopback.
-    pub(super) fn start(&mut self, who: usize, args: &[&OsStr]) -> Result<(), CliError> {
+    pub(super) fn start(&mut self, who: usize, args: &[OsString]) -> Result<(), CliError> {
         let name = self.view.people[who].name;
         let mut command = Command::new(&self.program);
-        command.args(args).args(["--listen", "127.0.0.1:0", "--no-mdns", "--no-web", "--json", "--leave-on-eof"]);
+        command.args(args).args([
+            "--listen",
+            "127.0.0.1:0",
+            "--no-mdns",
+            "--no-web",
+            "--json",
+            "--leave-on-eof",
+        ]);
         command.arg("--state").arg(self.folder.state(name)).arg("--config").arg(self.folder.config());
         // Nothing of the user's settings.
         for (variable, _) in std::env::vars_os() {
@@ -68,7 +75,11 @@ impl<'a> Processes<'a> {
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| {
-            CliError::failed(format_args!("cannot start {name} ({})", reason(&error)), self.program.display(), "")
+            CliError::failed(
+                format_args!("cannot start {name} ({})", reason(&error)),
+                self.program.display(),
+                "",
+            )
         })?;
         let stdout = child.stdout.take().expect("piped above, and taken here only");
         let stderr = child.stderr.take().expect("piped above, and taken here only");

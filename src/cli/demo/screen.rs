@@ -30,7 +30,8 @@ pub(super) struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     pub(super) fn new(out: &'a mut dyn Write) -> Self {
-        let is_terminal = io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let is_terminal =
+            io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let (said, doing) = (None, String::new());
         Self { out, is_terminal, ink: Ink { colours }, drawn: 0, said, doing, epoch: 0 }
@@ -44,7 +45,7 @@ impl<'a> Screen<'a> {
 
     /// Whether a plan is there that has not been shown.
     pub(super) fn is_outdated(&self, view: &View) -> bool {
-        view.plan().is_some_and(|plan| plan.epoch != self.epoch)
+        view.is_complete() && view.plan().is_some_and(|plan| plan.epoch != self.epoch)
     }
 
     /// Draws over what stands there.
@@ -68,14 +69,12 @@ impl<'a> Screen<'a> {
     }
 
     fn tell(&mut self, view: &View, progress: &Progress, now: Instant) -> io::Result<()> {
-        let plan = view.plan().filter(|plan| plan.epoch != self.epoch);
-        if let Some(plan) = plan {
+        // Plans for some of the members are on the way there, and no news.
+        if let Some(plan) = view.plan().filter(|plan| plan.epoch != self.epoch && view.is_complete()) {
             self.epoch = plan.epoch;
-            if view.is_complete() {
-                writeln!(self.out, "tree {}:", plan.epoch)?;
-                for line in tree(view, plan, self.ink) {
-                    writeln!(self.out, "{line}")?;
-                }
+            writeln!(self.out, "tree {}:", plan.epoch)?;
+            for line in tree(view, plan, self.ink) {
+                writeln!(self.out, "{line}")?;
             }
         }
         let due = self.said.is_none_or(|said| now - said >= PLAIN_INTERVAL);
@@ -88,7 +87,8 @@ impl<'a> Screen<'a> {
             self.said = Some(now);
             let all = view.speakers().len();
             let media = || view.speakers().iter().flat_map(|speaker| speaker.media.values());
-            let (packets, lost): (u64, u64) = (media().map(|m| m.packets).sum(), media().map(|m| m.lost).sum());
+            let (packets, lost): (u64, u64) =
+                (media().map(|m| m.packets).sum(), media().map(|m| m.lost).sum());
             let path_ms = media().filter_map(|m| m.path_ms).fold(0.0, f64::max);
             writeln!(
                 self.out,

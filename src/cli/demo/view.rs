@@ -101,7 +101,8 @@ pub(super) const FIRST_HELPER: usize = 5;
 
 impl View {
     pub(super) fn new() -> Self {
-        let names = SPEAKERS.iter().map(|speaker| speaker.name).chain(HELPERS.iter().map(|helper| helper.name));
+        let names =
+            SPEAKERS.iter().map(|speaker| speaker.name).chain(HELPERS.iter().map(|helper| helper.name));
         Self { people: names.map(|name| Person { name, ..Person::default() }).collect() }
     }
 
