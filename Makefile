@@ -1,0 +1,30 @@
+# Everything here sets up what it needs on a machine that has Rust.
+
+CARGO = cargo
+target = $${CARGO_TARGET_DIR:-target}
+
+.PHONY: help
+help:
+	@echo "make demo    a conference of five on this machine, which checks itself"
+	@echo "make test    formatting, lints and all tests"
+	@echo "make build   the program, as target/release/alm"
+	@echo "make lint    formatting and lints alone"
+
+.PHONY: demo
+demo: build
+	@"$(target)/release/alm" demo
+
+.PHONY: test
+test: lint
+	$(CARGO) test --workspace --locked
+
+.PHONY: build
+build:
+	@.ci/setup.sh
+	$(CARGO) build --release --locked
+
+.PHONY: lint
+lint:
+	@.ci/setup.sh lint
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
