@@ -71,28 +71,38 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::failed(format_args!("cannot start ({})", reason(&error)), "", ""))?;
-    let mut screen = Screen::new(out);
-    runtime.block_on(async {
-        let stop = signal();
-        tokio::pin!(stop);
-        let mut processes = Processes::new(&folder)?;
-        let performed = tokio::select! {
-            biased;
-            () = &mut stop => Err(CliError::failed("stopped before the verdict", "", "")),
-            performed = perform(args.seconds, &folder, &mut processes, &mut screen) => performed,
-        };
-        processes.end().await;
-        let Performance { plan, lengths } = performed?;
-        let view = &processes.view;
-        screen.figures(view)?;
-        let hearing = Hearing::of(&folder, &lengths)?;
-        let ink = screen.ink;
-        screen.lines(&[String::new()])?;
-        screen.lines(&hearing.table(view, ink))?;
-        let verdict = hearing.verdict(&plan, &folder, ink);
-        screen.lines(&[String::new()])?;
-        screen.lines(&[verdict?])
-    })
+    let done = runtime.block_on(whole(args.seconds, &folder, Screen::new(out)));
+    // Whoever still listens to a recording after a signal does so for nobody.
+    runtime.shutdown_background();
+    done
+}
+
+/// From the first process to the verdict.
+async fn whole(seconds: u64, folder: &Folder, mut screen: Screen<'_>) -> Result<(), CliError> {
+    let stop = signal();
+    tokio::pin!(stop);
+    let stopped = || CliError::failed("stopped before the verdict", "", "");
+    let mut processes = Processes::new(folder)?;
+    let performed = tokio::select! {
+        biased;
+        () = &mut stop => Err(stopped()),
+        performed = perform(seconds, folder, &mut processes, &mut screen) => performed,
+    };
+    processes.end().await;
+    let Performance { plan, lengths } = performed?;
+    let view = &processes.view;
+    screen.figures(view)?;
+    let listening = Progress { doing: "listening to the recordings".to_owned(), done: 1.0, talking: false };
+    screen.show(view, &listening, Instant::now())?;
+    let hearing = tokio::select! {
+        biased;
+        () = &mut stop => Err(stopped()),
+        hearing = Hearing::of(folder, &lengths) => hearing,
+    }?;
+    screen.lines(&[String::new()])?;
+    screen.lines(&hearing.table(view, screen.ink))?;
+    let verdict = hearing.verdict(&plan, folder, screen.ink)?;
+    screen.lines(&[String::new(), verdict])
 }
 
 /// From the first process to the end of the talk.
@@ -189,7 +199,7 @@ impl Stage<'_, '_, '_> {
         limit: Duration,
         is_so: impl Fn(&View) -> bool,
     ) -> Result<(), CliError> {
-        let progress = || Progress { doing: what.to_owned(), done: 0.0 };
+        let progress = || Progress { doing: what.to_owned(), done: 0.0, talking: false };
         let deadline = Instant::now() + limit;
         self.show(progress())?;
         while !is_so(&self.processes.view) {
@@ -212,7 +222,7 @@ impl Stage<'_, '_, '_> {
 fn talking(start: Instant, length: Duration) -> Progress {
     let talked = Instant::now() - start;
     let doing = format!("{:.0} of {} s", talked.as_secs_f64().floor(), length.as_secs());
-    Progress { doing, done: (talked.as_secs_f64() / length.as_secs_f64()).max(f64::MIN_POSITIVE) }
+    Progress { doing, done: talked.as_secs_f64() / length.as_secs_f64(), talking: true }
 }
 
 /// A name, a voice, ears and a degree.

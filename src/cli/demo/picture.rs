@@ -13,8 +13,10 @@ pub(super) struct Ink {
 pub(super) struct Progress {
     /// What goes on.
     pub(super) doing: String,
-    /// 0 to 1.
+    /// How much of the talk is over, 0 to 1.
     pub(super) done: f64,
+    /// Whether they talk, so that there are figures.
+    pub(super) talking: bool,
 }
 
 const BOLD: &str = "1";
@@ -187,7 +189,7 @@ pub(super) fn table(view: &View, plan: &Plan, ink: Ink) -> Vec<String> {
         let can = format!("{:<57}", "relays, and understands none of it");
         format!(" {}{}{:>12}", ink.name(view, helper.name, 9), ink.dim(&can), links(helper, plan))
     }));
-    lines.push(ink.dim(" ms: jitter, buffer, path: the worst of the voices; out/in: packets over the links"));
+    lines.push(ink.dim(" ms: jitter, buffer, path (the worst voice's); out/in: packets over the links"));
     lines
 }
 
@@ -256,7 +258,7 @@ mod tests {
 
     #[test]
     fn it_fits_a_small_terminal() {
-        let progress = Progress { doing: "12 of 12 s".to_owned(), done: 1.0 };
+        let progress = Progress { doing: "12 of 12 s".to_owned(), done: 1.0, talking: true };
         let lines = picture(&view(), &progress, Ink { colours: false });
         assert!(lines.len() < 23, "{}", lines.len());
         for line in lines {

@@ -78,7 +78,7 @@ impl<'a> Screen<'a> {
             }
         }
         let due = self.said.is_none_or(|said| now - said >= PLAIN_INTERVAL);
-        if progress.done == 0.0 {
+        if !progress.talking {
             if progress.doing != self.doing {
                 writeln!(self.out, "{}", progress.doing)?;
                 self.doing.clone_from(&progress.doing);

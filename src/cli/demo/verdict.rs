@@ -1,9 +1,11 @@
 //! Who heard whom, from the recordings alone, and what it comes to.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use alm_media::{Playing, SAMPLE_RATE, WavError, heard, read_wav};
+use tokio::task::spawn_blocking;
 
 use super::cast::SPEAKERS;
 use super::folder::Folder;
@@ -23,19 +25,28 @@ pub(super) struct Hearing {
 }
 
 impl Hearing {
-    /// Listens to the first `lengths` of the recordings, an ear each.
-    pub(super) fn of(folder: &Folder, lengths: &[Duration]) -> Result<Self, CliError> {
+    /// Listens to the first `lengths` of the recordings, all at once.
+    pub(super) async fn of(folder: &Folder, lengths: &[Duration]) -> Result<Self, CliError> {
         let voices: Vec<Vec<f32>> =
             SPEAKERS.iter().map(|speaker| read(&folder.voice(speaker.name))).collect::<Result<_, _>>()?;
-        let voices: Vec<&[f32]> = voices.iter().map(Vec::as_slice).collect();
-        let ears = SPEAKERS.iter().zip(lengths);
-        let shares = ears.map(|(speaker, length)| {
-            let recording = read(&folder.recording(speaker.name))?;
+        let voices = Arc::new(voices);
+        let ears = SPEAKERS.iter().zip(lengths).map(|(speaker, length)| {
+            let (voices, recording) = (voices.clone(), folder.recording(speaker.name));
             let samples = (length.as_secs_f64() * f64::from(SAMPLE_RATE)) as usize;
-            let recording = &recording[..recording.len().min(samples)];
-            Ok(heard(&voices, Playing::Looped, recording).iter().map(|heard| heard.share).collect())
+            spawn_blocking(move || {
+                let mut recording = read(&recording)?;
+                recording.truncate(samples);
+                let voices: Vec<&[f32]> = voices.iter().map(Vec::as_slice).collect();
+                Ok(heard(&voices, Playing::Looped, &recording).iter().map(|heard| heard.share).collect())
+            })
         });
-        Ok(Self { shares: shares.collect::<Result<_, _>>()? })
+        let mut shares = Vec::new();
+        for ear in ears.collect::<Vec<_>>() {
+            let row =
+                ear.await.map_err(|_| CliError::failed("an ear broke down", "", "please report this"))?;
+            shares.push(row?);
+        }
+        Ok(Self { shares })
     }
 
     /// As a table: rows are ears, columns voices.
