@@ -4,8 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
+
 use super::cast::SPEAKERS;
 use crate::cli::error::{CliError, reason};
+use crate::cli::state::random;
 
 /// The user's folder, and a private one in it that goes when this is dropped.
 pub(super) struct Folder {
@@ -17,8 +20,8 @@ impl Folder {
     /// Makes both, and puts the voices into the private one.
     pub(super) fn make(out: &Path) -> Result<Self, CliError> {
         fs::create_dir_all(out).map_err(|error| refused("make the folder", out, &error))?;
-        // A name of its own, for it is removed whole.
-        let private = out.join(format!(".alm-demo-{}", std::process::id()));
+        // A name that nobody has, for it is removed whole.
+        let private = out.join(format!(".alm-demo-{}", HEXLOWER.encode(&random::<4>())));
         fs::create_dir(&private).map_err(|error| refused("write to the folder", out, &error))?;
         let folder = Self { out: out.to_owned(), private };
         folder.write(&folder.config(), b"")?;
