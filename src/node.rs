@@ -449,6 +449,9 @@ impl Node {
             });
         }
         while let Some(event) = self.poll_role_event() {
+            if let session::Event::Entered { manager, .. } = &event {
+                self.read_clock(*manager);
+            }
             self.notices.push_back(Notice::Session(event));
         }
     }

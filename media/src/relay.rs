@@ -15,8 +15,9 @@ pub const TREES_MAX: usize = 4_096;
 /// The most links that one tree has at one node.
 pub const LINKS_MAX: usize = 256;
 
-/// The most epochs side by side. Two are the rule; more only while plans change faster than links drain.
-pub const EPOCHS_MAX: usize = 16;
+/// The most epochs side by side, over all sessions. Two a session are the rule; more only while plans change faster
+/// than links drain.
+pub const EPOCHS_MAX: usize = 256;
 
 /// A connection to another node: a small handle that the node gives out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

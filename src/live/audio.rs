@@ -4,8 +4,8 @@
 //! a task on tokio's, which a test can make virtual. A tick that comes late is made up for, so that what is played
 //! tracks the wall clock.
 
-use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use alm_media::device::{Capture, Playback};
@@ -70,15 +70,30 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Both ends of a running audio; dropping it stops the audio and closes its devices.
 pub(super) struct Handle {
-    pub(super) to_audio: SyncSender<ToAudio>,
     pub(super) from_audio: mpsc::Receiver<FromAudio>,
+    to_audio: SyncSender<ToAudio>,
+    /// Commands that found the queue full: they must not be lost, as packets may.
+    backlog: VecDeque<ToAudio>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Handle {
+    /// Hands something over without waiting. Ears that do not keep up lose packets, which the jitter buffer conceals.
+    pub(super) fn send(&mut self, what: ToAudio) {
+        self.backlog.push_back(what);
+        while let Some(next) = self.backlog.pop_front() {
+            if let Err(TrySendError::Full(refused)) = self.to_audio.try_send(next) {
+                self.backlog.push_front(refused);
+                break;
+            }
+        }
+        self.backlog.retain(|waiting| !matches!(waiting, ToAudio::Packet(..)));
+        self.backlog.truncate(BACKLOG_MAX);
+    }
+
     /// Stops the audio and waits until its output is complete.
     pub(super) fn stop(self) {
-        let Self { to_audio, from_audio, thread } = self;
+        let Self { to_audio, from_audio, thread, .. } = self;
         drop((to_audio, from_audio));
         if let Some(thread) = thread {
             // It ends within a tick of its queue's end; a panic there has been printed already.
@@ -86,6 +101,9 @@ impl Handle {
         }
     }
 }
+
+/// Commands that may wait for the audio: more than a full session's joins and leaves.
+const BACKLOG_MAX: usize = 1_024;
 
 /// See the [module](self).
 pub struct Audio {
@@ -151,7 +169,7 @@ impl Audio {
                 None
             }
         };
-        Ok(Handle { to_audio, from_audio, thread })
+        Ok(Handle { from_audio, to_audio, backlog: VecDeque::new(), thread })
     }
 
     #[expect(

@@ -210,7 +210,7 @@ impl<L: Link> Driver<L> {
             match notice {
                 Notice::Session(session::Event::Ended(how)) => ending = Some(how),
                 Notice::Session(event) => self.on_session(event),
-                Notice::Clock(clock) => self.to_audio(ToAudio::Clock(clock)),
+                Notice::Clock(clock) => self.hand_audio(ToAudio::Clock(clock)),
                 Notice::PoolSize(size) => {
                     self.tell(Event::Pool { size, root: self.me.to_string(), age_ms: 0 });
                 }
@@ -227,7 +227,7 @@ impl<L: Link> Driver<L> {
                 Output::Send(to, channel, bytes) => drop(self.link.send(to, channel, bytes)),
                 Output::Dial(addr, node) => self.link.dial(addr, node),
                 Output::Close(node, reason) => self.link.close(node, reason),
-                Output::Play(packet, at) => self.to_audio(ToAudio::Packet(packet, at)),
+                Output::Play(packet, at) => self.hand_audio(ToAudio::Packet(packet, at)),
                 Output::Plan(job) => {
                     let planner = self.planner.clone();
                     tokio::task::spawn_blocking(move || {
@@ -254,7 +254,7 @@ impl<L: Link> Driver<L> {
                     let source = SourceIndex(member.index);
                     self.sources.insert(source, member.node);
                     if let Some(key) = self.key_of(&member) {
-                        self.to_audio(ToAudio::AddSource(source, key));
+                        self.hand_audio(ToAudio::AddSource(source, key));
                     }
                 }
                 self.tell(Event::MemberJoined { node: member.node.to_string(), name: member.name });
@@ -264,7 +264,7 @@ impl<L: Link> Driver<L> {
                     self.sources.iter().filter(|(_, n)| **n == node).map(|(source, _)| *source).collect();
                 for source in gone {
                     self.sources.remove(&source);
-                    self.to_audio(ToAudio::RemoveSource(source));
+                    self.hand_audio(ToAudio::RemoveSource(source));
                 }
                 self.tell(Event::MemberLeft { node: node.to_string(), reason });
             }
@@ -283,7 +283,7 @@ impl<L: Link> Driver<L> {
             Err(error) => self.tell(Event::Error { message: error.to_string() }),
         }
         if let Some(clock) = self.node.clock() {
-            self.to_audio(ToAudio::Clock(clock));
+            self.hand_audio(ToAudio::Clock(clock));
         }
     }
 
@@ -314,10 +314,9 @@ impl<L: Link> Driver<L> {
         }
     }
 
-    fn to_audio(&self, what: ToAudio) {
-        if let AudioState::Running(handle) = &self.audio {
-            // Ears that do not keep up lose the newest packets; the jitter buffer conceals them.
-            let _ = handle.to_audio.try_send(what);
+    fn hand_audio(&mut self, what: ToAudio) {
+        if let AudioState::Running(handle) = &mut self.audio {
+            handle.send(what);
         }
     }
 

@@ -123,6 +123,8 @@ const FIRST_PING_INTERVAL: Duration = Duration::from_millis(60);
 const QUERY_TIMEOUT: Duration = Duration::from_millis(600);
 /// Between two exchanges of contacts with a peer drawn at random.
 const EXCHANGE_INTERVAL: Duration = Duration::from_secs(10);
+/// No pong is waited for longer; a report of more is made up.
+const ROUND_TRIP_MS_MAX: f32 = 60_000.0;
 /// Two nodes that hear of each other would dial at once; the one with the greater key waits this long.
 const DIAL_STAGGER: Duration = Duration::from_millis(700);
 
@@ -464,7 +466,7 @@ impl PoolNode {
         if query.missing.remove(&from) {
             report.node = from;
             report.round_trips_ms.truncate(CONTACTS_MAX);
-            report.round_trips_ms.retain(|(_, ms)| ms.is_finite() && *ms >= 0.0);
+            report.round_trips_ms.retain(|(_, ms)| (0.0..=ROUND_TRIP_MS_MAX).contains(ms));
             report.addrs.truncate(ADDRS_MAX);
             query.reports.push(report);
         }

@@ -20,6 +20,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long an epoch may wait for its links and its activation.
 const PENDING_MAX: Duration = Duration::from_secs(20);
+/// Epochs of one session side by side: the active one, its successor, and those that drain.
+const EPOCHS_PER_SESSION_MAX: usize = 6;
 /// Peers that a node has had tree links with, over its life.
 const LINKS_KNOWN_MAX: usize = 65_536;
 
@@ -35,6 +37,9 @@ pub enum InstallError {
     /// An epoch that is not newer than what is installed.
     #[error("the plan is out of date")]
     OutOfDate,
+    /// The session changes its plan faster than packets leave the old one.
+    #[error("more than {EPOCHS_PER_SESSION_MAX} plans of one session at once")]
+    TooManyEpochs,
     /// More links than were reserved.
     #[error("the plan asks for {asked} links where {held} are held")]
     TooManyLinks {
@@ -98,8 +103,27 @@ struct Epoch {
     /// When to tell the manager who is still missing.
     report_at: Option<Instant>,
     plan: Option<SessionPlan>,
-    active: bool,
-    ends: Option<Instant>,
+    stage: Stage,
+}
+
+/// An epoch's life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Taken up; forgotten at that time unless it is activated.
+    Pending(Instant),
+    /// Own media goes along its trees.
+    Active,
+    /// Kept for packets on their way until that time.
+    Draining(Instant),
+}
+
+impl Stage {
+    fn ends(self) -> Option<Instant> {
+        match self {
+            Self::Pending(at) | Self::Draining(at) => Some(at),
+            Self::Active => None,
+        }
+    }
 }
 
 impl Carrier {
@@ -158,7 +182,14 @@ impl Carrier {
                 deliver: is_member,
             })
             .collect();
+        if epochs.len() >= EPOCHS_PER_SESSION_MAX {
+            return Err(InstallError::TooManyEpochs);
+        }
         self.table.install(self.epochs_taken, &links)?;
+        // The manager has given up what it did not activate before it went on to this one.
+        for abandoned in epochs.extract_if(.., |epoch| matches!(epoch.stage, Stage::Pending(_))) {
+            self.table.retire(abandoned.handle);
+        }
         let missing: BTreeSet<NodeId> = neighbours.iter().copied().filter(|node| !is_joined(*node)).collect();
         let wanted = contacts.into_iter().filter(|contact| missing.contains(&contact.node)).collect();
         let report_at = (!missing.is_empty()).then_some(now + CONNECT_TIMEOUT);
@@ -172,8 +203,7 @@ impl Carrier {
             neighbours,
             missing,
             plan,
-            active: false,
-            ends: Some(now + PENDING_MAX),
+            stage: Stage::Pending(now + PENDING_MAX),
         });
         self.epochs_taken += 1;
         Ok(Installed { session, epoch: number, missing: wanted })
@@ -203,18 +233,15 @@ impl Carrier {
     ) -> Option<&SessionPlan> {
         let epochs = self.carried.get_mut(&session)?;
         let position = epochs.iter().position(|epoch| epoch.number == number && epoch.manager == from)?;
-        if epochs[position].active || epochs.iter().any(|epoch| epoch.active && epoch.number > number) {
+        if !matches!(epochs[position].stage, Stage::Pending(_)) {
             return None;
         }
-        for (i, epoch) in epochs.iter_mut().enumerate() {
-            match i.cmp(&position) {
-                std::cmp::Ordering::Less => {
-                    epoch.ends = Some(epoch.ends.map_or(now + DRAIN, |ends| ends.min(now + DRAIN)));
-                }
-                std::cmp::Ordering::Equal => (epoch.active, epoch.ends) = (true, None),
-                std::cmp::Ordering::Greater => {}
+        for epoch in &mut *epochs {
+            if epoch.stage == Stage::Active {
+                epoch.stage = Stage::Draining(now + DRAIN);
             }
         }
+        epochs[position].stage = Stage::Active;
         epochs[position].plan.as_ref()
     }
 
@@ -229,7 +256,7 @@ impl Carrier {
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<Readiness> {
         let mut late = Vec::new();
         for (session, epochs) in &mut self.carried {
-            for over in epochs.extract_if(.., |epoch| epoch.ends.is_some_and(|ends| ends <= now)) {
+            for over in epochs.extract_if(.., |epoch| epoch.stage.ends().is_some_and(|ends| ends <= now)) {
                 self.table.retire(over.handle);
             }
             for epoch in epochs.iter_mut().filter(|epoch| epoch.report_at.is_some_and(|at| at <= now)) {
@@ -245,7 +272,7 @@ impl Carrier {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let epochs = self.carried.values().flatten();
-        epochs.flat_map(|epoch| [epoch.ends, epoch.report_at]).flatten().min()
+        epochs.flat_map(|epoch| [epoch.stage.ends(), epoch.report_at]).flatten().min()
     }
 
     /// Where a packet goes that came from `from` (`None`: from this node's own source).
@@ -287,7 +314,7 @@ impl Carrier {
     }
 
     fn active(&self, session: SessionId) -> Option<&Epoch> {
-        self.carried.get(&session)?.iter().rev().find(|epoch| epoch.active)
+        self.carried.get(&session)?.iter().find(|epoch| epoch.stage == Stage::Active)
     }
 }
 
@@ -295,5 +322,175 @@ impl Epoch {
     fn readiness(&self, session: SessionId) -> Readiness {
         let missing = self.missing.iter().copied().collect();
         Readiness { session, epoch: self.number, manager: self.manager, missing }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alm_planner::Objective;
+
+    use super::*;
+    use crate::identity::Identity;
+    use crate::session::keys::Delegation;
+    use crate::session::plan::{PlanTree, TreePart, tree_number};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time; no test depends on it")]
+    fn origin() -> Instant {
+        Instant::now()
+    }
+
+    fn node(n: u8) -> NodeId {
+        NodeId([n; 32])
+    }
+
+    fn manager() -> Identity {
+        Identity::from_seed([1; 32])
+    }
+
+    fn session() -> SessionId {
+        SessionId::of(&Identity::from_seed([9; 32]).node_id())
+    }
+
+    /// A helper's part of a shared tree: between node 2 above and nodes 3 and 4 below.
+    fn installation(epoch: u64) -> Installation {
+        let tree = tree_number(session(), epoch, 0);
+        let part = TreePart { tree, shared: true, parent: Some(node(2)), children: vec![node(3), node(4)] };
+        let contacts = [2, 3, 4].map(|n| Contact { node: node(n), addrs: vec![] }).to_vec();
+        Installation { session: session(), epoch, to: node(7), trees: vec![part], contacts, plan: None }
+    }
+
+    fn signed(content: &Installation) -> Signed {
+        let delegation = Delegation::new(&Identity::from_seed([9; 32]), manager().node_id(), 1);
+        Signed::new(postcard::to_stdvec(content).unwrap(), &manager(), delegation)
+    }
+
+    fn install(
+        carrier: &mut Carrier,
+        content: &Installation,
+        now: Instant,
+    ) -> Result<Installed, InstallError> {
+        carrier.install(&signed(content), node(7), 3, false, |_| true, now)
+    }
+
+    fn route(carrier: &Carrier, epoch: u64, from: u8) -> Option<Vec<NodeId>> {
+        let route = carrier.route(TreeId(tree_number(session(), epoch, 0)), Some(node(from)))?;
+        Some(route.links.iter().map(|link| carrier.peer(*link)).collect())
+    }
+
+    #[test]
+    fn epochs_live_side_by_side_until_the_old_one_has_drained() {
+        let start = origin();
+        let mut carrier = Carrier::default();
+        install(&mut carrier, &installation(1), start).unwrap();
+        carrier.activate(session(), 1, manager().node_id(), start);
+        install(&mut carrier, &installation(2), start).unwrap();
+        assert_eq!(route(&carrier, 1, 2).unwrap(), [node(3), node(4)]);
+        assert_eq!(route(&carrier, 2, 3).unwrap(), [node(4), node(2)]);
+        assert_eq!(carrier.own_trees(session()), [TreeId(tree_number(session(), 1, 0))], "not yet activated");
+        carrier.activate(session(), 2, manager().node_id(), start + MS);
+        assert_eq!(carrier.own_trees(session()), [TreeId(tree_number(session(), 2, 0))]);
+        assert!(route(&carrier, 1, 2).is_some(), "packets under way");
+        carrier.handle_timeout(start + MS + DRAIN);
+        assert_eq!(route(&carrier, 1, 2), None);
+        assert!(route(&carrier, 2, 2).is_some());
+        carrier.drop_session(session());
+        assert_eq!((route(&carrier, 2, 2), carrier.poll_timeout()), (None, None));
+    }
+
+    #[test]
+    fn what_the_manager_has_not_signed_for_this_node_is_not_carried() {
+        let now = origin();
+        let mut carrier = Carrier::default();
+        let good = installation(1);
+        let mut refuse = |signed: &Signed, held, why: InstallError| {
+            let outcome = carrier.install(signed, node(7), held, false, |_| true, now);
+            assert_eq!(outcome.unwrap_err(), why);
+            assert_eq!(carrier.sessions().filter(|s| carrier.neighbours(*s).count() > 0).count(), 0);
+        };
+        let mut forged = signed(&good);
+        forged.content[0] ^= 1;
+        refuse(&forged, 3, InstallError::Unsigned);
+        refuse(&signed(&Installation { to: node(8), ..good.clone() }), 3, InstallError::Malformed);
+        refuse(
+            &signed(&Installation { session: SessionId([0; 20]), ..good.clone() }),
+            3,
+            InstallError::Malformed,
+        );
+        refuse(&signed(&good), 2, InstallError::TooManyLinks { asked: 3, held: 2 });
+    }
+
+    #[test]
+    fn an_old_epoch_never_replaces_a_newer_one_and_strangers_activate_nothing() {
+        let now = origin();
+        let mut carrier = Carrier::default();
+        install(&mut carrier, &installation(5), now).unwrap();
+        for old in [4, 5] {
+            assert_eq!(install(&mut carrier, &installation(old), now).unwrap_err(), InstallError::OutOfDate);
+        }
+        carrier.activate(session(), 5, node(66), now);
+        assert!(carrier.own_trees(session()).is_empty());
+    }
+
+    #[test]
+    fn the_manager_is_told_when_all_neighbours_are_there_or_who_is_missing() {
+        let start = origin();
+        let mut carrier = Carrier::default();
+        let there = |n: NodeId| n == node(2);
+        let installed = carrier.install(&signed(&installation(1)), node(7), 3, false, there, start).unwrap();
+        assert_eq!(
+            installed.missing.iter().map(|contact| contact.node).collect::<Vec<_>>(),
+            [node(3), node(4)]
+        );
+        assert_eq!(carrier.on_joined(node(3)), []);
+        let told =
+            |missing| Readiness { session: session(), epoch: 1, manager: manager().node_id(), missing };
+        assert_eq!(carrier.handle_timeout(start + CONNECT_TIMEOUT), [told(vec![node(4)])]);
+        assert_eq!(carrier.on_joined(node(4)), [], "told already");
+        carrier.drop_session(session());
+        carrier.install(&signed(&installation(2)), node(7), 3, false, there, start).unwrap();
+        carrier.on_joined(node(4));
+        assert_eq!(carrier.on_joined(node(3)), [Readiness { epoch: 2, ..told(vec![]) }]);
+    }
+
+    #[test]
+    fn a_member_checks_its_part_against_the_whole() {
+        let now = origin();
+        let edges = vec![(node(2), node(7)), (node(7), node(3)), (node(7), node(4))];
+        let sources = vec![node(2), node(7), node(3), node(4)];
+        let tree = PlanTree { tree: tree_number(session(), 1, 0), shared: true, sources, edges };
+        let plan = SessionPlan {
+            epoch: 1,
+            objective: Objective::Diameter,
+            root: node(2),
+            trees: vec![tree],
+            helpers: vec![],
+            worst_ms: 0.0,
+            height_ms: 0.0,
+            diameter_ms: 0.0,
+            planned_us: 0,
+            probes: 0,
+            reason: String::new(),
+        };
+        let good = Installation { plan: Some(plan.clone()), ..installation(1) };
+        let mut looped = plan.clone();
+        looped.trees[0].edges.push((node(3), node(2)));
+        let bad = Installation { plan: Some(looped), ..installation(1) };
+        let mut other = plan;
+        other.trees[0].edges.pop();
+        other.trees[0].sources.pop();
+        let differing = Installation { plan: Some(other), ..installation(1) };
+        let mut carrier = Carrier::default();
+        let mut take =
+            |content: &Installation| carrier.install(&signed(content), node(7), 3, true, |_| true, now);
+        assert_eq!(take(&bad).unwrap_err(), InstallError::Defective(PlanDefect::NotATree));
+        assert_eq!(take(&differing).unwrap_err(), InstallError::Malformed);
+        assert_eq!(
+            take(&installation(1)).unwrap_err(),
+            InstallError::Malformed,
+            "a member is told the whole"
+        );
+        assert!(take(&good).is_ok());
     }
 }

@@ -12,6 +12,8 @@ use crate::pool::{NodeReport, Priority};
 const HOP_COST_MS: f64 = 2.0;
 /// Taken for a pair of which nothing at all is known, round trip.
 const UNKNOWN_RTT_MS: f64 = 200.0;
+/// More tree links than any node is believed to carry.
+const DEGREE_MAX: u32 = alm_media::LINKS_MAX as u32;
 /// Helpers worth thinking about; the nearest to the manager when there are more.
 const HELPER_CANDIDATES_MAX: usize = 64;
 
@@ -84,7 +86,8 @@ impl PlanningJob {
 
     fn available(&self, report: &NodeReport) -> u32 {
         let firm = report.held.iter().filter(|h| h.session != self.session && h.priority <= self.priority);
-        report.degree_bound.saturating_sub(firm.map(|h| h.degrees).sum())
+        let firm = firm.map(|h| h.degrees).fold(0, u32::saturating_add);
+        report.degree_bound.min(DEGREE_MAX).saturating_sub(firm)
     }
 
     fn plan(&self, nodes: &[(NodeId, u32)], latency: &[f64]) -> Result<SessionPlan, String> {

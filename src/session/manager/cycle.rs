@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use alm_media::LINKS_MAX;
+
 use super::{FAREWELL_DELAY, Manager};
 use crate::identity::NodeId;
 use crate::pool::{Contact, NodeReport, Reservation};
@@ -136,7 +138,9 @@ impl Manager {
             return;
         }
         let degree = |member: NodeId, told: u32| {
-            reports.iter().find(|report| report.node == member).map_or(told, |report| report.degree_bound)
+            let reported =
+                reports.iter().find(|report| report.node == member).map(|report| report.degree_bound);
+            reported.unwrap_or(told).min(LINKS_MAX as u32)
         };
         let mut members: Vec<(NodeId, u32)> =
             self.roster.iter().map(|member| (member.node, degree(member.node, member.degree))).collect();
