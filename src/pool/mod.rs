@@ -9,6 +9,8 @@ mod degree;
 mod message;
 mod node;
 mod round_trip;
+#[cfg(test)]
+mod tests;
 
 pub use self::degree::{DegreeTable, Holding, Priority, Refused};
 pub use self::message::{Contact, Hello, NodeReport, PoolMessage, Reservation};
