@@ -12,4 +12,6 @@ pub mod net;
 pub mod node;
 pub mod pool;
 pub mod session;
+#[cfg(test)]
+mod testing;
 pub mod wire;

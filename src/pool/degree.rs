@@ -144,17 +144,13 @@ impl DegreeTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::origin;
 
     const LEASE: Duration = Duration::from_secs(60);
 
     fn holding(session: u8, priority: u8, degrees: u32) -> Holding {
         let priority = Priority::try_from(priority).unwrap();
         Holding { session: SessionId([session; 20]), owner: NodeId([session; 32]), priority, degrees }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time; no test depends on it")]
-    fn origin() -> Instant {
-        Instant::now()
     }
 
     #[test]

@@ -96,11 +96,7 @@ fn parse_pong(bytes: &[u8]) -> Option<(u32, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time; no test depends on it")]
-    fn origin() -> Instant {
-        Instant::now()
-    }
+    use crate::testing::origin;
 
     #[test]
     fn a_round_trip_is_the_median_and_the_clock_comes_from_the_fastest() {

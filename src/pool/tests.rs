@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::identity::{NodeId, SessionId};
+use crate::testing::origin;
 
 const ONE_WAY: Duration = Duration::from_millis(10);
 
@@ -37,9 +38,8 @@ fn addr(n: u8) -> SocketAddr {
 }
 
 impl World {
-    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time; no test depends on it")]
     fn new(nodes: u8, config: &PoolConfig) -> Self {
-        let now = Instant::now();
+        let now = origin();
         let pool_node =
             |n| PoolNode::new(node(n), vec![addr(n)], config.clone(), StdRng::seed_from_u64(n.into()), now);
         Self {

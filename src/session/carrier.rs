@@ -333,13 +333,9 @@ mod tests {
     use crate::identity::Identity;
     use crate::session::keys::Delegation;
     use crate::session::plan::{PlanTree, TreePart, tree_number};
+    use crate::testing::origin;
 
     const MS: Duration = Duration::from_millis(1);
-
-    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time; no test depends on it")]
-    fn origin() -> Instant {
-        Instant::now()
-    }
 
     fn node(n: u8) -> NodeId {
         NodeId([n; 32])

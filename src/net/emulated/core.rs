@@ -202,13 +202,9 @@ impl<T> Ord for Packet<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::origin;
 
     const MS: Duration = Duration::from_millis(1);
-
-    #[expect(clippy::disallowed_methods, reason = "an origin for virtual time; no test depends on it")]
-    fn origin() -> Instant {
-        Instant::now()
-    }
 
     fn drain(net: &mut Emulator<u32>, until: Instant) -> Vec<(u32, Instant)> {
         std::iter::from_fn(|| net.poll_arrival(until)).map(|a| (a.payload, a.at)).collect()
