@@ -92,13 +92,14 @@ async fn whole(seconds: u64, folder: &Folder, mut screen: Screen<'_>) -> Result<
     let Performance { plan, lengths } = performed?;
     let view = &processes.view;
     screen.figures(view)?;
-    let listening = Progress { doing: "listening to the recordings".to_owned(), done: 1.0, talking: false };
-    screen.show(view, &listening, Instant::now())?;
+    let after = |doing: &str| Progress { doing: doing.to_owned(), done: 1.0, talking: false };
+    screen.show(view, &after("listening to the recordings"), Instant::now())?;
     let hearing = tokio::select! {
         biased;
         () = &mut stop => Err(stopped()),
         hearing = Hearing::of(folder, &lengths) => hearing,
     }?;
+    screen.show(view, &after(&format!("{seconds} s, recorded by all five")), Instant::now())?;
     screen.lines(&[String::new()])?;
     screen.lines(&hearing.table(view, screen.ink))?;
     let verdict = hearing.verdict(&plan, folder, screen.ink)?;

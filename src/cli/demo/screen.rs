@@ -63,7 +63,7 @@ impl<'a> Screen<'a> {
         for line in &lines {
             writeln!(self.out, "\r{line}\x1b[K")?;
         }
-        write!(self.out, "\x1b[J")?;
+        write!(self.out, "\x1b[J\x1b[?7h")?;
         self.drawn = lines.len();
         Ok(())
     }
@@ -121,8 +121,9 @@ impl<'a> Screen<'a> {
 impl Drop for Screen<'_> {
     fn drop(&mut self) {
         if self.is_terminal {
-            // Nobody can be told that the terminal is gone.
-            let _ = write!(self.out, "\x1b[?25h\x1b[?7h").and_then(|()| self.out.flush());
+            // The cursor again, and a line without the `^C` that the terminal may have put there. Nobody can be told
+            // if the terminal is gone.
+            let _ = write!(self.out, "\r\x1b[K\x1b[?25h\x1b[?7h").and_then(|()| self.out.flush());
         }
     }
 }
