@@ -52,8 +52,8 @@ impl Hearing {
     /// As a table: rows are ears, columns voices.
     pub(super) fn table(&self, view: &View, ink: Ink) -> Vec<String> {
         let names = || SPEAKERS.iter().map(|speaker| speaker.name);
-        let head: String = names().map(|name| format!("   {}", ink.name(view, name, 4))).collect();
-        let mut lines = vec![format!(" {}{head}", ink.dim(&format!("{:<12}", "heard by")))];
+        let head: String = names().map(|name| format!("    {}", ink.name(view, name, 3))).collect();
+        let mut lines = vec![format!(" {}{head}", ink.dim(&format!("{:<11}", "heard by")))];
         for ((ear, name), shares) in names().enumerate().zip(&self.shares) {
             let cell = |(voice, share): (usize, &f64)| {
                 let text = if voice == ear && *share < ECHO_MIN { "-".to_owned() } else { percent(*share) };
