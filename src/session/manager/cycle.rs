@@ -42,7 +42,7 @@ const EXCLUSION: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_secs(2);
 /// And then this often.
 const REVIEW: Duration = Duration::from_secs(15);
-/// A review moves edges only for a worst pair that is shorter by this much and this share.
+/// A review moves edges only for a worst pair that is shorter by this much and this share, or to let a helper go.
 const REVIEW_GAIN_MS: f64 = 3.0;
 const REVIEW_GAIN_SHARE: f64 = 0.05;
 /// The reason of a plan that nothing asked for.
@@ -185,7 +185,8 @@ impl Manager {
             self.advance(now);
             return;
         }
-        if plan.reason == REVIEW_REASON && !worth_moving(planned.worst_ms) {
+        let helpers_saved = self.installed.as_ref().is_some_and(|old| plan.helpers.len() < old.helpers.len());
+        if plan.reason == REVIEW_REASON && !worth_moving(planned.worst_ms, helpers_saved) {
             self.advance(now);
             return;
         }
@@ -359,9 +360,10 @@ impl Manager {
     }
 }
 
-fn worth_moving(worst_ms: Option<(f64, f64)>) -> bool {
+fn worth_moving(worst_ms: Option<(f64, f64)>, helpers_saved: bool) -> bool {
     worst_ms.is_none_or(|(before, after)| {
-        before - after >= REVIEW_GAIN_MS && after <= before * (1.0 - REVIEW_GAIN_SHARE)
+        let shorter = before - after >= REVIEW_GAIN_MS && after <= before * (1.0 - REVIEW_GAIN_SHARE);
+        shorter || (helpers_saved && after <= before)
     })
 }
 
