@@ -5,6 +5,9 @@
 //! one for which l(p, h) + max l(h, v) is least, over all outside nodes v whose best parent is p: they are h's likely
 //! children. h's own link to p counts towards its degree. Members absorbed later weigh h and u alike as parents.
 //!
+//! `ClosestToParent` is the first variation ([0085]): the same trigger, but the helper nearest to p. Either takes
+//! O(N H) a call over N outside nodes and H helpers, and is called less than twice a member.
+//!
 //! Beyond the tables: where the members' degrees fall short of a tree, helpers are taken whose degree makes up for it,
 //! and a member that nobody in the tree may talk to is reached through helpers.
 
@@ -12,35 +15,75 @@ use crate::draft::NONE;
 use crate::instance::Instance;
 use crate::table_a::{Growth, SectionA};
 
-/// Section A with Table B, under a limit on the number of helpers.
+/// How helpers are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Criterion {
+    /// Table B: near the parent and the likely children.
+    TableB,
+    /// [0085]: near the parent.
+    ClosestToParent,
+}
+
+/// Which helpers may be looked at: Table B, conditions 2 and 3, and a limit on their number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HelperLimits {
+    pub(crate) most: usize,
+    pub(crate) min_degree: u32,
+    /// One way, in milliseconds, hop cost aside.
+    pub(crate) radius: f64,
+}
+
+impl HelperLimits {
+    /// No helper.
+    pub(crate) const NONE: Self = Self { most: 0, min_degree: u32::MAX, radius: 0.0 };
+
+    /// The problem's own, and at most `most` helpers.
+    pub(crate) fn of(instance: &Instance<'_>, most: usize) -> Self {
+        Self {
+            most: most.min(instance.helpers_max),
+            min_degree: instance.problem.helper_min_degree.max(2),
+            radius: instance.problem.radius.map_or(f64::INFINITY, |radius| radius.ms()),
+        }
+    }
+
+    fn admit(&self, instance: &Instance<'_>, parent: usize, helper: usize) -> bool {
+        instance.degree[helper] >= self.min_degree
+            && instance.may_link(parent, helper)
+            && (self.radius.is_infinite() || instance.latency(parent, helper) < self.radius)
+    }
+}
+
+/// Section A, under limits on the helpers.
 pub(crate) struct CriticalNode {
-    helpers_max: usize,
+    criterion: Criterion,
+    limits: HelperLimits,
 }
 
 impl CriticalNode {
-    pub(crate) fn new(helpers_max: usize) -> Self {
-        Self { helpers_max }
+    pub(crate) fn new(criterion: Criterion, limits: HelperLimits) -> Self {
+        Self { criterion, limits }
     }
 
     /// Helpers that may be looked at: not in the tree yet, and within `radius` of `parent`.
     fn candidates<'g>(&self, growth: &'g Growth<'_>, parent: usize) -> impl Iterator<Item = usize> + 'g {
         let instance = growth.instance;
-        let left = if growth.helpers < self.helpers_max { instance.helpers() } else { 0..0 };
-        left.filter(move |&helper| !growth.is_inside(helper) && in_reach(instance, parent, helper))
+        let limits = self.limits;
+        let left = if growth.helpers < limits.most { instance.helpers() } else { 0..0 };
+        left.filter(move |&helper| !growth.is_inside(helper) && limits.admit(instance, parent, helper))
     }
 
     /// Least degree with which the helpers that may still come make up for what the members' degrees lack.
     fn degree_wanted(&self, growth: &Growth<'_>) -> u32 {
         let after: i64 = growth.outside.iter().map(|&v| i64::from(growth.instance.degree[v]) - 2).sum();
         let short = -(after + i64::try_from(growth.slots).unwrap_or(i64::MAX));
-        let left = i64::try_from(self.helpers_max - growth.helpers).unwrap_or(i64::MAX);
+        let left = i64::try_from(self.limits.most - growth.helpers).unwrap_or(i64::MAX);
         if short <= 0 || left == 0 { 0 } else { u32::try_from((short - 1) / left + 3).unwrap_or(u32::MAX) }
     }
 }
 
 impl SectionA for CriticalNode {
     fn find_helper(&mut self, growth: &Growth<'_>, node: usize) -> Option<usize> {
-        if growth.helpers >= self.helpers_max {
+        if growth.helpers >= self.limits.most {
             return None;
         }
         let instance = growth.instance;
@@ -61,7 +104,9 @@ impl SectionA for CriticalNode {
             let mut farthest = 0.0_f32;
             for &sibling in &siblings {
                 if costs[sibling].is_finite() {
-                    farthest = farthest.max(costs[sibling]);
+                    if self.criterion == Criterion::TableB {
+                        farthest = farthest.max(costs[sibling]);
+                    }
                 } else {
                     rank.1 += 1;
                 }
@@ -76,7 +121,7 @@ impl SectionA for CriticalNode {
 
     fn find_bridge(&mut self, growth: &Growth<'_>) -> Option<Vec<usize>> {
         let instance = growth.instance;
-        let left = self.helpers_max.saturating_sub(growth.helpers);
+        let left = self.limits.most.saturating_sub(growth.helpers);
         let mut distance = vec![f64::INFINITY; instance.len()];
         let mut before = vec![NONE; instance.len()];
         for &node in growth.inside.iter().filter(|&&node| growth.free[node] > 0) {
@@ -113,13 +158,6 @@ impl SectionA for CriticalNode {
         }
         None
     }
-}
-
-/// Whether `helper` may hang below `parent`: Table B, condition 3.
-fn in_reach(instance: &Instance<'_>, parent: usize, helper: usize) -> bool {
-    let problem = instance.problem;
-    instance.may_link(parent, helper)
-        && problem.radius.is_none_or(|radius| instance.latency(parent, helper) < radius.ms())
 }
 
 /// From the tree over helpers to `node`, in walking order.

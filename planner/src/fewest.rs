@@ -50,7 +50,7 @@ fn fewest(problem: &Problem, algorithm: Algorithm, gain: HelperGain) -> Result<P
     let unlimited = grown(&instance, algorithm, usize::MAX)?;
     let most = unlimited.helpers(&instance);
     // A limit may turn out a better tree than none, as growth is greedy; and a tree may use fewer than its limit.
-    let mut drafts: Vec<(usize, f64, Draft)> = (0..most.min(LIMITS_TRIED))
+    let mut drafts: Vec<(usize, f64, Draft)> = (0..most.clamp(1, LIMITS_TRIED))
         .filter_map(|limit| grown(&instance, algorithm, limit).ok())
         .chain([unlimited])
         .map(|draft| (draft.helpers(&instance), draft.value(&instance), draft))

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod adjust; // the seed's moves a, b, c
 mod bound; // what no tree can beat
 mod critical; // Section A and Table B: helpers
 mod degree_law; // the seed's law of degrees

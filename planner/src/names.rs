@@ -38,20 +38,33 @@ pub enum Algorithm {
     /// Table A without its dashed box: members only.
     #[serde(rename = "amcast")]
     Amcast,
+    /// The same, adjusted by the seed's moves a, b and c.
+    #[serde(rename = "amcast+adjust")]
+    AmcastAdjust,
     /// Table A with Section A and the criterion of Table B: members and helpers.
     #[serde(rename = "critical")]
     Critical,
+    /// The same, adjusted.
+    #[serde(rename = "critical+adjust")]
+    CriticalAdjust,
+    /// Table A with the first variation of Section A, the helper closest to the parent, adjusted.
+    #[serde(rename = "closest+adjust")]
+    ClosestAdjust,
 }
 
 impl Algorithm {
     /// All of them, in the order in which they are listed to a user.
-    pub const ALL: &[Self] = &[Self::Amcast, Self::Critical];
+    pub const ALL: &[Self] =
+        &[Self::Amcast, Self::AmcastAdjust, Self::Critical, Self::CriticalAdjust, Self::ClosestAdjust];
 
     /// The name that a user writes.
     pub fn name(self) -> &'static str {
         match self {
             Self::Amcast => "amcast",
+            Self::AmcastAdjust => "amcast+adjust",
             Self::Critical => "critical",
+            Self::CriticalAdjust => "critical+adjust",
+            Self::ClosestAdjust => "closest+adjust",
         }
     }
 }

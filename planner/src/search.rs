@@ -4,9 +4,8 @@
 //! sessions from the most central ones, and from the most central helpers too; the one of least diameter is hung from
 //! the session's root. Degrees bound undirected links, so that hanging a tree from elsewhere costs nothing.
 
-use std::ops::Range;
-
-use crate::critical::CriticalNode;
+use crate::adjust::adjust;
+use crate::critical::{Criterion, CriticalNode, HelperLimits};
 use crate::draft::Draft;
 use crate::instance::Instance;
 use crate::names::{Algorithm, Objective};
@@ -17,8 +16,10 @@ use crate::table_a::{ATTEMPTS_MAX, NoHelpers, SectionA, grow};
 /// What `algorithm` may use of the problem.
 pub(crate) fn instance(problem: &Problem, algorithm: Algorithm) -> Instance<'_> {
     match algorithm {
-        Algorithm::Amcast => Instance::without_helpers(problem),
-        Algorithm::Critical => Instance::new(problem, |degree| degree >= problem.helper_min_degree.max(2)),
+        Algorithm::Amcast | Algorithm::AmcastAdjust => Instance::without_helpers(problem),
+        Algorithm::Critical | Algorithm::CriticalAdjust | Algorithm::ClosestAdjust => {
+            Instance::new(problem, |degree| degree >= problem.helper_min_degree.max(2))
+        }
     }
 }
 
@@ -30,7 +31,7 @@ pub(crate) fn draft(
     helpers_max: usize,
 ) -> Result<Draft, PlanError> {
     let draft = grown(instance, algorithm, helpers_max)?;
-    if draft.helpers(instance) == 0 {
+    if instance.helpers_max.min(helpers_max) == 0 {
         return Ok(draft);
     }
     match grown(instance, algorithm, 0) {
@@ -39,37 +40,53 @@ pub(crate) fn draft(
     }
 }
 
-/// The tree that growth alone makes.
+/// The tree that growth makes, adjusted if `algorithm` says so.
 pub(crate) fn grown(
     instance: &Instance<'_>,
     algorithm: Algorithm,
     helpers_max: usize,
 ) -> Result<Draft, PlanError> {
-    let helpers_max = helpers_max.min(instance.helpers_max);
-    check_degrees(instance, helpers_max)?;
-    let section_a = || -> Box<dyn SectionA> {
-        match algorithm {
-            Algorithm::Amcast => Box::new(NoHelpers),
-            Algorithm::Critical => Box::new(CriticalNode::new(helpers_max)),
-        }
+    if instance.problem.objective == Objective::Forest {
+        return Err(PlanError::Unsupported(algorithm, Objective::Forest));
+    }
+    let (criterion, adjusted) = match algorithm {
+        Algorithm::Amcast => (None, false),
+        Algorithm::AmcastAdjust => (None, true),
+        Algorithm::Critical => (Some(Criterion::TableB), false),
+        Algorithm::CriticalAdjust => (Some(Criterion::TableB), true),
+        Algorithm::ClosestAdjust => (Some(Criterion::ClosestToParent), true),
     };
-    let from = |hub, attempts| grow(instance, hub, attempts, section_a().as_mut());
-    let draft = match instance.problem.objective {
-        Objective::Height => from(0, ATTEMPTS_MAX)?,
-        Objective::Diameter => {
-            let mut hubs = most_central(instance, 0..instance.members, MEMBER_HUBS);
-            if helpers_max > 0 {
-                hubs.extend(most_central(instance, instance.helpers(), HELPER_HUBS));
-            }
-            // With many hubs, it is enough that one of them leads to no dead end.
-            let best = [1, ATTEMPTS_MAX].into_iter().find_map(|attempts| {
-                least_of(hubs.iter().filter_map(|&hub| from(hub, attempts).ok()), instance)
-            });
-            best.map_or_else(|| from(0, 1), Ok)?
-        }
-        Objective::Forest => return Err(PlanError::Unsupported(algorithm, Objective::Forest)),
+    let limits = criterion.map_or(HelperLimits::NONE, |_| HelperLimits::of(instance, helpers_max));
+    let draft = grown_within(instance, criterion.unwrap_or(Criterion::TableB), limits)?;
+    let draft = draft.without_idle_helpers(instance);
+    Ok(if adjusted { adjust(draft, instance).without_idle_helpers(instance) } else { draft })
+}
+
+/// The tree that growth makes with the helpers that `limits` admits.
+pub(crate) fn grown_within(
+    instance: &Instance<'_>,
+    criterion: Criterion,
+    limits: HelperLimits,
+) -> Result<Draft, PlanError> {
+    check_degrees(instance, limits)?;
+    let from = |hub, attempts| {
+        let section_a: &mut dyn SectionA =
+            if limits.most == 0 { &mut NoHelpers } else { &mut CriticalNode::new(criterion, limits) };
+        grow(instance, hub, attempts, section_a)
     };
-    Ok(draft.without_idle_helpers(instance))
+    if instance.problem.objective == Objective::Height {
+        return from(0, ATTEMPTS_MAX);
+    }
+    let mut hubs = most_central(instance, 0..instance.members, MEMBER_HUBS);
+    if limits.most > 0 {
+        let helpers = instance.helpers().filter(|&helper| instance.degree[helper] >= limits.min_degree);
+        hubs.extend(most_central(instance, helpers, HELPER_HUBS));
+    }
+    // With many hubs, it is enough that one of them leads to no dead end.
+    let best = [1, ATTEMPTS_MAX]
+        .into_iter()
+        .find_map(|attempts| least_of(hubs.iter().filter_map(|&hub| from(hub, attempts).ok()), instance));
+    best.map_or_else(|| from(0, 1), Ok)
 }
 
 /// The draft of least value.
@@ -79,7 +96,7 @@ fn least_of(drafts: impl Iterator<Item = Draft>, instance: &Instance<'_>) -> Opt
 }
 
 /// Up to `count` of `nodes`: those from which the farthest member is nearest.
-fn most_central(instance: &Instance<'_>, nodes: Range<usize>, count: usize) -> Vec<usize> {
+fn most_central(instance: &Instance<'_>, nodes: impl Iterator<Item = usize>, count: usize) -> Vec<usize> {
     let mut nodes: Vec<(f32, usize)> = nodes
         .map(|node| {
             let reach = instance.costs(node)[..instance.members].iter().copied();
@@ -91,7 +108,7 @@ fn most_central(instance: &Instance<'_>, nodes: Range<usize>, count: usize) -> V
 }
 
 /// Whether the degrees suffice for a tree, with every pair allowed: each helper of degree d brings d - 2.
-fn check_degrees(instance: &Instance<'_>, helpers_max: usize) -> Result<(), PlanError> {
+fn check_degrees(instance: &Instance<'_>, limits: HelperLimits) -> Result<(), PlanError> {
     let members = instance.members;
     if members == 1 {
         return Ok(());
@@ -102,10 +119,10 @@ fn check_degrees(instance: &Instance<'_>, helpers_max: usize) -> Result<(), Plan
     }
     let own: u64 = degrees.iter().map(|&degree| u64::from(degree)).sum();
     let needed = 2 * (members as u64 - 1);
-    let mut brought: Vec<u64> =
-        instance.degree[members..].iter().map(|&d| u64::from(d).saturating_sub(2)).collect();
+    let admitted = instance.degree[members..].iter().filter(|&&degree| degree >= limits.min_degree);
+    let mut brought: Vec<u64> = admitted.map(|&degree| u64::from(degree).saturating_sub(2)).collect();
     brought.sort_unstable_by(|a, b| b.cmp(a));
-    let given = own + brought.iter().take(helpers_max).sum::<u64>();
+    let given = own + brought.iter().take(limits.most).sum::<u64>();
     if given < needed { Err(PlanError::DegreesTooSmall { given, needed, members }) } else { Ok(()) }
 }
 

@@ -207,7 +207,8 @@ macro_rules! algorithm_properties {
                         }
                         (Ok(_), None) => prop_assert!(false, "a plan where there is none"),
                         (Err(error), _) => {
-                            let with_helpers = $algorithm == Algorithm::Critical;
+                            let members_only = [Algorithm::Amcast, Algorithm::AmcastAdjust];
+                            let with_helpers = !members_only.contains(&$algorithm);
                             prop_assert_eq!(optimum(&case, &problem, with_helpers), None, "{}", error);
                         }
                     }
@@ -219,3 +220,23 @@ macro_rules! algorithm_properties {
 
 algorithm_properties!(amcast, Algorithm::Amcast);
 algorithm_properties!(critical, Algorithm::Critical);
+algorithm_properties!(amcast_adjusted, Algorithm::AmcastAdjust);
+algorithm_properties!(critical_adjusted, Algorithm::CriticalAdjust);
+algorithm_properties!(closest_adjusted, Algorithm::ClosestAdjust);
+
+proptest! {
+    #![proptest_config(repeatable(256))]
+
+    #[test]
+    fn adjusting_never_harms(case in case(1..24, 10)) {
+        let problem = case.problem();
+        if case.hop_ms == 0.0 {
+            let pairs = [(Algorithm::Amcast, Algorithm::AmcastAdjust), (Algorithm::Critical, Algorithm::CriticalAdjust)];
+            for (grown, adjusted) in pairs {
+                if let (Ok(grown), Ok(adjusted)) = (plan(&problem, grown), plan(&problem, adjusted)) {
+                    prop_assert!(value(&problem, &adjusted) <= value(&problem, &grown) + 1e-6);
+                }
+            }
+        }
+    }
+}
