@@ -283,7 +283,7 @@ mod tests {
         for epoch in 2..=EPOCHS_MAX as u64 {
             table.install(epoch, &[]).unwrap();
         }
-        assert_eq!(table.install(99, &[]), Err(TableError::TooManyEpochs));
+        assert_eq!(table.install(EPOCHS_MAX as u64 + 1, &[]), Err(TableError::TooManyEpochs));
     }
 
     proptest! {

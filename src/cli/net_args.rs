@@ -19,7 +19,7 @@ use crate::pool::PoolConfig;
 /// What was typed.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct NetArgs {
-    /// UDP address to listen on [default: [::]:0, or 0.0.0.0:0 without IPv6]
+    /// UDP address to listen on [default: `[::]:0`, or 0.0.0.0:0 without IPv6]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
 
