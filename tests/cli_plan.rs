@@ -273,6 +273,7 @@ fn wrong_files_are_named_with_their_line() {
 fn wrong_arguments_are_one_line_each() {
     let folder = Folder::new();
     let help = "see `alm plan --help`";
+    let algorithms: Vec<_> = alm_planner::Algorithm::ALL.iter().map(|known| known.name()).collect();
     let cases = [
         ("", "alm: a command is missing; see `alm --help`".to_owned()),
         ("plam", "alm: unknown command: plam; did you mean plan?".to_owned()),
@@ -293,8 +294,8 @@ fn wrong_arguments_are_one_line_each() {
             "alm: bad value: --hop-cost 5; a duration is a number with ms, s, m or h, such as 250ms, 5s or 2m".to_owned(),
         ),
         (
-            "plan --algorithm best",
-            "alm: bad value: --algorithm best; 'best' is none of amcast, critical".to_owned(),
+            "plan --algorithm worst",
+            format!("alm: bad value: --algorithm worst; 'worst' is none of {}", algorithms.join(", ")),
         ),
         (
             "plan --objective forest",
