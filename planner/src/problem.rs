@@ -25,6 +25,7 @@ pub struct Problem {
     pub(crate) helper_min_degree: u32,
     pub(crate) radius: Option<OneWay>,
     pub(crate) max_helpers: Option<usize>,
+    pub(crate) seed: u64,
 }
 
 impl Problem {
@@ -47,6 +48,7 @@ impl Problem {
                 helper_min_degree: HELPER_MIN_DEGREE,
                 radius: OneWay::from_ms(RADIUS_MS),
                 max_helpers: None,
+                seed: 1,
             },
         }
     }
@@ -89,6 +91,11 @@ impl Problem {
     /// Most helpers that a plan may use; `None` for no limit.
     pub fn max_helpers(&self) -> Option<usize> {
         self.max_helpers
+    }
+
+    /// Seed of whatever an algorithm draws.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// Whether the two nodes can talk to each other.
@@ -144,6 +151,12 @@ impl ProblemBuilder {
     /// Most helpers that a plan may use. Default: no limit.
     pub fn max_helpers(mut self, helpers: Option<usize>) -> Self {
         self.problem.max_helpers = helpers;
+        self
+    }
+
+    /// Seed of whatever an algorithm draws. Default 1.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.problem.seed = seed;
         self
     }
 

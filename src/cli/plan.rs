@@ -171,6 +171,7 @@ impl Args {
             .helper_min_degree(self.helper_min_degree)
             .radius(self.radius.0)
             .max_helpers(self.max_helpers)
+            .seed(self.seed)
             .build()
             .map_err(|error| {
                 let matrix = self.matrix.display().to_string();
