@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alm_media::device::{Capture, DeviceError, InputSpec, OutputSpec, Playback};
+use alm_media::device::{DeviceError, InputSpec, OutputSpec};
 use alm_media::{BITRATE_MAX, BITRATE_MIN, CodecConfig, Encoder, FrameLength, WavError};
 
 use super::error::{CliError, reason};
@@ -65,26 +65,34 @@ impl MediaArgs {
         };
         Encoder::new(codec).map_err(|error| CliError::wrong(error, "--frame", "choose shorter frames"))?;
         let mut troubles = Vec::new();
-        let capture: Box<dyn Capture> = match self.input.open(self.looped) {
-            Ok(capture) => capture,
+        // A sound server takes its time over each device: both at once, and people wait half as long.
+        let (capture, playback) = std::thread::scope(|scope| {
+            let capture = scope.spawn(|| self.input.open(self.looped));
+            let playback = self.output.open();
+            (capture.join(), playback)
+        });
+        let capture = match capture.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
             Err(error) if self.input == InputSpec::Default => {
                 troubles.push(format!("no microphone, nobody will hear you: {error}"));
-                InputSpec::Silence.open(false).map_err(|error| refused(&error, &self.input))?
+                InputSpec::Silence.open(false)
             }
-            failed => failed.map_err(|error| refused(&error, &self.input))?,
+            opened => opened,
         };
-        let playback: Box<dyn Playback> = match self.output.open() {
-            Ok(playback) => playback,
+        let playback = match playback {
             Err(error) if self.output == OutputSpec::Default => {
                 troubles.push(format!("no loudspeaker, you will hear nobody: {error}"));
-                OutputSpec::Null.open().map_err(|error| refused(&error, &self.output))?
+                OutputSpec::Null.open()
             }
-            Err(DeviceError::Wav(WavError::Io { path, source })) => {
-                let what = format!("cannot write the recording ({})", reason(&source));
-                return Err(CliError::failed(what, path.display(), "choose another path"));
-            }
-            failed => failed.map_err(|error| refused(&error, &self.output))?,
+            opened => opened,
         };
+        let capture = capture.map_err(|error| refused(&error, &self.input))?;
+        let playback = playback.map_err(|error| match &error {
+            DeviceError::Wav(WavError::Io { path, source }) => {
+                let what = format!("cannot write the recording ({})", reason(source));
+                CliError::failed(what, path.display(), "choose another path")
+            }
+            _ => refused(&error, &self.output),
+        })?;
         Ok(Media { audio: AudioConfig { capture, playback, codec, pace: Pace::Thread }, troubles })
     }
 }
