@@ -130,9 +130,9 @@ fn spread(rounds: &[[Round; 3]], figure: impl Fn(&[Round; 3]) -> Option<f64>) ->
 
 fn print(load: &Load, rounds: &[[Round; 3]]) {
     let Load { fan_out, talkers, rate } = load;
-    println!("fan-out {fan_out}, {talkers} talkers, {rate} packets/s in all:");
+    println!("fan-out {fan_out}, {talkers} talking, {rate} packets/s in all:");
     let line = |name: &str, unit: &str, figure: &dyn Fn(&[Round; 3]) -> Option<f64>| {
-        println!("  {name:38} {:>24} {unit}", spread(rounds, figure));
+        println!("  {name:40} {:>24} {unit}", spread(rounds, figure));
     };
     line("one way through the relay, p50", "ms", &|[relay, ..]| Some(relay.p50_ms));
     line("one way through the relay, p99", "ms", &|[relay, ..]| Some(relay.p99_ms));
