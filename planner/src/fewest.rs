@@ -3,6 +3,7 @@
 //! A borrowed helper costs somebody's uplink, one more relay on the path, and a tree that changes when it leaves; and
 //! the latencies that speak for it are samples. So it must bring a stated gain.
 
+use crate::baseline;
 use crate::draft::Draft;
 use crate::names::Algorithm;
 use crate::plan::Plan;
@@ -36,6 +37,9 @@ pub fn plan_with_fewest_helpers(
     algorithm: Algorithm,
     gain: HelperGain,
 ) -> Result<Plan, PlanError> {
+    if let Some(answer) = baseline::plan(problem, algorithm) {
+        return answer;
+    }
     fewest(problem, algorithm, gain).or_else(|error| {
         if problem.helper_min_degree <= 2 && problem.radius.is_none() {
             return Err(error);

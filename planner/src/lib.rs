@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod adjust; // the seed's moves a, b, c
+mod baseline; // what the field plans
 mod bound; // what no tree can beat
 mod critical; // Section A and Table B: helpers
 mod degree_law; // the seed's law of degrees
@@ -24,6 +25,7 @@ mod table_a; // AMCast, and where helpers hook in
 mod units; // round trip, one way, degree
 mod verify; // whether a plan is what it says
 
+pub use baseline::{EXACT_NODES_MAX, degree_excess};
 pub use bound::lower_bound;
 pub use degree_law::paper_degrees;
 pub use fewest::{HelperGain, plan_with_fewest_helpers};
@@ -41,6 +43,9 @@ pub use verify::{PlanDefect, verify, verify_tree};
 /// # Errors
 /// `PlanError` if there is no tree, or none was found.
 pub fn plan(problem: &Problem, algorithm: Algorithm) -> Result<Plan, PlanError> {
+    if let Some(answer) = baseline::plan(problem, algorithm) {
+        return answer;
+    }
     let instance = search::instance(problem, algorithm);
     search::draft(&instance, algorithm, usize::MAX).map(|draft| draft.into_plan(&instance))
 }

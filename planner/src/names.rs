@@ -50,12 +50,53 @@ pub enum Algorithm {
     /// Table A with the first variation of Section A, the helper closest to the parent, adjusted.
     #[serde(rename = "closest+adjust")]
     ClosestAdjust,
+    /// A star: the root sends to everybody itself, whatever its degree.
+    #[serde(rename = "unicast")]
+    Unicast,
+    /// A random tree.
+    #[serde(rename = "random")]
+    Random,
+    /// Shi and Turner's compact tree.
+    #[serde(rename = "compact")]
+    Compact,
+    /// Narada: a reverse path tree over a mesh.
+    #[serde(rename = "narada")]
+    Narada,
+    /// Narada's successor for conferences: wide routes before short ones.
+    #[serde(rename = "esm")]
+    Esm,
+    /// Overcast: down the tree as long as that costs no bandwidth.
+    #[serde(rename = "overcast")]
+    Overcast,
+    /// Scribe: a reverse path tree over prefix routing.
+    #[serde(rename = "scribe")]
+    Scribe,
+    /// SplitStream: two stripes, no member interior in both trees.
+    #[serde(rename = "splitstream")]
+    Splitstream,
+    /// The optimum of small problems.
+    #[serde(rename = "exact")]
+    Exact,
 }
 
 impl Algorithm {
     /// All of them, in the order in which they are listed to a user.
-    pub const ALL: &[Self] =
-        &[Self::Amcast, Self::AmcastAdjust, Self::Critical, Self::CriticalAdjust, Self::ClosestAdjust];
+    pub const ALL: &[Self] = &[
+        Self::Unicast,
+        Self::Random,
+        Self::Compact,
+        Self::Narada,
+        Self::Esm,
+        Self::Overcast,
+        Self::Scribe,
+        Self::Splitstream,
+        Self::Amcast,
+        Self::AmcastAdjust,
+        Self::Critical,
+        Self::CriticalAdjust,
+        Self::ClosestAdjust,
+        Self::Exact,
+    ];
 
     /// The name that a user writes.
     pub fn name(self) -> &'static str {
@@ -65,6 +106,15 @@ impl Algorithm {
             Self::Critical => "critical",
             Self::CriticalAdjust => "critical+adjust",
             Self::ClosestAdjust => "closest+adjust",
+            Self::Unicast => "unicast",
+            Self::Random => "random",
+            Self::Compact => "compact",
+            Self::Narada => "narada",
+            Self::Esm => "esm",
+            Self::Overcast => "overcast",
+            Self::Scribe => "scribe",
+            Self::Splitstream => "splitstream",
+            Self::Exact => "exact",
         }
     }
 }

@@ -41,7 +41,7 @@ pub struct Plan {
     pub members: Vec<NodeIndex>,
     /// Helpers that are used, ascending: exactly those in the edges. None of them is a leaf.
     pub helpers: Vec<NodeIndex>,
-    /// The trees; one for `Height` and `Diameter`.
+    /// The trees; one for `Height` and `Diameter`, or stripes that share one stream.
     pub trees: Vec<Tree>,
     /// Largest latency from the root to a member, without hop cost.
     pub height: OneWay,

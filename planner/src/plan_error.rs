@@ -25,6 +25,17 @@ pub enum PlanError {
     /// No place was found for a member: every node that it may talk to is full or itself not connected.
     #[error("no place was found for member {0}: the nodes that it may talk to are full or not connected")]
     Stuck(NodeIndex),
+    /// More members and helpers than the algorithm can take.
+    #[error("{nodes} members and helpers are too many for an exact answer, which takes up to {most}")]
+    TooManyNodes {
+        /// How many there are.
+        nodes: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// The algorithm needs links that cost the same both ways, for this objective.
+    #[error("{0} needs latencies that are the same in both directions")]
+    DirectionsDiffer(Algorithm),
     /// The algorithm does not plan for that objective.
     #[error("{0} does not plan for the objective {1}")]
     Unsupported(Algorithm, Objective),

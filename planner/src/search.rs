@@ -20,6 +20,7 @@ pub(crate) fn instance(problem: &Problem, algorithm: Algorithm) -> Instance<'_> 
         Algorithm::Critical | Algorithm::CriticalAdjust | Algorithm::ClosestAdjust => {
             Instance::new(problem, |degree| degree >= problem.helper_min_degree.max(2))
         }
+        _ => Instance::without_helpers(problem),
     }
 }
 
@@ -55,6 +56,7 @@ pub(crate) fn grown(
         Algorithm::Critical => (Some(Criterion::TableB), false),
         Algorithm::CriticalAdjust => (Some(Criterion::TableB), true),
         Algorithm::ClosestAdjust => (Some(Criterion::ClosestToParent), true),
+        baseline => return Err(PlanError::Unsupported(baseline, instance.problem.objective)),
     };
     let limits = criterion.map_or(HelperLimits::NONE, |_| HelperLimits::of(instance, helpers_max));
     let draft = grown_within(instance, criterion.unwrap_or(Criterion::TableB), limits)?;
@@ -108,7 +110,7 @@ fn most_central(instance: &Instance<'_>, nodes: impl Iterator<Item = usize>, cou
 }
 
 /// Whether the degrees suffice for a tree, with every pair allowed: each helper of degree d brings d - 2.
-fn check_degrees(instance: &Instance<'_>, limits: HelperLimits) -> Result<(), PlanError> {
+pub(crate) fn check_degrees(instance: &Instance<'_>, limits: HelperLimits) -> Result<(), PlanError> {
     let members = instance.members;
     if members == 1 {
         return Ok(());

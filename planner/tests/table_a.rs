@@ -190,7 +190,7 @@ fn plans_that_are_not_what_they_say_are_refused() {
     };
     assert_eq!(spoilt(&|plan| plan.members.swap(0, 1)), PlanDefect::OtherSession);
     assert_eq!(spoilt(&|plan| plan.helpers.push(1)), PlanDefect::Stranger(1));
-    assert_eq!(spoilt(&|plan| plan.trees.clear()), PlanDefect::NotOneTree);
+    assert_eq!(spoilt(&|plan| plan.trees.clear()), PlanDefect::NoTree);
     assert_eq!(spoilt(&|plan| plan.height = OneWay::ZERO), PlanDefect::WrongFigures);
     assert_eq!(
         spoilt(&|plan| plan.trees[0].edges.reverse()),
