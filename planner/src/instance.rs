@@ -43,6 +43,28 @@ impl<'a> Instance<'a> {
         Self::new(problem, |_| false)
     }
 
+    /// The same with one cost for both directions of a link, their mean; `None` if that changes nothing.
+    pub(crate) fn with_mean_costs(&self) -> Option<Self> {
+        let nodes = self.nodes.len();
+        let mut cost = Vec::new();
+        for a in 0..nodes {
+            for b in 0..a {
+                let (there, back) = (self.cost[a * nodes + b], self.cost[b * nodes + a]);
+                if there != back {
+                    if cost.is_empty() {
+                        cost.clone_from(&self.cost);
+                    }
+                    cost[a * nodes + b] = f32::midpoint(there, back);
+                    cost[b * nodes + a] = cost[a * nodes + b];
+                }
+            }
+        }
+        if cost.is_empty() {
+            return None;
+        }
+        Some(Self { nodes: self.nodes.clone(), degree: self.degree.clone(), cost, ..*self })
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }

@@ -8,6 +8,7 @@
 
 mod adjust; // the seed's moves a, b, c
 mod baseline; // what the field plans
+mod best; // the planner's own algorithm
 mod bound; // what no tree can beat
 mod critical; // Section A and Table B: helpers
 mod degree_law; // the seed's law of degrees
@@ -26,6 +27,7 @@ mod units; // round trip, one way, degree
 mod verify; // whether a plan is what it says
 
 pub use baseline::{EXACT_NODES_MAX, degree_excess};
+pub use best::{Budget, plan_best};
 pub use bound::lower_bound;
 pub use degree_law::paper_degrees;
 pub use fewest::{HelperGain, plan_with_fewest_helpers};

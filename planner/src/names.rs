@@ -50,6 +50,9 @@ pub enum Algorithm {
     /// Table A with the first variation of Section A, the helper closest to the parent, adjusted.
     #[serde(rename = "closest+adjust")]
     ClosestAdjust,
+    /// The planner's own: annealing from the best of those.
+    #[serde(rename = "best")]
+    Best,
     /// A star: the root sends to everybody itself, whatever its degree.
     #[serde(rename = "unicast")]
     Unicast,
@@ -96,6 +99,7 @@ impl Algorithm {
         Self::CriticalAdjust,
         Self::ClosestAdjust,
         Self::Exact,
+        Self::Best,
     ];
 
     /// The name that a user writes.
@@ -106,6 +110,7 @@ impl Algorithm {
             Self::Critical => "critical",
             Self::CriticalAdjust => "critical+adjust",
             Self::ClosestAdjust => "closest+adjust",
+            Self::Best => "best",
             Self::Unicast => "unicast",
             Self::Random => "random",
             Self::Compact => "compact",

@@ -5,6 +5,7 @@
 //! the session's root. Degrees bound undirected links, so that hanging a tree from elsewhere costs nothing.
 
 use crate::adjust::adjust;
+use crate::best::{Budget, best};
 use crate::critical::{Criterion, CriticalNode, HelperLimits};
 use crate::draft::Draft;
 use crate::instance::Instance;
@@ -20,6 +21,7 @@ pub(crate) fn instance(problem: &Problem, algorithm: Algorithm) -> Instance<'_> 
         Algorithm::Critical | Algorithm::CriticalAdjust | Algorithm::ClosestAdjust => {
             Instance::new(problem, |degree| degree >= problem.helper_min_degree.max(2))
         }
+        Algorithm::Best => Instance::new(problem, |degree| degree >= 2),
         _ => Instance::without_helpers(problem),
     }
 }
@@ -56,6 +58,7 @@ pub(crate) fn grown(
         Algorithm::Critical => (Some(Criterion::TableB), false),
         Algorithm::CriticalAdjust => (Some(Criterion::TableB), true),
         Algorithm::ClosestAdjust => (Some(Criterion::ClosestToParent), true),
+        Algorithm::Best => return best(instance, helpers_max, &mut Budget::default_for(instance)),
         baseline => return Err(PlanError::Unsupported(baseline, instance.problem.objective)),
     };
     let limits = criterion.map_or(HelperLimits::NONE, |_| HelperLimits::of(instance, helpers_max));

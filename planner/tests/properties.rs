@@ -3,7 +3,8 @@
 mod support;
 
 use alm_planner::{
-    Algorithm, HelperGain, Plan, PlanError, lower_bound, plan, plan_with_fewest_helpers, verify,
+    Algorithm, Budget, HelperGain, Plan, PlanError, lower_bound, plan, plan_best, plan_with_fewest_helpers,
+    verify,
 };
 use proptest::prelude::*;
 use support::{Case, case, optimum, repeatable, value};
@@ -26,12 +27,12 @@ fn is_sound(case: &Case, answer: &Result<Plan, PlanError>) -> Result<(), TestCas
 
 /// The properties of one algorithm.
 macro_rules! algorithm_properties {
-    ($name:ident, $algorithm:expr) => {
+    ($name:ident, $algorithm:expr, $cases:expr) => {
         mod $name {
             use super::*;
 
             proptest! {
-                #![proptest_config(repeatable(256))]
+                #![proptest_config(repeatable($cases))]
 
                 #[test]
                 fn plans_are_sound(case in case(1..24, 60)) {
@@ -74,11 +75,62 @@ macro_rules! algorithm_properties {
     };
 }
 
-algorithm_properties!(amcast, Algorithm::Amcast);
-algorithm_properties!(critical, Algorithm::Critical);
-algorithm_properties!(amcast_adjusted, Algorithm::AmcastAdjust);
-algorithm_properties!(critical_adjusted, Algorithm::CriticalAdjust);
-algorithm_properties!(closest_adjusted, Algorithm::ClosestAdjust);
+algorithm_properties!(amcast, Algorithm::Amcast, 256);
+algorithm_properties!(critical, Algorithm::Critical, 256);
+algorithm_properties!(amcast_adjusted, Algorithm::AmcastAdjust, 256);
+algorithm_properties!(critical_adjusted, Algorithm::CriticalAdjust, 256);
+algorithm_properties!(closest_adjusted, Algorithm::ClosestAdjust, 256);
+algorithm_properties!(best, Algorithm::Best, 48);
+
+proptest! {
+    #![proptest_config(repeatable(192))]
+
+    #[test]
+    fn best_is_sound_and_no_worse_than_where_it_starts(case in case(1..24, 60), moves in 0..2_000_u64) {
+        let problem = case.problem();
+        let best = plan_best(&problem, Budget::Moves(moves));
+        is_sound(&case, &best)?;
+        prop_assert_eq!(&plan_best(&problem, Budget::Moves(moves)), &best);
+        for start in [Algorithm::AmcastAdjust, Algorithm::CriticalAdjust] {
+            if let (Ok(start), 0.0) = (plan(&problem, start), case.hop_ms) {
+                prop_assert!(value(&problem, best.as_ref().unwrap()) <= value(&problem, &start) + 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn best_finds_the_optimum_of_small_problems(case in case(1..7, 2)) {
+        let problem = case.problem();
+        if let (Ok(best), Some(optimum), 0.0) = (plan(&problem, Algorithm::Best), optimum(&case, &problem, true), case.hop_ms) {
+            // Directions that differ make the diameter another problem, which the annealing only comes near to.
+            if case.symmetric || !case.diameter {
+                prop_assert!(value(&problem, &best) <= 1.02 * optimum + 1e-6);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_share_of_a_budget_ends_the_search() {
+    let case = Case {
+        ms: (0..30).map(|i| (0..30).map(|j| f64::from((i * 37 + j * 61) % 97)).collect()).collect(),
+        degrees: vec![3; 30],
+        members: 20,
+        forbidden: Vec::new(),
+        diameter: false,
+        max_helpers: None,
+        hop_ms: 0.0,
+        symmetric: true,
+    };
+    let mut asked = 0;
+    let mut spent = || {
+        asked += 1;
+        f64::from(asked) / 10.0
+    };
+    let answer = plan_best(&case.problem(), Budget::Share(&mut spent));
+    is_sound(&case, &answer).unwrap();
+    assert_eq!(asked, 10);
+}
 
 proptest! {
     #![proptest_config(repeatable(256))]

@@ -1,0 +1,134 @@
+//! `best`: the planner's own algorithm. The seed's algorithms give the starts, annealing (`anneal`) on a smoothed height
+//! (`smooth`) goes on from the best of them, and what comes out is never worse than any of them.
+//!
+//! For the height the tree hangs from the session's root. For the diameter it hangs from its own middle, which moves as
+//! the tree changes: there the height is half of the diameter. Where directions differ, the annealing for the diameter
+//! works on their mean, and the result is judged on both.
+//!
+//! A proposal takes O(1) to judge, with one in eight of those that bring a helper in O(H) over H helpers to choose from,
+//! and O(depth + subtree) to make; at 20 members and 470 helpers some five million are judged in a second. The starts
+//! take what `table_a`, `critical` and `adjust` say.
+
+mod anneal;
+mod draws;
+mod make;
+mod middle;
+mod moves;
+mod near;
+mod smooth;
+
+use crate::adjust::adjust;
+use crate::critical::{Criterion, HelperLimits};
+use crate::draft::Draft;
+use crate::instance::Instance;
+use crate::names::Objective;
+use crate::plan::Plan;
+use crate::plan_error::PlanError;
+use crate::problem::Problem;
+use crate::search::grown_within;
+use anneal::{Schedule, Walk};
+use near::Near;
+
+/// How long `best` may search.
+pub enum Budget<'a> {
+    /// So many proposals: the same plan every time.
+    Moves(u64),
+    /// Until this says that the whole budget is spent: from 0 at the start to 1 at the end. It is asked every few hundred
+    /// proposals, and may read a clock.
+    Share(&'a mut dyn FnMut() -> f64),
+}
+
+impl Budget<'_> {
+    /// What suits the size of the problem.
+    pub(crate) fn default_for(instance: &Instance<'_>) -> Self {
+        Self::Moves((MOVES_A_MEMBER * instance.members as u64).min(MOVES_MAX))
+    }
+
+    fn spent(&mut self, done: u64) -> f64 {
+        match self {
+            Self::Moves(moves) => done as f64 / (*moves).max(1) as f64,
+            Self::Share(share) => share(),
+        }
+    }
+}
+
+/// Plans with `best` within `budget`: the best plan that was found when it ran out. The starts are made in any case.
+///
+/// # Errors
+/// `PlanError` if there is no tree, or none was found.
+pub fn plan_best(problem: &Problem, mut budget: Budget<'_>) -> Result<Plan, PlanError> {
+    let instance = Instance::new(problem, |degree| degree >= 2);
+    best(&instance, usize::MAX, &mut budget).map(|draft| draft.into_plan(&instance))
+}
+
+/// The tree of least height or diameter that is found with at most `helpers_max` helpers.
+pub(crate) fn best(
+    instance: &Instance<'_>,
+    helpers_max: usize,
+    budget: &mut Budget<'_>,
+) -> Result<Draft, PlanError> {
+    let (start, value) = start(instance, helpers_max)?;
+    if instance.members == 1 || value <= 0.0 {
+        return Ok(start);
+    }
+    let shared = instance.problem.objective == Objective::Diameter;
+    let mean = if shared { instance.with_mean_costs() } else { None };
+    let found = annealed(mean.as_ref().unwrap_or(instance), &start, helpers_max, budget);
+    let found = found.without_idle_helpers(instance);
+    Ok(if found.value(instance) <= value { found } else { start })
+}
+
+/// The best of what the seed's algorithms make, with its value.
+fn start(instance: &Instance<'_>, helpers_max: usize) -> Result<(Draft, f64), PlanError> {
+    let limits = HelperLimits::of(instance, helpers_max);
+    let any = HelperLimits { min_degree: 2, radius: f64::INFINITY, ..limits };
+    let all = [HelperLimits::NONE, limits, any];
+    let mut failure = None;
+    let mut best: Option<(Draft, f64)> = None;
+    for &limits in &all[..if limits.most == 0 { 1 } else { 3 }] {
+        match grown_within(instance, Criterion::TableB, limits) {
+            Ok(draft) => {
+                let draft = adjust(draft.without_idle_helpers(instance), instance);
+                let draft = draft.without_idle_helpers(instance);
+                let value = draft.value(instance);
+                if best.as_ref().is_none_or(|&(_, least)| value < least) {
+                    best = Some((draft, value));
+                }
+            }
+            // The last says most: it may use the most helpers.
+            Err(error) => failure = Some(error),
+        }
+    }
+    best.ok_or_else(|| failure.expect("without a start there is a failure"))
+}
+
+fn annealed(instance: &Instance<'_>, start: &Draft, helpers_max: usize, budget: &mut Budget<'_>) -> Draft {
+    let mut near = Near::new(instance);
+    let schedule = Schedule {
+        hot: WIDTH_HOT,
+        cold: WIDTH_COLD,
+        ratio: TEMPERATURE,
+        gain: HELPER_GAIN,
+        helpers_max: helpers_max.min(instance.helpers_max),
+    };
+    let middle = instance.problem.objective == Objective::Diameter;
+    let mut done = 0;
+    Walk::new(instance, &mut near, start, middle, schedule, instance.problem.seed).run(|more| {
+        let spent = budget.spent(done);
+        done += more;
+        spent
+    })
+}
+
+/// Proposals by default: some 20 ms at 20 members.
+const MOVES_A_MEMBER: u64 = 5_000;
+/// A guess: beyond 200 members more of them is patience, which is the caller's to have.
+const MOVES_MAX: u64 = 1_000_000;
+/// Widths of the smoothing by the height, first and last, and temperature by width: tried out on recorded matrices, flat
+/// around these values.
+const WIDTH_HOT: f64 = 0.03;
+const WIDTH_COLD: f64 = 0.003;
+const TEMPERATURE: f64 = 0.4;
+/// What a helper must bring, as a share of the height or diameter: a tenth of a per cent. Asking more is
+/// `plan_with_fewest_helpers`.
+const HELPER_GAIN: f64 = 0.001;
