@@ -3,11 +3,12 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alm_planner::{
-    Algorithm, Degree, Directions, LatencyError, LatencyMatrix, MatrixFormat, Missing, NodeIndex, Objective,
-    OneWay, Problem, ProblemError, lower_bound, paper_degrees, parse_matrix, plan,
+    Algorithm, Budget, Degree, Directions, LatencyError, LatencyMatrix, MatrixFormat, Missing, NodeIndex,
+    Objective, OneWay, Plan, PlanError, Problem, ProblemError, lower_bound, paper_degrees, parse_matrix,
+    plan, plan_best,
 };
 use clap::ValueEnum;
 
@@ -76,9 +77,17 @@ pub(super) struct Args {
     #[arg(long, value_name = "OBJECTIVE", default_value = "height", value_parser = objective)]
     objective: Objective,
 
-    /// How to plan: amcast, critical, or several separated by commas
+    /// How to plan: amcast, critical+adjust, best and others, or several separated by commas
     #[arg(long, value_name = "NAMES", default_value = "critical", value_delimiter = ',')]
     algorithm: Vec<Algorithm>,
+
+    /// How long `best` may search: a duration, as 20ms [default: a number of moves]
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, conflicts_with = "moves")]
+    budget: Option<Duration>,
+
+    /// How many moves `best` may look at, which makes its plan reproducible [default: 5000 a member]
+    #[arg(long, value_name = "N")]
+    moves: Option<u64>,
 
     /// What each hop costs beside its latency, in planning
     #[arg(long, value_name = "DURATION", default_value = "0ms", value_parser = one_way)]
@@ -99,7 +108,7 @@ pub(super) struct Args {
 
 const EXAMPLE: &str = "\
 Example:
-  $ alm plan --matrix pings.rtt --members random:20 --degrees paper --helpers all --algorithm amcast,critical
+  $ alm plan --matrix pings.rtt --members random:20 --degrees paper --helpers all --algorithm amcast,best
 
 Flags may also be set as ALM_MATRIX and so on in the environment, or by name in the configuration file.";
 
@@ -133,6 +142,8 @@ struct Radius(Option<OneWay>);
 pub(super) struct Job {
     problem: Problem,
     algorithms: Vec<Algorithm>,
+    budget: Option<Duration>,
+    moves: Option<u64>,
     seed: u64,
     format: Format,
     out: Option<PathBuf>,
@@ -185,7 +196,15 @@ impl Args {
                 };
                 CliError::wrong(error, place, todo)
             })?;
-        Ok(Job { problem, algorithms: self.algorithm, seed: self.seed, format: self.format, out: self.out })
+        Ok(Job {
+            problem,
+            algorithms: self.algorithm,
+            budget: self.budget,
+            moves: self.moves,
+            seed: self.seed,
+            format: self.format,
+            out: self.out,
+        })
     }
 
     fn read_latency(&self) -> Result<LatencyMatrix, CliError> {
@@ -233,13 +252,28 @@ impl Args {
     }
 }
 
+impl Job {
+    /// Plans with `algorithm`, which started to count at `started`.
+    fn plan(&self, algorithm: Algorithm, started: Instant) -> Result<Plan, PlanError> {
+        match (algorithm, self.moves, self.budget) {
+            (Algorithm::Best, Some(moves), _) => plan_best(&self.problem, Budget::Moves(moves)),
+            (Algorithm::Best, None, Some(budget)) => {
+                #[expect(clippy::disallowed_methods, reason = "the budget is a time")]
+                let mut spent = || started.elapsed().as_secs_f64() / budget.as_secs_f64().max(1e-9);
+                plan_best(&self.problem, Budget::Share(&mut spent))
+            }
+            _ => plan(&self.problem, algorithm),
+        }
+    }
+}
+
 /// Plans with each algorithm in turn.
 pub(super) fn run(job: &Job, out: &mut dyn Write) -> Result<(), CliError> {
     let mut answers = Vec::new();
     for &algorithm in &job.algorithms {
         #[expect(clippy::disallowed_methods, reason = "the time that planning takes is part of the answer")]
         let started = Instant::now();
-        let planned = plan(&job.problem, algorithm);
+        let planned = job.plan(algorithm, started);
         #[expect(clippy::disallowed_methods, reason = "the time that planning takes is part of the answer")]
         let elapsed = started.elapsed();
         let plan = planned.map_err(|error| {
