@@ -14,9 +14,11 @@ mod critical; // Section A and Table B: helpers
 mod degree_law; // the seed's law of degrees
 mod draft; // a tree in the making, measured
 mod fewest; // as few helpers as will do
+mod generate; // made-up matrices
 mod instance; // the dense part of a problem that algorithms read
 mod latency; // round trips -> one-way latencies
 mod matrix_format; // recorded matrices as text
+mod matrix_text; // matrices as text
 mod names; // objectives and algorithms
 mod plan; // what comes out
 mod plan_error; // why nothing came out
@@ -31,8 +33,10 @@ pub use best::{Budget, plan_best};
 pub use bound::lower_bound;
 pub use degree_law::paper_degrees;
 pub use fewest::{HelperGain, plan_with_fewest_helpers};
+pub use generate::{Plane, TransitStub};
 pub use latency::{Directions, LatencyError, LatencyMatrix, Missing, NODES_MAX, RoundTrips};
 pub use matrix_format::{MatrixDefect, MatrixError, MatrixFormat, parse_matrix};
+pub use matrix_text::rtt_text;
 pub use names::{Algorithm, Objective, UnknownName};
 pub use plan::{Plan, Tree};
 pub use plan_error::PlanError;

@@ -9,6 +9,7 @@ mod demo;
 mod devices;
 mod draw;
 mod error;
+mod gen_matrix;
 mod host;
 mod join;
 mod live;
@@ -57,6 +58,8 @@ enum Command {
     Devices(devices::Args),
     /// Plan a tree on a recorded latency matrix
     Plan(plan::Args),
+    /// Make up a latency matrix
+    Gen(gen_matrix::Args),
 }
 
 impl Command {
@@ -68,6 +71,7 @@ impl Command {
             Self::Demo(args) => demo::run(&args, out),
             Self::Devices(args) => devices::run(&args, out),
             Self::Plan(args) => plan::run(&args.resolve()?, out),
+            Self::Gen(args) => gen_matrix::run(&args, out),
         }
     }
 }
