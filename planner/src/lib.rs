@@ -10,6 +10,7 @@ mod adjust; // the seed's moves a, b, c
 mod baseline; // what the field plans
 mod best; // the planner's own algorithm
 mod bound; // what no tree can beat
+pub mod coord; // latencies predicted from places in a space
 mod critical; // Section A and Table B: helpers
 mod degree_law; // the seed's law of degrees
 mod draft; // a tree in the making, measured
