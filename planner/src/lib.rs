@@ -18,6 +18,7 @@ mod fewest; // as few helpers as will do
 mod generate; // made-up matrices
 mod instance; // the dense part of a problem that algorithms read
 mod latency; // round trips -> one-way latencies
+pub mod market; // many sessions, one pool
 mod matrix_format; // recorded matrices as text
 mod matrix_text; // matrices as text
 mod names; // objectives and algorithms
