@@ -13,12 +13,14 @@ mod gen_matrix;
 mod host;
 mod join;
 mod live;
+mod matrix_file;
 mod media_args;
 mod net_args;
 mod plan;
 mod plan_output;
 mod pool;
 mod report;
+mod sim;
 mod state;
 pub mod units;
 
@@ -58,6 +60,8 @@ enum Command {
     Devices(devices::Args),
     /// Plan a tree on a recorded latency matrix
     Plan(plan::Args),
+    /// Simulate many sessions on a recorded latency matrix
+    Sim(sim::Args),
     /// Make up a latency matrix
     Gen(gen_matrix::Args),
 }
@@ -70,6 +74,7 @@ impl Command {
             Self::Pool(args) => pool::run(&args, out),
             Self::Demo(args) => demo::run(&args, out),
             Self::Devices(args) => devices::run(&args, out),
+            Self::Sim(args) => sim::run(args, out),
             Self::Plan(args) => plan::run(&args.resolve()?, out),
             Self::Gen(args) => gen_matrix::run(&args, out),
         }

@@ -1,0 +1,34 @@
+//! `alm sim`: what would happen, in virtual time, from a seed.
+
+mod sessions;
+
+use std::io::Write;
+
+use clap::Subcommand;
+
+use super::error::CliError;
+
+/// What was typed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    world: World,
+}
+
+const EXAMPLE: &str = "\
+Example:
+  $ alm sim sessions --matrix ts1200.rtt --sessions 60";
+
+#[derive(Debug, Subcommand)]
+enum World {
+    /// Many sessions that compete for one pool of helpers
+    Sessions(sessions::Args),
+}
+
+/// Runs the simulation and writes what came of it.
+pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
+    match args.world {
+        World::Sessions(args) => sessions::run(&args.resolve()?, out),
+    }
+}
