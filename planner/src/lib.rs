@@ -17,6 +17,7 @@ mod draft; // a tree in the making, measured
 mod fewest; // as few helpers as will do
 mod generate; // made-up matrices
 mod instance; // the dense part of a problem that algorithms read
+mod judge; // a plan on other latencies
 mod latency; // round trips -> one-way latencies
 pub mod market; // many sessions, one pool
 mod matrix_format; // recorded matrices as text
@@ -25,6 +26,7 @@ mod names; // objectives and algorithms
 mod plan; // what comes out
 mod plan_error; // why nothing came out
 mod problem; // what goes in
+mod samples; // several recordings as one
 mod search; // which hubs are tried
 mod table_a; // AMCast, and where helpers hook in
 mod units; // round trip, one way, degree
@@ -36,6 +38,7 @@ pub use bound::lower_bound;
 pub use degree_law::paper_degrees;
 pub use fewest::{HelperGain, plan_with_fewest_helpers};
 pub use generate::{Plane, TransitStub};
+pub use judge::{judged, pair_latencies};
 pub use latency::{Directions, LatencyError, LatencyMatrix, Missing, NODES_MAX, RoundTrips};
 pub use matrix_format::{MatrixDefect, MatrixError, MatrixFormat, parse_matrix};
 pub use matrix_text::rtt_text;
@@ -43,6 +46,7 @@ pub use names::{Algorithm, Objective, UnknownName};
 pub use plan::{Plan, Tree};
 pub use plan_error::PlanError;
 pub use problem::{Problem, ProblemBuilder, ProblemError};
+pub use samples::quantile_of;
 pub use units::{Degree, NodeIndex, OneWay, RoundTrip};
 pub use verify::{PlanDefect, verify, verify_tree};
 

@@ -99,21 +99,26 @@ pub fn verify_tree(
 
 /// Latency from `from` along the tree to the farthest member.
 fn farthest_member(problem: &Problem, from: NodeIndex, tree: &Tree) -> f64 {
+    // A helper's latency does not count, but it is never more than that of the members behind it.
+    latencies_from(problem, from, tree).into_values().fold(0.0, f64::max)
+}
+
+/// Latency from `from` along the tree to every node in it.
+pub(crate) fn latencies_from(problem: &Problem, from: NodeIndex, tree: &Tree) -> BTreeMap<NodeIndex, f64> {
     let mut beside: BTreeMap<NodeIndex, Vec<NodeIndex>> = BTreeMap::new();
     for &(a, b) in &tree.edges {
         beside.entry(a).or_default().push(b);
         beside.entry(b).or_default().push(a);
     }
-    let mut farthest: f64 = 0.0;
+    let mut reached = BTreeMap::new();
     let mut open = vec![(from, from, 0.0)];
     while let Some((node, before, latency)) = open.pop() {
-        // A helper's latency does not count, but it is never more than that of the members behind it.
-        farthest = farthest.max(latency);
+        reached.insert(node, latency);
         for &next in beside.get(&node).into_iter().flatten().filter(|&&next| next != before) {
             open.push((next, node, latency + problem.latency.ms(node, next)));
         }
     }
-    farthest
+    reached
 }
 
 /// What is wrong with a plan.
