@@ -281,8 +281,8 @@ fn wrong_arguments_are_one_line_each() {
         ("plan --matrix", format!("alm: a value is missing: --matrix; {help}")),
         ("plan --matrix six.rtt --degrees paper", format!("alm: a flag is missing: --members <NODES>; {help}")),
         (
-            "plan --matrix a --matrix b",
-            "alm: a flag is given twice: --matrix <FILE>; give it once".to_owned(),
+            "plan --matrix a --seed 1 --seed 2",
+            "alm: a flag is given twice: --seed <N>; give it once".to_owned(),
         ),
         ("plan --seed x", "alm: bad value: --seed x; use a whole number".to_owned()),
         (
@@ -424,4 +424,66 @@ fn a_closed_pipe_ends_quietly() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
+}
+
+#[test]
+fn uplinks_become_degrees() {
+    let folder = Folder::new();
+    let plan = |uplinks: &str, flags: &str| {
+        folder.write("lines.csv", format!("# home lines\nname,up\n{uplinks}"));
+        folder.plan(&format!("--members 0,1,2,3 --uplinks lines.csv:up --algorithm amcast {flags}")).remove(0)
+    };
+    let edges = |plan: &Value, parent: u64| {
+        plan["edges"].as_array().unwrap().iter().filter(|edge| edge[0] == parent).count()
+    };
+    // Three copies for three speakers at 100 kbit/s are 0.9 Mbit/s, and two of them are what node 0 can carry.
+    let own = "a,0.65\nb,9\nc,9\nd,9\ne,9\nf,9\n";
+    assert_eq!(edges(&plan(own, "--stream 100k"), 0), 2);
+    assert_eq!(edges(&plan(own, "--stream 100k --speakers 1"), 0), 3);
+    // Fewer lines than nodes: each node draws one; and a line that is missing is nobody's.
+    assert_eq!(edges(&plan("a,9\nb,-1\n", "--stream 100k"), 0), 3);
+    let (code, line) = folder.refused("plan --matrix six.rtt --members 0,1 --uplinks lines.csv:down");
+    assert_eq!((code, line), (2, "alm: there is no column 'down': lines.csv:2; use one of name, up".into()));
+    folder.write("lines.csv", "up\nfast\n");
+    let (code, line) = folder.refused("plan --matrix six.rtt --members 0,1 --uplinks lines.csv:up");
+    let expected = "alm: 'fast' is not a rate: lines.csv:2; give Mbit/s, or -1 where it is missing";
+    assert_eq!((code, line.as_str()), (2, expected));
+    let (code, line) = folder.refused("plan --matrix six.rtt --members 0,1");
+    assert_eq!(code, 2);
+    assert!(line.starts_with("alm: a flag is missing: --degrees;"), "{line}");
+}
+
+#[test]
+fn samples_are_planned_on_their_quantile_and_judged_on_another() {
+    let folder = Folder::new();
+    for (name, ms) in [("a", 10), ("b", 30), ("c", 20), ("later", 50)] {
+        folder.write(name, format!("0 {ms}\n{ms} 0\n"));
+    }
+    let plan = |flags: &str| {
+        let args = format!("plan --members 0,1 --degrees uniform:2 --format json --algorithm amcast {flags}");
+        serde_json::from_str::<Value>(&folder.run(&args).stdout).unwrap()
+    };
+    let samples = "--matrix a --matrix b --matrix c";
+    assert_eq!(plan(samples)["height_ms"], 15.0);
+    assert_eq!(plan(&format!("{samples} --quantile 0.5"))["height_ms"], 10.0);
+    let judged = plan(&format!("{samples} --judge later"));
+    assert_eq!(judged["height_ms"], 25.0);
+    assert!(judged["lower_bound_ms"].as_f64().unwrap() > 24.9);
+    let (code, line) = folder.refused("plan --matrix a --judge six.rtt --members 0,1 --degrees uniform:2");
+    assert_eq!(code, 2);
+    assert!(line.starts_with("alm: the matrix has 6 nodes where the plan has 2: six.rtt;"), "{line}");
+    let (code, line) = folder.refused("plan --matrix a --matrix six.rtt --members 0,1 --degrees uniform:2");
+    assert_eq!(code, 2);
+    assert!(line.starts_with("alm: the matrix has 6 nodes where the first has 2: six.rtt;"), "{line}");
+}
+
+#[test]
+fn what_breaks_degrees_says_by_how_much() {
+    let folder = Folder::new();
+    let plans = folder.plan("--members 0,1,2,3,4 --degrees uniform:2 --algorithm unicast,amcast,splitstream");
+    assert_eq!(plans[0]["degree_excess"], 2);
+    assert!(plans[1].get("degree_excess").is_none());
+    let stripes = &plans[2];
+    assert_eq!(stripes["trees"].as_array().unwrap().len(), 2);
+    assert!(stripes.get("edges").is_none() && stripes["worst_ms"] == stripes["height_ms"]);
 }

@@ -102,6 +102,11 @@ impl Algorithm {
         Self::Best,
     ];
 
+    /// Whether a plan may give a node more links than it can carry; `degree_excess` says by how many it does.
+    pub fn may_exceed_degrees(self) -> bool {
+        matches!(self, Self::Unicast | Self::Scribe | Self::Splitstream)
+    }
+
     /// The name that a user writes.
     pub fn name(self) -> &'static str {
         match self {

@@ -11,18 +11,23 @@ mod draw;
 mod error;
 mod gen_matrix;
 mod host;
+mod input;
 mod join;
 mod live;
+mod matrix_args;
 mod matrix_file;
 mod media_args;
 mod net_args;
 mod plan;
 mod plan_output;
+mod planning;
 mod pool;
 mod report;
+mod session_args;
 mod sim;
 mod state;
 pub mod units;
+mod uplinks;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -59,7 +64,7 @@ enum Command {
     /// List sound devices
     Devices(devices::Args),
     /// Plan a tree on a recorded latency matrix
-    Plan(plan::Args),
+    Plan(Box<plan::Args>),
     /// Simulate many sessions on a recorded latency matrix
     Sim(sim::Args),
     /// Make up a latency matrix

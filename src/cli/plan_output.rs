@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use alm_planner::{Algorithm, NodeIndex, Objective, OneWay, Plan, Problem, Tree};
+use alm_planner::{
+    Algorithm, NodeIndex, Objective, OneWay, Plan, PlanError, Problem, Tree, degree_excess, pair_latencies,
+};
 use serde::Serialize;
 
 use super::plan::Format;
@@ -27,7 +29,7 @@ pub(super) fn write(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     match format {
-        Format::Json => write_json(answer, bound, seed, out),
+        Format::Json => write_json(problem, answer, bound, seed, out),
         Format::Text => write_text(problem, answer, bound, out),
         Format::Dot => write_dot(problem, answer, out),
     }
@@ -41,32 +43,66 @@ struct Json<'a> {
     root: NodeIndex,
     members: &'a [NodeIndex],
     helpers: &'a [NodeIndex],
-    edges: Vec<(NodeIndex, NodeIndex)>,
+    /// Of the one tree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edges: Option<&'a [(NodeIndex, NodeIndex)]>,
+    /// Several trees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trees: Option<&'a [Tree]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worst_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_ms: Option<f64>,
     height_ms: f64,
     diameter_ms: f64,
     lower_bound_ms: f64,
+    /// Links too many at the most overloaded node, for those algorithms that may have any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degree_excess: Option<u32>,
     elapsed_us: u64,
     seed: u64,
 }
 
-fn write_json(answer: &Answer, bound: OneWay, seed: u64, out: &mut dyn Write) -> io::Result<()> {
+fn write_json(
+    problem: &Problem,
+    answer: &Answer,
+    bound: OneWay,
+    seed: u64,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let plan = &answer.plan;
+    let one = if let [tree] = plan.trees.as_slice() { Some(tree) } else { None };
+    let (worst, mean) = pair_latencies(problem, plan);
     let json = Json {
         algorithm: answer.algorithm,
         objective: plan.objective,
         root: plan.root,
         members: &plan.members,
         helpers: &plan.helpers,
-        edges: edges(plan).collect(),
+        edges: one.map(|tree| tree.edges.as_slice()),
+        trees: one.is_none().then_some(plan.trees.as_slice()),
+        worst_ms: one.is_none().then(|| round(worst.ms())),
+        mean_ms: one.is_none().then(|| round(mean.ms())),
         height_ms: round(plan.height.ms()),
         diameter_ms: round(plan.diameter.ms()),
         // Downwards, so that it stays a bound.
         lower_bound_ms: (bound.ms() * 1000.0).floor() / 1000.0,
+        degree_excess: answer.algorithm.may_exceed_degrees().then(|| degree_excess(problem, plan)),
         elapsed_us: u64::try_from(answer.elapsed.as_micros()).unwrap_or(u64::MAX),
         seed,
     };
     serde_json::to_writer(&mut *out, &json)?;
     writeln!(out)
+}
+
+/// What to do about a session that has no plan.
+pub(super) fn todo(error: &PlanError) -> &'static str {
+    match error {
+        PlanError::TooManyNodes { .. } => "plan fewer members, or draw helpers with --helpers random:4",
+        PlanError::DirectionsDiffer(_) => "leave --directed out",
+        PlanError::Unsupported(..) => "use another --objective",
+        _ => "raise --degrees or allow --helpers",
+    }
 }
 
 /// Microseconds are finer than any measurement.
@@ -99,6 +135,10 @@ fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn W
         plan.diameter,
         answer.elapsed.as_secs_f64() * 1000.0,
     )?;
+    let excess = degree_excess(problem, plan);
+    if excess > 0 {
+        writeln!(out, "it takes {} more at one node than that can carry", count(excess as usize, "link"))?;
+    }
     let percent = (reached.ms() / bound.ms() - 1.0) * 100.0;
     let verdict = if percent >= 0.5 { format!("is {percent:.0} % above") } else { "reaches it".to_owned() };
     writeln!(out, "no plan has a {named} below {bound}; this one {verdict}")
