@@ -52,6 +52,18 @@ pub struct Market<P> {
     planner: P,
 }
 
+/// Whose degrees a plan may count on, elsewhere than on the own members' machines.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// Nobody's.
+    Free,
+    /// Those that are held with a lesser right.
+    All,
+}
+
+/// To take a node from another session is worth it only if the plan is shorter by this share than without: whoever loses
+/// must plan again, and may take from a third.
+const CLAIM_GAIN: f64 = 0.05;
 /// A better plan is worth moving for only if it is shorter by this share.
 const GAIN: f64 = 0.02;
 
@@ -83,7 +95,7 @@ impl<P: FnMut(&Problem) -> Result<Plan, PlanError>> Market<P> {
         members: Vec<NodeIndex>,
     ) -> Result<(), ProblemError> {
         let session = MarketSession { priority, members, plan: None, plans: 0, losses: 0 };
-        self.problem(number, &session)?;
+        self.problem(number, &session, Claim::All)?;
         self.sessions.insert(number, session);
         self.broken.insert(number);
         self.settle();
@@ -127,8 +139,16 @@ impl<P: FnMut(&Problem) -> Result<Plan, PlanError>> Market<P> {
 
     fn replan(&mut self, number: SessionNumber) {
         let Some(session) = self.sessions.get(&number) else { return };
-        let Ok(problem) = self.problem(number, session) else { return };
-        let planned = (self.planner)(&problem);
+        let peaceful = self.problem(number, session, Claim::Free).map(|problem| (self.planner)(&problem));
+        let session = &self.sessions[&number];
+        let claiming = self.problem(number, session, Claim::All).map(|problem| (self.planner)(&problem));
+        let planned = match (peaceful, claiming) {
+            (Ok(Ok(free)), Ok(Ok(all))) if all.height.ms() >= free.height.ms() * (1.0 - CLAIM_GAIN) => {
+                Ok(free)
+            }
+            (_, Ok(all)) => all,
+            _ => return,
+        };
         let Some(session) = self.sessions.get_mut(&number) else { return };
         session.plans += 1;
         let Ok(plan) = planned else { return };
@@ -142,9 +162,18 @@ impl<P: FnMut(&Problem) -> Result<Plan, PlanError>> Market<P> {
     }
 
     /// The session's problem: what each node has left for it.
-    fn problem(&self, number: SessionNumber, session: &MarketSession) -> Result<Problem, ProblemError> {
+    fn problem(
+        &self,
+        number: SessionNumber,
+        session: &MarketSession,
+        claim: Claim,
+    ) -> Result<Problem, ProblemError> {
         let rights = Rights::of(session);
-        let available = |node: NodeIndex| self.tables[node].available(number, rights.at(node));
+        let right = |node: NodeIndex| match claim {
+            Claim::Free if !rights.own.contains(&node) => Right::LEAST,
+            _ => rights.at(node),
+        };
+        let available = |node: NodeIndex| self.tables[node].available(number, right(node));
         let degrees = (0..self.tables.len()).map(|node| Degree(available(node))).collect::<Vec<_>>();
         let helpers =
             (0..self.tables.len()).filter(|node| degrees[*node].0 >= 2 && !rights.own.contains(node));

@@ -10,6 +10,9 @@ impl Right {
     /// On one's own member's machine: before everything else, so that every session can run.
     pub const OWN: Self = Self(0);
 
+    /// Takes nothing from anybody.
+    pub(super) const LEAST: Self = Self(u8::MAX);
+
     /// Elsewhere, for a session of priority 1 to 3.
     pub fn helper(priority: u8) -> Self {
         Self(priority.clamp(1, 3))
