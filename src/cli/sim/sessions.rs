@@ -15,7 +15,8 @@ use serde::Serialize;
 
 use crate::cli::draw::{Degrees, Purpose, generator};
 use crate::cli::error::CliError;
-use crate::cli::matrix_file::{read, read_matrix};
+use crate::cli::input;
+use crate::cli::matrix_file::read_matrix;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -115,14 +116,7 @@ impl Args {
             Degrees::Uniform(degree) => vec![Degree(*degree); nodes],
             Degrees::Paper => paper_degrees(nodes, &mut generator(self.seed, Purpose::Degrees)),
             Degrees::File(path) => {
-                let degree = |(line, text): (usize, &str)| {
-                    let place = || format!("{}:{}", path.display(), line + 1);
-                    let parsed = text.trim().parse().map(Degree);
-                    parsed.map_err(|_| CliError::wrong("not a degree", place(), "give one integer a line"))
-                };
-                let text = read(path)?;
-                let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-                let degrees: Vec<Degree> = lines.map(degree).collect::<Result<_, _>>()?;
+                let degrees = input::degrees(path)?;
                 if degrees.len() != nodes {
                     let what = format!("{} degrees are given for {nodes} nodes", degrees.len());
                     return Err(CliError::wrong(what, path.display(), "give one a node"));
