@@ -80,10 +80,10 @@ algorithm_properties!(critical, Algorithm::Critical, 256);
 algorithm_properties!(amcast_adjusted, Algorithm::AmcastAdjust, 256);
 algorithm_properties!(critical_adjusted, Algorithm::CriticalAdjust, 256);
 algorithm_properties!(closest_adjusted, Algorithm::ClosestAdjust, 256);
-algorithm_properties!(best, Algorithm::Best, 48);
+algorithm_properties!(best, Algorithm::Best, 24);
 
 proptest! {
-    #![proptest_config(repeatable(192))]
+    #![proptest_config(repeatable(96))]
 
     #[test]
     fn best_is_sound_and_no_worse_than_where_it_starts(case in case(1..24, 60), moves in 0..2_000_u64) {

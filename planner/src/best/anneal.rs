@@ -3,20 +3,22 @@
 //! makes w ln(sum) larger by x is accepted with probability e^(-x / (r w)), for a ratio r of temperature to width.
 
 use super::draws::Draws;
-use super::moves::{Extras, Judged};
+use super::moves::Extras;
 use super::near::Near;
-use super::smooth::{NO, SmoothTree};
+use super::pace::Pace;
+use super::smooth::SmoothTree;
 use crate::draft::Draft;
 use crate::instance::Instance;
 
 /// How the annealing cools, and what a helper must bring.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
-    /// Widths at the start and at the end, by the height.
-    pub(super) hot: f64,
+    /// Width at the start of a cycle, by the height, and temperature by width: where there is time for whole cycles, and
+    /// where there is not.
+    pub(super) long: (f64, f64),
+    pub(super) short: (f64, f64),
+    /// Width at the end of a cycle.
     pub(super) cold: f64,
-    /// Temperature by width.
-    pub(super) ratio: f64,
     /// Share of the height that a helper must bring.
     pub(super) gain: f64,
     /// Most helpers.
@@ -25,12 +27,12 @@ pub(super) struct Schedule {
 
 /// One walk from tree to tree.
 pub(super) struct Walk<'a, 'n> {
-    tree: SmoothTree<'a>,
-    near: &'n mut Near<'a>,
-    draws: Draws,
-    extras: Extras,
-    others: Vec<u32>,
-    schedule: Schedule,
+    pub(super) tree: SmoothTree<'a>,
+    pub(super) near: &'n mut Near<'a>,
+    pub(super) draws: Draws,
+    pub(super) extras: Extras,
+    pub(super) others: Vec<u32>,
+    pub(super) schedule: Schedule,
     /// Height before the walk: the scale of widths.
     scale: f64,
     best: (f64, Option<Draft>),
@@ -51,7 +53,7 @@ impl<'a, 'n> Walk<'a, 'n> {
     ) -> Self {
         let value = start.value(instance);
         let scale = if middle { value / 2.0 } else { value };
-        let tree = SmoothTree::new(instance, start, middle, schedule.hot * scale);
+        let tree = SmoothTree::new(instance, start, middle, schedule.short.0 * scale);
         let mut walk = Self {
             tree,
             near,
@@ -70,27 +72,27 @@ impl<'a, 'n> Walk<'a, 'n> {
 
     /// Cools as `progress` goes from 0 to 1, which it is asked for now and then; then the best tree on the way.
     pub(super) fn run(mut self, mut progress: impl FnMut(u64) -> f64) -> Draft {
-        let mut stage = usize::MAX;
-        loop {
-            let spent = progress(PROPOSALS_A_POLL);
-            if spent >= 1.0 {
-                break;
-            }
-            let now = (spent * STAGES as f64) as usize;
-            if now != stage {
-                stage = now;
-                self.cool(now as f64 / STAGES as f64);
-            }
+        let start = progress(PROPOSALS_A_POLL);
+        let mut pace = Pace::new(start);
+        let mut spent = start;
+        self.cool(0.0, false);
+        while spent < 1.0 {
             for _ in 0..PROPOSALS_A_POLL {
                 self.step();
+            }
+            spent = progress(PROPOSALS_A_POLL);
+            if let Some((share, hot)) = pace.stage(spent, PROPOSALS_A_POLL, self.tree.instance.members) {
+                self.cool(share, hot);
             }
         }
         self.best.1.unwrap_or_else(|| self.tree.to_draft())
     }
 
-    fn cool(&mut self, spent: f64) {
-        let Schedule { hot, cold, ratio, gain, .. } = self.schedule;
-        let share = hot * (cold / hot).powf(spent);
+    /// `share` of a cycle is over.
+    fn cool(&mut self, share: f64, is_hot: bool) {
+        let Schedule { cold, gain, .. } = self.schedule;
+        let (hot, ratio) = if is_hot { self.schedule.long } else { self.schedule.short };
+        let share = hot * (cold / hot).powf(share);
         let scale = if self.best.0.is_finite() { self.best.0 } else { self.scale };
         let width = (share * scale).max(self.tree.height() / 400.0);
         self.tree.set_width(width);
@@ -125,224 +127,9 @@ impl<'a, 'n> Walk<'a, 'n> {
             self.best = (value, Some(self.tree.to_draft()));
         }
     }
-
-    fn propose(&mut self) -> Option<Judged> {
-        let node = self.high();
-        let tree = &self.tree;
-        if node == tree.top {
-            return None;
-        }
-        let left = self.schedule.helpers_max - tree.helpers;
-        match self.draws.below(16) {
-            0..=4 => {
-                let to = self.place_for(node);
-                let tree = &self.tree;
-                if let Some(judged) = tree.judge_hang(node, to) {
-                    return Some(judged);
-                }
-                // No free link there: change places with a child.
-                let child = random_child(tree, to, &mut self.draws);
-                if child == NO { None } else { tree.judge_swap(node, child) }
-            }
-            5..=6 => tree.judge_swap(node, self.draws.one_of(&tree.placed)),
-            7..=8 => {
-                let other = self.draws.one_of(&tree.placed);
-                tree.judge_trade(node, other)
-            }
-            9 => tree.judge_rise(node),
-            10 => {
-                // Either way round: a leaf comes down to the node, or the node's place is between others.
-                let other = self.draws.one_of(&tree.placed);
-                if tree.node(node).kids == 0 {
-                    tree.judge_splice(node, other)
-                } else {
-                    tree.judge_splice(other, node)
-                }
-            }
-            11..=12 if left > 0 => {
-                let parent = tree.node(node).parent;
-                if left > 1 && self.draws.below(8) == 0 {
-                    return self.propose_two(parent, node);
-                }
-                let helper = self.helper_for(parent, node)?;
-                let tree = &self.tree;
-                self.others.clear();
-                let mut child = tree.node(parent).first;
-                while child != NO {
-                    self.others.push(child);
-                    child = tree.node(child).next;
-                }
-                self.others.push(self.draws.one_of(&tree.placed));
-                self.others.push(self.draws.one_of(&tree.placed));
-                let crowd = self.draws.below(2) == 0;
-                tree.judge_insert(helper, node, &self.others, crowd, &mut self.extras)
-            }
-            13 if left > 0 => {
-                let to = self.place_for(node);
-                let helper = self.helper_for(to, node)?;
-                self.others.clear();
-                self.others.push(node);
-                for _ in 0..3 {
-                    self.others.push(self.draws.one_of(&self.tree.placed));
-                }
-                self.tree.judge_add(helper, to, &self.others, &mut self.extras)
-            }
-            14 => {
-                let parent = tree.node(node).parent;
-                let helper = self.helper_for(parent, node)?;
-                if self.tree.is_helper(node) {
-                    self.tree.judge_replace(node, helper)
-                } else if left > 0 {
-                    self.tree.judge_relieve(node, helper)
-                } else {
-                    None
-                }
-            }
-            _ => self.propose_fewer(),
-        }
-    }
-
-    /// Two helpers in a row, where one alone is no way round.
-    fn propose_two(&mut self, parent: u32, node: u32) -> Option<Judged> {
-        let near = self.near.helpers(node);
-        if near.is_empty() {
-            return None;
-        }
-        let lower = self.draws.one_of(near);
-        let middle = self.tree.has_middle() && parent == self.tree.top;
-        let upper = self.shortest_way(if middle { node } else { parent }, lower, 1)?;
-        self.tree.judge_insert_two(upper, lower, node)
-    }
-
-    /// A helper leaves, or a member takes its place.
-    fn propose_fewer(&mut self) -> Option<Judged> {
-        if self.tree.helpers == 0 {
-            return None;
-        }
-        let tree = &self.tree;
-        let helper = (0..8).map(|_| self.draws.one_of(&tree.placed)).find(|&node| tree.is_helper(node))?;
-        if self.draws.below(2) == 0 {
-            return tree.judge_fill(self.draws.one_of(&tree.placed), helper);
-        }
-        self.others.clear();
-        if tree.placed.len() <= PLACES_SEEN {
-            self.others.extend_from_slice(&tree.placed);
-        } else {
-            for _ in 0..PLACES_SEEN {
-                self.others.push(self.draws.one_of(&tree.placed));
-            }
-        }
-        tree.judge_drop(helper, &self.others, &mut self.extras)
-    }
-
-    /// A node on the way to a member, mostly to a high one.
-    fn high(&mut self) -> u32 {
-        let tree = &self.tree;
-        if self.draws.below(4) == 0 {
-            return self.draws.one_of(&tree.placed);
-        }
-        let mut at = tree.top;
-        let mut depth = 0;
-        'down: loop {
-            let entry = tree.node(at);
-            let mut left = self.draws.share() * entry.sum;
-            let mut child = entry.first;
-            while child != NO {
-                let below = tree.node(child);
-                left -= below.link * below.sum;
-                if left < 0.0 {
-                    at = child;
-                    depth += 1;
-                    continue 'down;
-                }
-                child = below.next;
-            }
-            break;
-        }
-        for _ in 0..self.draws.below(depth.max(1)) {
-            at = tree.node(at).parent;
-        }
-        at
-    }
-
-    /// A node that might carry `node`.
-    fn place_for(&mut self, node: u32) -> u32 {
-        if self.tree.placed.len() > PLACES_SEEN && self.draws.below(2) == 0 {
-            let near = self.near.members(node);
-            if !near.is_empty() {
-                return self.draws.one_of(near);
-            }
-        }
-        self.draws.one_of(&self.tree.placed)
-    }
-
-    /// A helper that is on the way from `from` to `to`: the best of a few that are near either end.
-    fn helper_for(&mut self, from: u32, to: u32) -> Option<u32> {
-        let middle = self.tree.has_middle() && from == self.tree.top;
-        let from = if middle { to } else { from };
-        if self.draws.below(SCAN_ONE_IN) == 0 {
-            let room = 1 + self.draws.below(3) as u32;
-            return self.shortest_way(from, to, room);
-        }
-        let tries = 1 + self.draws.below(HELPERS_SEEN);
-        let (mut best, mut least) = (None, f64::INFINITY);
-        for _ in 0..tries {
-            let end = if self.draws.below(2) == 0 { from } else { to };
-            let near = self.near.helpers(end);
-            if near.is_empty() {
-                return None;
-            }
-            let helper = self.draws.one_of(near);
-            let instance = self.tree.instance;
-            let way =
-                instance.cost(from as usize, helper as usize) + instance.cost(helper as usize, to as usize);
-            if way < least && !self.tree.is_placed(helper) {
-                (best, least) = (Some(helper), way);
-            }
-        }
-        best
-    }
-}
-
-impl Walk<'_, '_> {
-    /// The helper with that many links to spare over which the way is shortest, or nearly: O(N).
-    fn shortest_way(&self, from: u32, to: u32, room: u32) -> Option<u32> {
-        let instance = self.tree.instance;
-        let start = instance.members;
-        let (here, there) = (&instance.costs(from as usize)[start..], &instance.costs(to as usize)[start..]);
-        let degrees = &instance.degree[start..];
-        let (mut best, mut least) = (None, f32::INFINITY);
-        for (at, ((here, there), &degree)) in here.iter().zip(there).zip(degrees).enumerate() {
-            let way = here + there;
-            if way < least && degree > room && !self.tree.is_placed((start + at) as u32) {
-                (best, least) = (Some((start + at) as u32), way);
-            }
-        }
-        best
-    }
-}
-
-fn random_child(tree: &SmoothTree<'_>, parent: u32, draws: &mut Draws) -> u32 {
-    let entry = tree.node(parent);
-    if entry.kids == 0 {
-        return NO;
-    }
-    let mut child = entry.first;
-    for _ in 0..draws.below(entry.kids as usize) {
-        child = tree.node(child).next;
-    }
-    child
 }
 
 /// Proposals between two looks at the budget: some twenty microseconds.
 const PROPOSALS_A_POLL: u64 = 256;
-/// Steps in which the width shrinks.
-const STAGES: usize = 50;
 /// How finely chance is graded.
 const CHANCES: usize = 256;
-/// Places that a child of a helper that leaves may go to.
-const PLACES_SEEN: usize = 64;
-/// Helpers that are compared for a link.
-const HELPERS_SEEN: usize = 6;
-/// How often all helpers are compared.
-const SCAN_ONE_IN: usize = 8;

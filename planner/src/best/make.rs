@@ -7,7 +7,11 @@ impl SmoothTree<'_> {
     /// Makes the move, and measures what it changed.
     pub(super) fn make(&mut self, step: Move, extras: &Extras) {
         match step {
-            Move::Hang(node, to) => self.rehang(node, to),
+            Move::Hang(node, to) => {
+                let from = self.node(node).parent;
+                self.rehang(node, to);
+                self.prune(from);
+            }
             Move::Swap(a, b) => {
                 let (pa, pb) = (self.node(a).parent, self.node(b).parent);
                 self.unhang(a);
@@ -19,7 +23,7 @@ impl SmoothTree<'_> {
             Move::Trade(a, b) => {
                 // By way of the places: children change hands first, then the nodes.
                 let (pa, pb) = (self.node(a).parent, self.node(b).parent);
-                let fixed = if self.is_fixed(a) { a } else { b };
+                let fixed = if self.is_below(b, a) || self.is_fixed(a) { a } else { b };
                 let other = if fixed == a { b } else { a };
                 let parent = self.node(other).parent;
                 self.unhang(other);
@@ -141,12 +145,11 @@ impl SmoothTree<'_> {
         self.unhang(node);
         self.hang(node, to);
         self.measure(&[from, to], &[node]);
-        self.prune(from);
     }
 
     /// Takes `node` out if it is a helper that has no child left, and then its parent if that leaves it so too.
     fn prune(&mut self, mut node: u32) {
-        while node != self.top && self.is_helper(node) && self.node(node).kids == 0 {
+        while node != self.top && self.is_helper(node) && self.is_placed(node) && self.node(node).kids == 0 {
             let parent = self.node(node).parent;
             if self.is_fixed(node) {
                 // The middle moves on to any link beyond: it will find its place.
@@ -169,8 +172,12 @@ impl SmoothTree<'_> {
     }
 
     fn rehang_all(&mut self, extras: &Extras) {
+        let from: Vec<u32> = extras.iter().map(|&(node, _)| self.node(node).parent).collect();
         for &(node, to) in extras {
             self.rehang(node, to);
+        }
+        for node in from {
+            self.prune(node);
         }
     }
 

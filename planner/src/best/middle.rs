@@ -76,6 +76,9 @@ impl SmoothTree<'_> {
             self.refresh_below(near);
             self.refresh_below(far);
             self.resum(self.top);
+            let first = self.node(self.node(self.top).first);
+            let other = self.node(first.next);
+            self.slack = (1.0 / first.link, other.link);
             return;
         }
     }

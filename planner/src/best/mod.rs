@@ -11,10 +11,13 @@
 
 mod anneal;
 mod draws;
+mod helper_moves;
 mod make;
 mod middle;
 mod moves;
 mod near;
+mod pace;
+mod propose;
 mod smooth;
 
 use crate::adjust::adjust;
@@ -104,10 +107,12 @@ fn start(instance: &Instance<'_>, helpers_max: usize) -> Result<(Draft, f64), Pl
 
 fn annealed(instance: &Instance<'_>, start: &Draft, helpers_max: usize, budget: &mut Budget<'_>) -> Draft {
     let mut near = Near::new(instance);
+    let n = instance.members as f64;
     let schedule = Schedule {
-        hot: WIDTH_HOT,
+        // Few nodes have few trees, with deep valleys between them.
+        long: ((20.0 / (n * n)).clamp(0.01, 0.2), 0.8),
+        short: ((0.4 / n).clamp(0.005, 0.02), 0.4),
         cold: WIDTH_COLD,
-        ratio: TEMPERATURE,
         gain: HELPER_GAIN,
         helpers_max: helpers_max.min(instance.helpers_max),
     };
@@ -124,11 +129,8 @@ fn annealed(instance: &Instance<'_>, start: &Draft, helpers_max: usize, budget: 
 const MOVES_A_MEMBER: u64 = 5_000;
 /// A guess: beyond 200 members more of them is patience, which is the caller's to have.
 const MOVES_MAX: u64 = 1_000_000;
-/// Widths of the smoothing by the height, first and last, and temperature by width: tried out on recorded matrices, flat
-/// around these values.
-const WIDTH_HOT: f64 = 0.03;
+/// Width of the smoothing at the end of a cycle, by the height. It and the schedule were tried out on recorded matrices.
 const WIDTH_COLD: f64 = 0.003;
-const TEMPERATURE: f64 = 0.4;
 /// What a helper must bring, as a share of the height or diameter: a tenth of a per cent. Asking more is
 /// `plan_with_fewest_helpers`.
 const HELPER_GAIN: f64 = 0.001;

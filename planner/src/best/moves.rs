@@ -42,13 +42,20 @@ pub(super) struct Judged {
     pub(super) helpers: i32,
 }
 
+/// What a move adds to the sum, on the first side of the middle and on the other. Without a middle there is one side.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Change {
+    first: f64,
+    other: f64,
+}
+
 /// Subtrees that a move takes along, with their new parents.
 pub(super) type Extras = Vec<(u32, u32)>;
 
 impl SmoothTree<'_> {
     /// What hangs at `node` adds this to the sum.
     #[inline]
-    fn part(&self, node: u32) -> f64 {
+    pub(super) fn part(&self, node: u32) -> f64 {
         let entry = self.node(node);
         entry.weight * entry.sum
     }
@@ -59,9 +66,28 @@ impl SmoothTree<'_> {
         node == self.top || (self.has_middle() && self.node(node).parent == self.top)
     }
 
+    /// `more` at the place of `node`.
     #[inline]
-    fn judged(&self, step: Move, change: f64, helpers: i32) -> Option<Judged> {
-        Some(Judged { step, total: self.total() + change, helpers })
+    pub(super) fn add(&self, change: &mut Change, node: u32, more: f64) {
+        if self.has_middle() && !self.side[node as usize] {
+            change.other += more;
+        } else {
+            change.first += more;
+        }
+    }
+
+    /// With the middle where it then should be, as far as that is on the same link.
+    #[inline]
+    pub(super) fn judged(&self, step: Move, change: Change, helpers: i32) -> Option<Judged> {
+        if !self.has_middle() {
+            return Some(Judged { step, total: self.total() + change.first, helpers });
+        }
+        let first = self.node(self.top).first;
+        let other = self.node(first).next;
+        let a = (self.part(first) + change.first).max(f64::MIN_POSITIVE);
+        let b = (self.part(other) + change.other).max(f64::MIN_POSITIVE);
+        let shift = (b / a).sqrt().max(self.slack.0).min(self.slack.1);
+        Some(Judged { step, total: a * shift + b / shift, helpers })
     }
 
     pub(super) fn judge_hang(&self, node: u32, to: u32) -> Option<Judged> {
@@ -72,9 +98,13 @@ impl SmoothTree<'_> {
         {
             return None;
         }
-        let change =
-            self.node(node).sum * (self.node(to).weight * self.factor(to, node) - self.node(node).weight);
-        self.judged(Move::Hang(node, to), change, 0)
+        let sum = self.node(node).sum;
+        let mut change = Change::default();
+        self.add(&mut change, to, sum * self.node(to).weight * self.factor(to, node));
+        self.add(&mut change, node, -sum * self.node(node).weight);
+        let parent = self.node(node).parent;
+        let leaves = self.is_helper(parent) && self.node(parent).kids == 1;
+        self.judged(Move::Hang(node, to), change, -i32::from(leaves))
     }
 
     pub(super) fn judge_swap(&self, a: u32, b: u32) -> Option<Judged> {
@@ -85,16 +115,18 @@ impl SmoothTree<'_> {
         if pa == pb || self.is_below(a, b) || self.is_below(b, a) {
             return None;
         }
-        let (to_a, to_b) =
-            (self.node(pb).weight * self.factor(pb, a), self.node(pa).weight * self.factor(pa, b));
-        let change =
-            self.node(a).sum * (to_a - self.node(a).weight) + self.node(b).sum * (to_b - self.node(b).weight);
+        let (sum_a, sum_b) = (self.node(a).sum, self.node(b).sum);
+        let mut change = Change::default();
+        let at_a = sum_b * self.node(pa).weight * self.factor(pa, b) - sum_a * self.node(a).weight;
+        let at_b = sum_a * self.node(pb).weight * self.factor(pb, a) - sum_b * self.node(b).weight;
+        self.add(&mut change, a, at_a);
+        self.add(&mut change, b, at_b);
         self.judged(Move::Swap(a, b), change, 0)
     }
 
     /// S of `node` with the children of `from`, without `except`.
     #[inline]
-    fn sum_with_children(&self, node: u32, from: u32, except: u32) -> f64 {
+    pub(super) fn sum_with_children(&self, node: u32, from: u32, except: u32) -> f64 {
         let mut sum = self.own(node);
         let mut child = self.node(from).first;
         while child != NO {
@@ -112,15 +144,45 @@ impl SmoothTree<'_> {
         if a == b || a == self.top || b == self.top || at_a.kids > at_b.room || at_b.kids > at_a.room {
             return None;
         }
-        let both_fixed = self.is_fixed(a) && self.is_fixed(b);
         let idle = self.is_helper(a) && at_b.kids == 0 || self.is_helper(b) && at_a.kids == 0;
-        if both_fixed || idle || self.is_below(a, b) || self.is_below(b, a) {
+        if idle {
             return None;
         }
-        let change = self.weight_in_place(a, b) * self.sum_with_children(b, a, NO) - self.part(a)
-            + self.weight_in_place(b, a) * self.sum_with_children(a, b, NO)
-            - self.part(b);
+        if self.is_below(a, b) {
+            return self.judge_trade_below(b, a);
+        }
+        if self.is_below(b, a) {
+            return self.judge_trade_below(a, b);
+        }
+        if self.is_fixed(a) && self.is_fixed(b) {
+            return None;
+        }
+        let mut change = Change::default();
+        let at_a = self.weight_in_place(a, b) * self.sum_with_children(b, a, NO) - self.part(a);
+        let at_b = self.weight_in_place(b, a) * self.sum_with_children(a, b, NO) - self.part(b);
+        self.add(&mut change, a, at_a);
+        self.add(&mut change, b, at_b);
         self.judged(Move::Trade(a, b), change, 0)
+    }
+
+    /// Two nodes change places of which one hangs below the other.
+    fn judge_trade_below(&self, upper: u32, lower: u32) -> Option<Judged> {
+        let mut at = self.node(lower).parent;
+        if at == upper {
+            return self.judge_rise(lower);
+        }
+        // S on the way up, as it would be.
+        let (mut below, mut before) = (upper, lower);
+        let mut sum = self.sum_with_children(upper, lower, NO);
+        while at != upper {
+            sum = self.sum_with_children(at, at, before) + self.factor(at, below) * sum;
+            (below, before) = (at, at);
+            at = self.node(at).parent;
+        }
+        sum = self.sum_with_children(lower, upper, before) + self.factor(lower, below) * sum;
+        let mut change = Change::default();
+        self.add(&mut change, upper, self.weight_in_place(upper, lower) * sum - self.part(upper));
+        self.judged(Move::Trade(upper, lower), change, 0)
     }
 
     pub(super) fn judge_rise(&self, node: u32) -> Option<Judged> {
@@ -137,112 +199,9 @@ impl SmoothTree<'_> {
         }
         let lower = self.sum_with_children(parent, node, NO);
         let upper = self.sum_with_children(node, parent, node) + self.factor(node, parent) * lower;
-        let change = self.weight_in_place(parent, node) * upper - self.part(parent);
+        let mut change = Change::default();
+        self.add(&mut change, node, self.weight_in_place(parent, node) * upper - self.part(parent));
         self.judged(Move::Rise(node), change, 0)
-    }
-
-    /// Also takes along, as `extras`, those of `others` that are better off below the helper, and one of them in any
-    /// case if `crowd`.
-    pub(super) fn judge_insert(
-        &self,
-        helper: u32,
-        at: u32,
-        others: &[u32],
-        crowd: bool,
-        extras: &mut Extras,
-    ) -> Option<Judged> {
-        extras.clear();
-        if at == self.top || self.is_placed(helper) || self.node(helper).room == 0 {
-            return None;
-        }
-        let weight = self.weight_in_place(at, helper);
-        let mut change = weight * self.factor(helper, at) * self.node(at).sum - self.part(at);
-        change += self.take_along(helper, at, weight, 1, others, crowd, extras);
-        self.judged(Move::Insert(helper, at), change, 1)
-    }
-
-    pub(super) fn judge_insert_two(&self, upper: u32, lower: u32, at: u32) -> Option<Judged> {
-        let rooms = self.node(upper).room.min(self.node(lower).room);
-        if at == self.top || upper == lower || self.is_placed(upper) || self.is_placed(lower) || rooms == 0 {
-            return None;
-        }
-        let weight = self.weight_in_place(at, upper) * self.factor(upper, lower) * self.factor(lower, at);
-        self.judged(Move::InsertTwo(upper, lower, at), weight * self.node(at).sum - self.part(at), 2)
-    }
-
-    pub(super) fn judge_add(
-        &self,
-        helper: u32,
-        to: u32,
-        others: &[u32],
-        extras: &mut Extras,
-    ) -> Option<Judged> {
-        extras.clear();
-        if self.is_placed(helper) || self.node(helper).room == 0 || !self.has_free(to) {
-            return None;
-        }
-        let weight = self.node(to).weight * self.factor(to, helper);
-        let change = self.take_along(helper, to, weight, 0, others, false, extras);
-        if extras.is_empty() { None } else { self.judged(Move::Add(helper, to), change, 1) }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one loop of two callers")]
-    fn take_along(
-        &self,
-        helper: u32,
-        at: u32,
-        weight: f64,
-        kids_first: u32,
-        others: &[u32],
-        crowd: bool,
-        extras: &mut Extras,
-    ) -> f64 {
-        let (mut change, mut kids) = (0.0, kids_first);
-        for &other in others {
-            if kids == self.node(helper).room {
-                break;
-            }
-            // Below the node itself, moving it up would change that node's own sum.
-            let within = kids_first > 0 && self.is_below(other, at);
-            if self.is_fixed(other) || self.is_below(at, other) || within {
-                continue;
-            }
-            let overlaps =
-                |&(taken, _): &(u32, u32)| self.is_below(other, taken) || self.is_below(taken, other);
-            if extras.iter().any(overlaps) {
-                continue;
-            }
-            let gain = self.node(other).sum * (weight * self.factor(helper, other) - self.node(other).weight);
-            if gain < 0.0 || crowd && extras.is_empty() {
-                change += gain;
-                kids += 1;
-                extras.push((other, helper));
-            }
-        }
-        change
-    }
-
-    pub(super) fn judge_replace(&self, old: u32, new: u32) -> Option<Judged> {
-        if !self.is_helper(old) || self.is_placed(new) || self.node(old).kids > self.node(new).room {
-            return None;
-        }
-        let change = self.weight_in_place(old, new) * self.sum_with_children(new, old, NO) - self.part(old);
-        self.judged(Move::Replace(old, new), change, 0)
-    }
-
-    pub(super) fn judge_relieve(&self, member: u32, helper: u32) -> Option<Judged> {
-        let entry = self.node(member);
-        if member == self.top
-            || self.is_helper(member)
-            || self.is_placed(helper)
-            || entry.kids == 0
-            || entry.kids + 1 > self.node(helper).room
-        {
-            return None;
-        }
-        let sum = self.sum_with_children(helper, member, NO) + self.factor(helper, member);
-        let change = self.weight_in_place(member, helper) * sum - self.part(member);
-        self.judged(Move::Relieve(member, helper), change, 1)
     }
 
     pub(super) fn judge_splice(&self, member: u32, at: u32) -> Option<Judged> {
@@ -259,67 +218,9 @@ impl SmoothTree<'_> {
             return None;
         }
         let sum = 1.0 + self.factor(member, at) * self.node(at).sum;
-        let change = self.weight_in_place(at, member) * sum - self.part(at) - self.part(member);
+        let mut change = Change::default();
+        self.add(&mut change, at, self.weight_in_place(at, member) * sum - self.part(at));
+        self.add(&mut change, member, -self.part(member));
         self.judged(Move::Splice(member, at), change, 0)
-    }
-
-    pub(super) fn judge_fill(&self, member: u32, helper: u32) -> Option<Judged> {
-        if !self.is_helper(helper) || self.is_helper(member) || self.is_fixed(member) {
-            return None;
-        }
-        let from_here = self.node(member).parent == helper;
-        let kids = self.node(helper).kids - u32::from(from_here);
-        let far_below = !from_here && self.is_below(member, helper);
-        if self.node(member).kids != 0 || kids > self.node(member).room || far_below {
-            return None;
-        }
-        let sum = self.sum_with_children(member, helper, member);
-        let mut change = self.weight_in_place(helper, member) * sum - self.part(helper);
-        if !from_here {
-            change -= self.part(member);
-        }
-        self.judged(Move::Fill(member, helper), change, -1)
-    }
-
-    /// The children go to their grandparent while it has links, the others to the best of `places`.
-    pub(super) fn judge_drop(&self, helper: u32, places: &[u32], extras: &mut Extras) -> Option<Judged> {
-        extras.clear();
-        if !self.is_helper(helper) {
-            return None;
-        }
-        let parent = self.node(helper).parent;
-        if self.is_fixed(helper) {
-            // Its only child may stand beside the middle instead.
-            let child = self.node(helper).first;
-            if self.node(helper).kids != 1 {
-                return None;
-            }
-            let change = self.weight_in_place(helper, child) * self.node(child).sum - self.part(helper);
-            return self.judged(Move::Drop(helper), change, -1);
-        }
-        let mut change = -self.part(helper);
-        let mut child = self.node(helper).first;
-        while child != NO {
-            let entry = self.node(child);
-            let (mut best, mut least) = (NO, f64::INFINITY);
-            for &place in places.iter().chain([&parent]) {
-                let taken = extras.iter().filter(|&&(_, to)| to == place).count() as u32;
-                let kids = self.node(place).kids + taken - u32::from(place == parent);
-                if kids >= self.node(place).room || self.is_below(place, helper) {
-                    continue;
-                }
-                let there = self.node(place).weight * self.factor(place, child);
-                if there < least {
-                    (best, least) = (place, there);
-                }
-            }
-            if best == NO {
-                return None;
-            }
-            change += entry.sum * least;
-            extras.push((child, best));
-            child = entry.next;
-        }
-        self.judged(Move::Drop(helper), change, -1)
     }
 }

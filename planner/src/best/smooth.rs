@@ -47,6 +47,10 @@ pub(super) struct SmoothTree<'a> {
     /// log2(e) / w.
     pub(super) rate: f64,
     stack: Vec<u32>,
+    /// With a middle, on which side of it a node is.
+    pub(super) side: Vec<bool>,
+    /// How far the middle may move towards either side, as factors of a sum.
+    pub(super) slack: (f64, f64),
 }
 
 impl<'a> SmoothTree<'a> {
@@ -75,6 +79,8 @@ impl<'a> SmoothTree<'a> {
             helpers: 0,
             rate: std::f64::consts::LOG2_E / width,
             stack: Vec::new(),
+            side: vec![false; if middle { count } else { 0 }],
+            slack: (1.0, 1.0),
         };
         for (node, &degree) in instance.degree.iter().enumerate() {
             tree.nodes[node].room = if middle || node != 0 { degree.saturating_sub(1) } else { degree };
@@ -285,6 +291,13 @@ impl<'a> SmoothTree<'a> {
             let parent = self.node(at).parent;
             let weight = if parent == NO { 1.0 } else { self.node(parent).weight * self.node(at).link };
             self.nodes[at as usize].weight = weight;
+            if self.has_middle() && at != self.top {
+                self.side[at as usize] = if parent == self.top {
+                    self.node(parent).first == at
+                } else {
+                    self.side[parent as usize]
+                };
+            }
             let mut child = self.node(at).first;
             while child != NO {
                 stack.push(child);
