@@ -13,8 +13,8 @@ use super::units;
 #[derive(Debug, clap::Args)]
 pub(super) struct MatrixArgs {
     /// Recorded round trips; given several times, samples of the same nodes
-    #[arg(long, value_name = "FILE", required = true)]
-    pub(super) matrix: Vec<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    matrix: Vec<PathBuf>,
 
     /// Plan on this quantile of several samples: a share, such as 0.9
     #[arg(long, value_name = "SHARE", default_value = "0.9", value_parser = units::share)]
@@ -54,6 +54,13 @@ enum MissingPairs {
 impl MatrixArgs {
     /// The latencies to plan on.
     pub(super) fn latency(&self) -> Result<LatencyMatrix, CliError> {
+        if self.matrix.is_empty() {
+            return Err(CliError::wrong(
+                "a flag is missing",
+                "--matrix <FILE>",
+                "name a recording of round trips",
+            ));
+        }
         let samples = self.matrix.iter().map(|path| self.recorded(path)).collect::<Result<Vec<_>, _>>()?;
         let merged = match samples.as_slice() {
             [one] => one,

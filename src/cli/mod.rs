@@ -4,6 +4,7 @@
 //! A flag is defined once, on its `Args`; its environment variable and its key in the configuration file follow from
 //! its name (`config`). Errors become one line on stderr and an exit code in `error` alone.
 
+mod bench;
 mod config;
 mod demo;
 mod devices;
@@ -26,6 +27,7 @@ mod report;
 mod session_args;
 mod sim;
 mod state;
+mod svg;
 pub mod units;
 mod uplinks;
 
@@ -67,6 +69,8 @@ enum Command {
     Plan(Box<plan::Args>),
     /// Simulate many sessions on a recorded latency matrix
     Sim(sim::Args),
+    /// Hold planning algorithms against each other
+    Bench(Box<bench::Args>),
     /// Make up a latency matrix
     Gen(gen_matrix::Args),
 }
@@ -81,6 +85,7 @@ impl Command {
             Self::Devices(args) => devices::run(&args, out),
             Self::Sim(args) => sim::run(args, out),
             Self::Plan(args) => plan::run(&args.resolve()?, out),
+            Self::Bench(args) => bench::run(*args, out),
             Self::Gen(args) => gen_matrix::run(&args, out),
         }
     }

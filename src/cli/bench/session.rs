@@ -1,0 +1,150 @@
+//! One session of a bench: drawn from (seed, number) alone, planned with every algorithm.
+
+use alm_planner::{
+    Algorithm, NodeIndex, Objective, Plan, Problem, degree_excess, lower_bound, pair_latencies,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::draw::Choice;
+use crate::cli::error::CliError;
+use crate::cli::plan::choose_members;
+use crate::cli::planning::{Effort, timed_plan};
+use crate::cli::session_args::World;
+
+/// What is done for each session.
+#[derive(Debug)]
+pub(super) struct Trial<'a> {
+    pub(super) world: &'a World,
+    pub(super) algorithms: &'a [Algorithm],
+    pub(super) effort: Effort,
+    pub(super) seed: u64,
+}
+
+/// One line of the JSON output, and all that tables and plots are made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct SessionLine {
+    pub(super) session: u64,
+    pub(super) group: usize,
+    /// With it, `alm plan --members random:GROUP` plans the same session.
+    pub(super) seed: u64,
+    pub(super) root: NodeIndex,
+    pub(super) objective: Objective,
+    pub(super) lower_bound_ms: f64,
+    /// The objective of `amcast` without helpers.
+    pub(super) amcast_ms: Option<f64>,
+    pub(super) plans: Vec<PlanLine>,
+    pub(super) failed: Vec<FailedLine>,
+}
+
+/// What one algorithm made of the session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct PlanLine {
+    pub(super) algorithm: Algorithm,
+    pub(super) height_ms: f64,
+    pub(super) diameter_ms: f64,
+    pub(super) worst_ms: f64,
+    pub(super) mean_ms: f64,
+    pub(super) improvement: Option<f64>,
+    pub(super) ratio_to_bound: Option<f64>,
+    pub(super) helpers: usize,
+    pub(super) degree_excess: u32,
+    pub(super) plan_us: u64,
+}
+
+/// Why one algorithm made nothing of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct FailedLine {
+    pub(super) algorithm: Algorithm,
+    pub(super) reason: String,
+}
+
+impl Trial<'_> {
+    /// Draws and plans session `number` of `group` members.
+    pub(super) fn run(&self, number: u64, group: usize) -> Result<SessionLine, CliError> {
+        let seed = session_seed(self.seed, number);
+        let members = choose_members(&Choice::Random(group), None, seed, &self.world.usable)?;
+        let (problem, judge) = self.world.session(members, seed)?;
+        let judged = judge.as_ref().unwrap_or(&problem);
+        let bound = lower_bound(judged).ms();
+        let mut answers = Vec::new();
+        for &algorithm in self.algorithms {
+            let (planned, elapsed) = timed_plan(&problem, judge.as_ref(), algorithm, self.effort);
+            answers.push((algorithm, planned, u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)));
+        }
+        let known = answers.iter().find(|(algorithm, ..)| *algorithm == Algorithm::Amcast);
+        let reference = match known {
+            Some((_, planned, _)) => planned.as_ref().ok().map(value),
+            None => {
+                let (planned, _) = timed_plan(&problem, judge.as_ref(), Algorithm::Amcast, self.effort);
+                planned.ok().map(|plan| value(&plan))
+            }
+        };
+        let mut line = SessionLine {
+            session: number,
+            group,
+            seed,
+            root: problem.root(),
+            objective: problem.objective(),
+            lower_bound_ms: (bound * 1000.0).floor() / 1000.0,
+            amcast_ms: reference.map(milli),
+            plans: Vec::new(),
+            failed: Vec::new(),
+        };
+        for (algorithm, planned, plan_us) in answers {
+            match planned {
+                Ok(plan) => line.plans.push(figures(judged, algorithm, &plan, plan_us, reference, bound)),
+                Err(error) => line.failed.push(FailedLine { algorithm, reason: error.to_string() }),
+            }
+        }
+        Ok(line)
+    }
+}
+
+fn figures(
+    problem: &Problem,
+    algorithm: Algorithm,
+    plan: &Plan,
+    plan_us: u64,
+    reference: Option<f64>,
+    bound: f64,
+) -> PlanLine {
+    let (worst, mean) = pair_latencies(problem, plan);
+    let reached = value(plan);
+    PlanLine {
+        algorithm,
+        height_ms: milli(plan.height.ms()),
+        diameter_ms: milli(plan.diameter.ms()),
+        worst_ms: milli(worst.ms()),
+        mean_ms: milli(mean.ms()),
+        improvement: reference.filter(|ms| *ms > 0.0).map(|ms| micro((ms - reached) / ms)),
+        ratio_to_bound: (bound > 0.0).then(|| micro(reached / bound)),
+        helpers: plan.helpers.len(),
+        degree_excess: degree_excess(problem, plan),
+        plan_us,
+    }
+}
+
+/// What the objective comes to.
+fn value(plan: &Plan) -> f64 {
+    match plan.objective {
+        Objective::Height => plan.height.ms(),
+        Objective::Diameter | Objective::Forest => plan.diameter.ms(),
+    }
+}
+
+pub(super) fn milli(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+pub(super) fn micro(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
+/// Mixes seed and number (SplitMix64's finish) into 53 bits, which every JSON reader keeps.
+fn session_seed(seed: u64, number: u64) -> u64 {
+    let mut z =
+        seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number.wrapping_mul(0xbf58_476d_1ce4_e5b9));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) >> 11
+}

@@ -1,0 +1,245 @@
+//! `alm bench` and `alm gen` from outside: line by line of what they promise.
+
+#![expect(clippy::unwrap_used, reason = "a case that cannot be set up fails its test")]
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder with a matrix of 40 hosts in it.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(TempDir::new().unwrap());
+        assert_eq!(folder.ok("gen transit-stub --hosts 40 --seed 1 --out ts.rtt"), "");
+        folder
+    }
+
+    fn run(&self, args: &str) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_alm"));
+        command.args(args.split_whitespace()).current_dir(self.0.path()).env_clear();
+        let output = command.env("HOME", self.0.path()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    fn ok(&self, args: &str) -> String {
+        let (code, stdout, stderr) = self.run(args);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{args}");
+        stdout
+    }
+
+    fn refused(&self, args: &str) -> (i32, String) {
+        let (code, stdout, stderr) = self.run(args);
+        assert_eq!((stdout.as_str(), stderr.matches('\n').count()), ("", 1), "{args}: {stderr}");
+        (code, stderr.trim_end().to_owned())
+    }
+
+    /// The JSON lines of a bench, without times.
+    fn bench(&self, args: &str) -> Vec<Value> {
+        let text = self.ok(&format!("bench --matrix ts.rtt --format json {args}"));
+        let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        lines.iter_mut().for_each(without_times);
+        lines
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.0.path().join(name)).unwrap()
+    }
+}
+
+fn without_times(line: &mut Value) {
+    for list in ["plans", "algorithms"] {
+        for entry in line.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let entry = entry.as_object_mut().unwrap();
+            entry.retain(|key, _| !key.starts_with("plan_us"));
+        }
+    }
+}
+
+#[test]
+fn the_last_line_is_the_contracts_summary() {
+    let folder = Folder::new();
+    let text =
+        folder.ok("bench --matrix ts.rtt --sessions 5 --group 8 --algorithms amcast,best --format json");
+    assert_eq!(text.lines().count(), 6);
+    let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&summary), ["algorithms", "matrix", "objective", "sessions", "summary"]);
+    assert_eq!(
+        (&summary["summary"], &summary["matrix"], &summary["objective"], &summary["sessions"]),
+        (&Value::from(true), &Value::from("ts"), &Value::from("height"), &Value::from(5))
+    );
+    let rows = summary["algorithms"].as_array().unwrap();
+    assert_eq!((&rows[0]["name"], &rows[1]["name"]), (&Value::from("amcast"), &Value::from("best")));
+    let mut expected = [
+        "name",
+        "height_ms_mean",
+        "diameter_ms_mean",
+        "worst_ms_mean",
+        "mean_ms_mean",
+        "improvement",
+        "ratio_to_bound",
+        "helpers_mean",
+        "plan_us_p50",
+        "plan_us_p99",
+    ];
+    expected.sort_unstable();
+    assert_eq!(keys(&rows[0]), expected);
+    assert_eq!(rows[0]["improvement"], 0.0);
+    assert!(rows[1]["improvement"].as_f64().unwrap() >= 0.0);
+    assert!(rows[1]["ratio_to_bound"].as_f64().unwrap() >= 1.0);
+}
+
+#[test]
+fn improvement_is_the_mean_over_sessions_against_amcast_without_helpers() {
+    let lines = Folder::new().bench("--sessions 6 --group 8 --algorithms critical+adjust");
+    let (sessions, summary) = lines.split_at(6);
+    let mean = sessions
+        .iter()
+        .map(|line| {
+            let (amcast, height) = (&line["amcast_ms"], &line["plans"][0]["height_ms"]);
+            1.0 - height.as_f64().unwrap() / amcast.as_f64().unwrap()
+        })
+        .sum::<f64>()
+        / 6.0;
+    assert!((summary[0]["algorithms"][0]["improvement"].as_f64().unwrap() - mean).abs() < 1e-4);
+}
+
+#[test]
+fn threads_and_shards_make_no_difference() {
+    let folder = Folder::new();
+    let flags = "--sessions 7 --group 8 --algorithms random,scribe,critical+adjust,best --moves 2000";
+    let whole = folder.bench(&format!("{flags} --threads 1"));
+    assert_eq!(folder.bench(&format!("{flags} --threads 3")), whole);
+    for shard in 1..=3 {
+        let text = folder.ok(&format!("bench --matrix ts.rtt --format json {flags} --shard {shard}/3"));
+        fs::write(folder.0.path().join(format!("{shard}.json")), text).unwrap();
+    }
+    let text = folder.ok("bench --merge 3.json 1.json 2.json --format json");
+    let mut merged: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    merged.iter_mut().for_each(without_times);
+    assert_eq!(merged, whole);
+    let (code, line) = folder.refused("bench --merge 1.json 1.json");
+    assert_eq!((code, line.as_str()), (2, "alm: session 0 is in two shards: --merge; give each shard once"));
+}
+
+#[test]
+fn a_session_depends_on_its_number_and_the_seed_alone() {
+    let folder = Folder::new();
+    let few = folder.bench("--sessions 2 --group 8 --algorithms compact");
+    let more = folder.bench("--sessions 4 --group 8 --algorithms random,compact");
+    assert_eq!(few[1]["plans"][0], more[1]["plans"][1]);
+    let other = folder.bench("--sessions 2 --group 8 --algorithms compact --seed 2");
+    assert_ne!(few[1]["seed"], other[1]["seed"]);
+    // And `alm plan` makes the same session of it.
+    let plan = folder.ok(&format!(
+        "plan --matrix ts.rtt --members random:8 --degrees paper --helpers all --algorithm compact --format json --seed {}",
+        few[1]["seed"]
+    ));
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    assert_eq!((&plan["height_ms"], &plan["root"]), (&few[1]["plans"][0]["height_ms"], &few[1]["root"]));
+}
+
+#[test]
+fn people_and_spreadsheets_get_a_row_an_algorithm() {
+    let folder = Folder::new();
+    let table = folder.ok("bench --matrix ts.rtt --sessions 3 --group 8 --helpers none");
+    let list = folder.ok("bench --list");
+    for name in ["unicast", "narada", "splitstream", "amcast+adjust", "closest+adjust", "best"] {
+        assert!(table.contains(&format!("\n{name}")), "{name} is missing from\n{table}");
+        assert!(list.contains(name));
+    }
+    assert!(table.contains("* unicast gives a node up to"), "{table}");
+    let csv =
+        folder.ok("bench --matrix ts.rtt --sessions 3 --group 8,12 --algorithms amcast,compact --format csv");
+    let rows: Vec<Vec<&str>> = csv.lines().map(|row| row.split(',').collect()).collect();
+    assert_eq!((rows.len(), rows[0].len(), rows[4].len()), (5, 14, 14));
+    assert_eq!(rows[4][..5], ["\"ts\"", "height", "12", "3", "amcast"]);
+    assert_eq!(rows[2][2], "8");
+}
+
+#[test]
+fn exact_is_the_least_of_all() {
+    let folder = Folder::new();
+    let flags = "--sessions 6 --group 6 --helpers random:4 --algorithms exact,best,critical+adjust,compact";
+    for objective in ["height", "diameter"] {
+        let lines = folder.bench(&format!("{flags} --objective {objective}"));
+        for line in &lines[..6] {
+            let plans = line["plans"].as_array().unwrap();
+            let exact = plans[0][format!("{objective}_ms")].as_f64().unwrap();
+            assert!(
+                plans.iter().all(|plan| plan[format!("{objective}_ms")].as_f64().unwrap() >= exact - 0.002)
+            );
+            assert!(line["lower_bound_ms"].as_f64().unwrap() <= exact + 0.002);
+        }
+    }
+    let table = folder.ok("bench --matrix ts.rtt --sessions 2 --algorithms exact,amcast");
+    assert!(table.contains("exact planned 0 of 2 sessions"), "{table}");
+}
+
+#[test]
+fn charts_are_drawn() {
+    let folder = Folder::new();
+    folder.ok("bench --matrix ts.rtt --sessions 3 --group 8 --algorithms amcast,best --plot one.svg");
+    let chart = folder.text("one.svg");
+    assert!(chart.starts_with("<svg ") && chart.ends_with("</svg>\n") && chart.contains(">best</text>"));
+    folder.ok("bench --matrix ts.rtt --sessions 3 --group 6,12 --algorithms amcast,best --plot two.svg");
+    let chart = folder.text("two.svg");
+    assert!(chart.contains("members of a session") && chart.contains(">amcast</text>"));
+    let (code, _, stderr) =
+        folder.run("bench --matrix ts.rtt --sessions 1 --group 4 --algorithms amcast --plot none/x.svg");
+    let expected = "alm: cannot write the chart (no such file or directory): none/x.svg\n";
+    assert_eq!((code, stderr.as_str()), (1, expected));
+}
+
+#[test]
+fn generated_matrices_depend_on_the_seed_alone() {
+    let folder = Folder::new();
+    let made = folder.ok("gen plane --hosts 30 --seed 7");
+    assert_eq!(folder.ok("gen plane --hosts 30 --seed 7"), made);
+    assert_ne!(folder.ok("gen plane --hosts 30 --seed 8"), made);
+    assert!(made.starts_with("# name: plane30-seed7\n# n: 30\n"));
+    let stub = folder.text("ts.rtt");
+    assert_eq!(stub.lines().filter(|line| !line.starts_with('#')).count(), 40);
+    assert_eq!(stub, folder.ok("gen transit-stub --hosts 40"));
+}
+
+#[test]
+fn wrong_arguments_are_one_line_each() {
+    let folder = Folder::new();
+    fs::write(folder.0.path().join("text"), "hello\n").unwrap();
+    let cases = [
+        ("bench", "alm: a flag is missing: --matrix <FILE>; name a recording of round trips"),
+        ("bench --matrix ts.rtt --group 0", "alm: bad value: --group 0; use a number of members, such as 20"),
+        (
+            "bench --matrix ts.rtt --shard 4/3",
+            "alm: bad value: --shard 4/3; name a shard as 1/4, 2/4, 3/4 or 4/4",
+        ),
+        (
+            "bench --matrix ts.rtt --group 41 --sessions 2",
+            "alm: there are only 40 nodes to draw from: --members random:41; draw fewer",
+        ),
+        (
+            "bench --merge text",
+            "alm: the line is not JSON: text:1; give files that `alm bench --format json` wrote",
+        ),
+        (
+            "gen plane --hosts 0",
+            "alm: no matrix has that many hosts: --hosts 0; use a number from 1 to 16384",
+        ),
+        (
+            "gen plane --hosts 99999",
+            "alm: no matrix has that many hosts: --hosts 99999; use a number from 1 to 16384",
+        ),
+    ];
+    for (args, expected) in cases {
+        assert_eq!(folder.refused(args), (2, expected.to_owned()), "{args}");
+    }
+    let (code, line) = folder.refused("bench --matrix ts.rtt --algorithms amcast,worst");
+    assert_eq!(code, 2);
+    assert!(line.starts_with("alm: bad value: --algorithms worst; 'worst' is none of unicast, "), "{line}");
+}
