@@ -25,7 +25,7 @@ use crate::units::OneWay;
 /// diameter for `Diameter` and `Forest`. Zero where members cannot be connected at all. Takes O(N^2) for the height
 /// over N nodes, and that times the members (fewer of them in large problems) for the diameter.
 pub fn lower_bound(problem: &Problem) -> OneWay {
-    let instance = Instance::new(problem, |degree| degree >= 2);
+    let instance = Instance::new(problem, |degree| degree >= relaying(problem.objective));
     let bound = match problem.objective {
         Objective::Height => height_bound(&instance),
         Objective::Diameter => diameter_bound(&instance),
@@ -41,11 +41,17 @@ fn link(instance: &Instance<'_>, from: usize, to: usize) -> f64 {
     if instance.may_link(from, to) { instance.latency(from, to) } else { f64::INFINITY }
 }
 
+/// Least degree of a relay. In a forest the link to a parent takes none.
+fn relaying(objective: Objective) -> u32 {
+    if objective == Objective::Forest { 1 } else { 2 }
+}
+
 /// Shortest relay paths from `from` to every node.
 fn relay_paths(instance: &Instance<'_>, from: usize, latency: impl Fn(usize, usize) -> f64) -> Vec<f64> {
+    let relaying = relaying(instance.problem.objective);
     shortest_paths(instance.len(), from, |a, b| {
         let cost = latency(a, b);
-        ((a == from || instance.degree[a] >= 2) && cost.is_finite()).then_some(cost)
+        ((a == from || instance.degree[a] >= relaying) && cost.is_finite()).then_some(cost)
     })
 }
 

@@ -5,7 +5,8 @@
 
 use crate::baseline;
 use crate::draft::Draft;
-use crate::names::Algorithm;
+use crate::forest;
+use crate::names::{Algorithm, Objective};
 use crate::plan::Plan;
 use crate::plan_error::PlanError;
 use crate::problem::Problem;
@@ -28,7 +29,8 @@ impl Default for HelperGain {
 
 /// The plan with the fewest helpers whose objective, hop costs included, is within `gain` of the best that `algorithm`
 /// makes with any number of helpers up to the problem's limit. Where no plan exists under the problem's
-/// `helper_min_degree` and `radius`, any helper of degree 2 or more will do: being connected comes first.
+/// `helper_min_degree` and `radius`, any helper of degree 2 or more will do: being connected comes first. A forest prices
+/// its helpers itself, and is given as it is.
 ///
 /// # Errors
 /// `PlanError` if there is no tree, or none was found.
@@ -39,6 +41,9 @@ pub fn plan_with_fewest_helpers(
 ) -> Result<Plan, PlanError> {
     if let Some(answer) = baseline::plan(problem, algorithm) {
         return answer;
+    }
+    if problem.objective == Objective::Forest {
+        return forest::plan(problem, algorithm);
     }
     fewest(problem, algorithm, gain).or_else(|error| {
         if problem.helper_min_degree <= 2 && problem.radius.is_none() {

@@ -3,22 +3,11 @@
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::units::OneWay;
-use crate::verify::latencies_from;
+use crate::verify::{figures, latencies_from};
 
 /// The same trees with the height and the diameter that they have under `problem`'s latencies.
 pub fn judged(problem: &Problem, plan: Plan) -> Plan {
-    let (mut height, mut diameter) = (0.0_f64, 0.0_f64);
-    for tree in &plan.trees {
-        for &member in &plan.members {
-            let to = latencies_from(problem, member, tree);
-            let farthest =
-                plan.members.iter().filter_map(|other| to.get(other)).fold(0.0_f64, |a, b| a.max(*b));
-            diameter = diameter.max(farthest);
-            if member == plan.root {
-                height = height.max(farthest);
-            }
-        }
-    }
+    let (height, diameter) = figures(problem, &plan);
     Plan { height: OneWay::from_sum(height), diameter: OneWay::from_sum(diameter), ..plan }
 }
 

@@ -15,6 +15,7 @@ mod critical; // Section A and Table B: helpers
 mod degree_law; // the seed's law of degrees
 mod draft; // a tree in the making, measured
 mod fewest; // as few helpers as will do
+mod forest; // one tree per source
 mod generate; // made-up matrices
 mod instance; // the dense part of a problem that algorithms read
 mod judge; // a plan on other latencies
@@ -37,6 +38,7 @@ pub use best::{Budget, plan_best};
 pub use bound::lower_bound;
 pub use degree_law::paper_degrees;
 pub use fewest::{HelperGain, plan_with_fewest_helpers};
+pub use forest::{copies_excess, replan_tree};
 pub use generate::{Plane, TransitStub};
 pub use judge::{judged, pair_latencies};
 pub use latency::{Directions, LatencyError, LatencyMatrix, Missing, NODES_MAX, RoundTrips};
@@ -55,6 +57,9 @@ pub use verify::{PlanDefect, verify, verify_tree};
 /// # Errors
 /// `PlanError` if there is no tree, or none was found.
 pub fn plan(problem: &Problem, algorithm: Algorithm) -> Result<Plan, PlanError> {
+    if problem.objective == Objective::Forest {
+        return forest::plan(problem, algorithm);
+    }
     if let Some(answer) = baseline::plan(problem, algorithm) {
         return answer;
     }

@@ -1,6 +1,5 @@
-//! A plan: a set of trees over one session's members and the helpers that it borrows.
-//!
-//! Today a plan has one tree; it is a set from the start, because a forest has one per source.
+//! A plan: a set of trees over one session's members and the helpers that it borrows. A forest has one per source, and
+//! all others have one, but for stripes.
 
 use std::collections::BTreeMap;
 
@@ -43,8 +42,9 @@ pub struct Plan {
     pub helpers: Vec<NodeIndex>,
     /// The trees; one for `Height` and `Diameter`, or stripes that share one stream.
     pub trees: Vec<Tree>,
-    /// Largest latency from the root to a member, without hop cost.
+    /// Largest latency from the root to a member, without hop cost; in a forest, along the root's own tree.
     pub height: OneWay,
-    /// Largest latency between any two members along the tree, without hop cost.
+    /// Largest latency between any two members along the tree, without hop cost; in a forest, from one to another along
+    /// its own tree.
     pub diameter: OneWay,
 }

@@ -25,6 +25,7 @@ pub struct Problem {
     pub(crate) helper_min_degree: u32,
     pub(crate) radius: Option<OneWay>,
     pub(crate) max_helpers: Option<usize>,
+    pub(crate) speakers: u32,
     pub(crate) seed: u64,
 }
 
@@ -48,6 +49,7 @@ impl Problem {
                 helper_min_degree: HELPER_MIN_DEGREE,
                 radius: OneWay::from_ms(RADIUS_MS),
                 max_helpers: None,
+                speakers: SPEAKERS,
                 seed: 1,
             },
         }
@@ -91,6 +93,16 @@ impl Problem {
     /// Most helpers that a plan may use; `None` for no limit.
     pub fn max_helpers(&self) -> Option<usize> {
         self.max_helpers
+    }
+
+    /// How many sources a node's degree is for, where each has a tree of its own.
+    pub fn speakers(&self) -> u32 {
+        self.speakers
+    }
+
+    /// Copies that `node` may send for any so many sources at once: degree times speakers.
+    pub fn copies(&self, node: NodeIndex) -> u32 {
+        self.degrees[node].0.saturating_mul(self.speakers)
     }
 
     /// Seed of whatever an algorithm draws.
@@ -151,6 +163,13 @@ impl ProblemBuilder {
     /// Most helpers that a plan may use. Default: no limit.
     pub fn max_helpers(mut self, helpers: Option<usize>) -> Self {
         self.problem.max_helpers = helpers;
+        self
+    }
+
+    /// For `Objective::Forest`, for how many sources at once a node's degree is: over any K of them, a node of degree d
+    /// sends d x K copies at most. Default 3; 0 counts as 1.
+    pub fn speakers(mut self, speakers: u32) -> Self {
+        self.problem.speakers = speakers.max(1);
         self
     }
 
@@ -247,6 +266,8 @@ pub enum ProblemError {
     ForbidsItself(NodeIndex),
 }
 
+/// Voices at once that a conference is planned for.
+const SPEAKERS: u32 = 3;
 /// "An adequate degree (e.g. 4)": patent, [0085] and Table B, condition 2.
 const HELPER_MIN_DEGREE: u32 = 4;
 /// Table B's R has no figure; 100 ms one way keeps out what is another continent away twice over.

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
+use crate::forest::copies;
 use crate::names::Objective;
 use crate::plan::{Plan, Tree};
 use crate::problem::Problem;
 use crate::units::NodeIndex;
 
 /// Checks `plan` against its problem: the right session, sound trees (`verify_tree`), only candidates as helpers and not
-/// too many, no forbidden link, no degree exceeded over all trees, heights as claimed. Several trees under `Height` or
+/// too many, no forbidden link, heights as claimed, no degree exceeded over all trees or, in a forest, no budget of copies. Several trees under `Height` or
 /// `Diameter` are stripes: each carries its share of the stream, and a link of it counts as that share.
 ///
 /// # Errors
@@ -26,10 +27,9 @@ pub fn verify(problem: &Problem, plan: &Plan) -> Result<(), PlanDefect> {
     if problem.max_helpers.is_some_and(|max| plan.helpers.len() > max) {
         return Err(PlanDefect::TooManyHelpers);
     }
-    let (mut height, mut diameter): (f64, f64) = (0.0, 0.0);
     let mut degrees = BTreeMap::new();
     for tree in &plan.trees {
-        verify_tree(plan.root, &plan.members, &plan.helpers, tree)?;
+        verify_place(plan, tree)?;
         for &(parent, child) in &tree.edges {
             if !problem.may_link(parent, child) {
                 return Err(PlanDefect::ForbiddenLink(parent, child));
@@ -38,24 +38,29 @@ pub fn verify(problem: &Problem, plan: &Plan) -> Result<(), PlanDefect> {
         for (node, degree) in tree.degrees() {
             *degrees.entry(node).or_insert(0) += degree;
         }
-        height = height.max(farthest_member(problem, plan.root, tree));
-        for &member in &plan.members {
-            diameter = diameter.max(farthest_member(problem, member, tree));
-        }
     }
-    if plan.objective != Objective::Forest && plan.trees.is_empty() {
+    if plan.trees.is_empty() {
         return Err(PlanDefect::NoTree);
     }
+    if plan.objective == Objective::Forest {
+        verify_sources(plan)?;
+    }
+    let (height, diameter) = figures(problem, plan);
     let agree = |claimed: f64, found: f64| (claimed - found).abs() <= TOLERANCE * found.max(1.0);
     if !agree(plan.height.ms(), height) || !agree(plan.diameter.ms(), diameter) {
         return Err(PlanDefect::WrongFigures);
     }
     // Last, because some of the field's algorithms keep everything but this.
+    if plan.objective == Objective::Forest {
+        let too_many = |&(node, sent): &(NodeIndex, u32)| sent > problem.copies(node);
+        return match copies(problem, plan).into_iter().find(too_many) {
+            Some((node, _)) => Err(PlanDefect::CopiesExceeded(node)),
+            None => Ok(()),
+        };
+    }
     let stripes = u32::try_from(plan.trees.len()).unwrap_or(u32::MAX);
     let too_many = |(&node, &degree): (&NodeIndex, &u32)| degree.div_ceil(stripes) > problem.degree(node).0;
-    if plan.objective != Objective::Forest
-        && let Some((&node, _)) = degrees.iter().find(|&(node, degree)| too_many((node, degree)))
-    {
+    if let Some((&node, _)) = degrees.iter().find(|&(node, degree)| too_many((node, degree))) {
         return Err(PlanDefect::DegreeExceeded(node));
     }
     Ok(())
@@ -95,6 +100,50 @@ pub fn verify_tree(
         return Err(PlanDefect::Stranger(source));
     }
     Ok(())
+}
+
+/// Checks the shape of one tree of a plan. A forest's tree hangs from its first source, and has only its own helpers.
+fn verify_place(plan: &Plan, tree: &Tree) -> Result<(), PlanDefect> {
+    if plan.objective != Objective::Forest {
+        return verify_tree(plan.root, &plan.members, &plan.helpers, tree);
+    }
+    let Some(&source) = tree.sources.first() else { return Err(PlanDefect::NotOneTreeEach) };
+    let linked = tree.degrees();
+    let helpers: Vec<_> = plan.helpers.iter().copied().filter(|helper| linked.contains_key(helper)).collect();
+    verify_tree(source, &plan.members, &helpers, tree)
+}
+
+/// Checks that every member of a forest has one tree to send along, and every helper a place in one.
+fn verify_sources(plan: &Plan) -> Result<(), PlanDefect> {
+    let mut sources: Vec<_> = plan.trees.iter().flat_map(|tree| &tree.sources).collect();
+    sources.sort_unstable();
+    let mut members: Vec<_> = plan.members.iter().collect();
+    members.sort_unstable();
+    if sources != members {
+        return Err(PlanDefect::NotOneTreeEach);
+    }
+    let linked: BTreeSet<_> =
+        plan.trees.iter().flat_map(|tree| &tree.edges).map(|&(_, child)| child).collect();
+    match plan.helpers.iter().find(|helper| !linked.contains(helper)) {
+        Some(&idle) => Err(PlanDefect::Missing(idle)),
+        None => Ok(()),
+    }
+}
+
+/// Height and diameter of a plan, from its links. In a forest, a tree counts for its own sources alone.
+pub(crate) fn figures(problem: &Problem, plan: &Plan) -> (f64, f64) {
+    let (mut height, mut diameter) = (0.0_f64, 0.0_f64);
+    for tree in &plan.trees {
+        let sends = |member| plan.objective != Objective::Forest || tree.sources.contains(member);
+        for &member in plan.members.iter().filter(|member| sends(member)) {
+            let farthest = farthest_member(problem, member, tree);
+            diameter = diameter.max(farthest);
+            if member == plan.root {
+                height = height.max(farthest);
+            }
+        }
+    }
+    (height, diameter)
 }
 
 /// Latency from `from` along the tree to the farthest member.
@@ -139,6 +188,9 @@ pub enum PlanDefect {
     /// There is no tree in it.
     #[error("the plan has no tree")]
     NoTree,
+    /// In a forest every member has one tree of its own.
+    #[error("a member has no tree to send along, or more than one")]
+    NotOneTreeEach,
     /// A helper that serves nobody.
     #[error("helper {0} is a leaf")]
     IdleHelper(NodeIndex),
@@ -151,6 +203,9 @@ pub enum PlanDefect {
     /// More links at a node than it can carry.
     #[error("node {0} has more links than it can carry")]
     DegreeExceeded(NodeIndex),
+    /// More copies at a node than it can send for any few sources at once.
+    #[error("node {0} sends more copies than it can")]
+    CopiesExceeded(NodeIndex),
     /// Height or diameter are not what the trees come to.
     #[error("height or diameter are not those of the trees")]
     WrongFigures,

@@ -2,15 +2,15 @@
 //! Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): a counter and a mixer.
 
 /// A generator that its seed determines.
-pub(super) struct Draws(u64);
+pub(crate) struct Draws(u64);
 
 impl Draws {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     #[inline]
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -20,19 +20,19 @@ impl Draws {
 
     /// Below `bound`, which is not zero.
     #[inline]
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (((self.next() >> 32) * bound as u64) >> 32) as usize
     }
 
     /// From 0 to 1, without 1.
     #[inline]
-    pub(super) fn share(&mut self) -> f64 {
+    pub(crate) fn share(&mut self) -> f64 {
         (self.next() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
     /// One of a list that is not empty.
     #[inline]
-    pub(super) fn one_of(&mut self, list: &[u32]) -> u32 {
+    pub(crate) fn one_of(&mut self, list: &[u32]) -> u32 {
         list[self.below(list.len())]
     }
 }

@@ -10,7 +10,7 @@
 //! take what `table_a`, `critical` and `adjust` say.
 
 mod anneal;
-mod draws;
+pub(crate) mod draws;
 mod helper_moves;
 mod make;
 mod middle;
@@ -23,6 +23,7 @@ mod smooth;
 use crate::adjust::adjust;
 use crate::critical::{Criterion, HelperLimits};
 use crate::draft::Draft;
+use crate::forest;
 use crate::instance::Instance;
 use crate::names::Objective;
 use crate::plan::Plan;
@@ -47,7 +48,7 @@ impl Budget<'_> {
         Self::Moves((MOVES_A_MEMBER * instance.members as u64).min(MOVES_MAX))
     }
 
-    fn spent(&mut self, done: u64) -> f64 {
+    pub(crate) fn spent(&mut self, done: u64) -> f64 {
         match self {
             Self::Moves(moves) => done as f64 / (*moves).max(1) as f64,
             Self::Share(share) => share(),
@@ -60,6 +61,9 @@ impl Budget<'_> {
 /// # Errors
 /// `PlanError` if there is no tree, or none was found.
 pub fn plan_best(problem: &Problem, mut budget: Budget<'_>) -> Result<Plan, PlanError> {
+    if problem.objective == Objective::Forest {
+        return forest::best(problem, &mut budget);
+    }
     let instance = Instance::new(problem, |degree| degree >= 2);
     best(&instance, usize::MAX, &mut budget).map(|draft| draft.into_plan(&instance))
 }
@@ -88,7 +92,15 @@ fn start(instance: &Instance<'_>, helpers_max: usize) -> Result<(Draft, f64), Pl
     let all = [HelperLimits::NONE, limits, any];
     let mut failure = None;
     let mut best: Option<(Draft, f64)> = None;
-    for &limits in &all[..if limits.most == 0 { 1 } else { 3 }] {
+    let starts = match (limits.most, instance.members) {
+        (0, _) => 1,
+        (_, ..=MEMBERS_FEW) => 3,
+        _ => 2,
+    };
+    for (at, &limits) in all.iter().enumerate() {
+        if at >= starts && best.is_some() {
+            break;
+        }
         match grown_within(instance, Criterion::TableB, limits) {
             Ok(draft) => {
                 let draft = adjust(draft.without_idle_helpers(instance), instance);
@@ -108,12 +120,13 @@ fn start(instance: &Instance<'_>, helpers_max: usize) -> Result<(Draft, f64), Pl
 fn annealed(instance: &Instance<'_>, start: &Draft, helpers_max: usize, budget: &mut Budget<'_>) -> Draft {
     let mut near = Near::new(instance);
     let n = instance.members as f64;
+    let short = ((0.4 / n).clamp(0.005, 0.02), 0.25);
     let schedule = Schedule {
         // Few nodes have few trees, with deep valleys between them.
-        long: ((20.0 / (n * n)).clamp(0.01, 0.2), 0.8),
-        short: ((0.4 / n).clamp(0.005, 0.02), 0.4),
+        long: if n <= MEMBERS_FEW as f64 { ((20.0 / (n * n)).clamp(0.01, 0.2), 0.8) } else { short },
+        short,
         cold: WIDTH_COLD,
-        gain: HELPER_GAIN,
+        gain: HELPER_GAIN * (20.0 / n).min(1.0),
         helpers_max: helpers_max.min(instance.helpers_max),
     };
     let middle = instance.problem.objective == Objective::Diameter;
@@ -130,7 +143,9 @@ const MOVES_A_MEMBER: u64 = 5_000;
 /// A guess: beyond 200 members more of them is patience, which is the caller's to have.
 const MOVES_MAX: u64 = 1_000_000;
 /// Width of the smoothing at the end of a cycle, by the height. It and the schedule were tried out on recorded matrices.
-const WIDTH_COLD: f64 = 0.003;
-/// What a helper must bring, as a share of the height or diameter: a tenth of a per cent. Asking more is
-/// `plan_with_fewest_helpers`.
+const WIDTH_COLD: f64 = 0.0025;
+/// What a helper must bring, as a share of the height or diameter: a tenth of a per cent, and less in sessions of more
+/// than 20, where there is less for each to bring. Asking more is `plan_with_fewest_helpers`.
 const HELPER_GAIN: f64 = 0.001;
+/// Members up to which all starts are made: in larger sessions their time is better spent on annealing.
+const MEMBERS_FEW: usize = 64;

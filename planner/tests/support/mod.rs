@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a case that cannot be set up fails its test")]
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
-use alm_planner::{Degree, LatencyMatrix, NodeIndex, Objective, OneWay, Plan, Problem};
+use alm_planner::{Degree, LatencyMatrix, NodeIndex, Objective, OneWay, Plan, Problem, ProblemBuilder};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -48,6 +48,11 @@ impl Case {
 
     /// The problem that it makes.
     pub fn problem(&self) -> Problem {
+        self.builder().build().unwrap()
+    }
+
+    /// The same, for more to be said.
+    pub fn builder(&self) -> ProblemBuilder {
         let latency = LatencyMatrix::from_one_way(self.ms.len(), |i, j| {
             let (i, j) = if self.symmetric { (i.min(j), i.max(j)) } else { (i, j) };
             OneWay::from_ms(self.ms[i][j]).unwrap()
@@ -64,8 +69,6 @@ impl Case {
         .hop_cost(OneWay::from_ms(self.hop_ms).unwrap())
         .helper_min_degree(2)
         .radius(None)
-        .build()
-        .unwrap()
     }
 }
 
