@@ -25,10 +25,13 @@ impl Walk<'_, '_> {
                 let child = random_child(tree, to, &mut self.draws);
                 if child == NO { None } else { tree.judge_swap(node, child) }
             }
-            5..=6 => tree.judge_swap(node, self.draws.one_of(&tree.placed)),
+            5..=6 => {
+                let other = self.partner_for(node);
+                self.tree.judge_swap(node, other)
+            }
             7..=8 => {
-                let other = self.draws.one_of(&tree.placed);
-                tree.judge_trade(node, other)
+                let other = self.partner_for(node);
+                self.tree.judge_trade(node, other)
             }
             9 => tree.judge_rise(node),
             10 => {
@@ -146,9 +149,27 @@ impl Walk<'_, '_> {
         at
     }
 
-    /// A node that might carry `node`.
+    /// A node that might carry `node`: any in small trees, the best of a few in large ones.
     fn place_for(&mut self, node: u32) -> u32 {
-        if self.tree.placed.len() > PLACES_SEEN && self.draws.below(2) == 0 {
+        if self.tree.placed.len() <= PLACES_SEEN {
+            return self.draws.one_of(&self.tree.placed);
+        }
+        let near = self.near.members(node);
+        let (mut best, mut least) = (node, f64::INFINITY);
+        for _ in 0..PLACES_COMPARED {
+            let any = near.is_empty() || self.draws.below(2) == 0;
+            let place = self.draws.one_of(if any { &self.tree.placed } else { near });
+            let there = self.tree.node(place).weight * self.tree.factor(place, node);
+            if there < least {
+                (best, least) = (place, there);
+            }
+        }
+        best
+    }
+
+    /// A node that might change places with `node`: any in small trees, mostly a near one in large ones.
+    fn partner_for(&mut self, node: u32) -> u32 {
+        if self.tree.placed.len() > PLACES_SEEN && self.draws.below(4) > 0 {
             let near = self.near.members(node);
             if !near.is_empty() {
                 return self.draws.one_of(near);
@@ -219,3 +240,5 @@ const PLACES_SEEN: usize = 64;
 const HELPERS_SEEN: usize = 6;
 /// How often all helpers are compared.
 const SCAN_ONE_IN: usize = 8;
+/// Places that are compared in large trees.
+const PLACES_COMPARED: usize = 4;
