@@ -95,6 +95,33 @@ fn json_has_the_contracts_fields_in_order() {
 }
 
 #[test]
+fn a_forest_has_a_tree_per_member_in_place_of_edges() {
+    let folder = Folder::new();
+    let args = "--members 0,1,2,3 --degrees uniform:2 --helpers all --objective forest";
+    let plan = folder.plan(args).remove(0);
+    assert_eq!((&plan["algorithm"], &plan["edges"]), (&"best".into(), &Value::Null));
+    assert_eq!(&plan["speakers"], &3);
+    let trees = plan["trees"].as_array().unwrap();
+    let sources: Vec<_> = trees.iter().map(|tree| &tree["sources"][0]).collect();
+    assert_eq!(sources, [0, 1, 2, 3]);
+    assert!(plan["mean_ms"].as_f64().unwrap() < plan["worst_ms"].as_f64().unwrap());
+    assert!(plan["lower_bound_ms"].as_f64().unwrap() <= plan["worst_ms"].as_f64().unwrap());
+
+    let star = folder.plan(&format!("{args} --speakers 1 --algorithm unicast")).remove(0);
+    assert_eq!((&star["speakers"], &star["degree_excess"]), (&1.into(), &1.into()));
+    assert_eq!(star["worst_ms"], 30.0);
+    let text = folder.run(&format!("plan --matrix six.rtt {args} --speakers 1 --algorithm unicast")).stdout;
+    assert!(text.contains("3 (source)\n"), "{text}");
+    assert!(text.contains("\nit takes 1 copy more at one node than that can carry\n"), "{text}");
+    let dot = folder.run(&format!("plan --matrix six.rtt {args} --format dot")).stdout;
+    assert!(dot.contains("  subgraph cluster_3 {\n    label=\"from 3\";"), "{dot}");
+    let (code, line) = folder.refused(&format!("plan --matrix six.rtt {args} --algorithm critical"));
+    let expected = "alm: critical finds no plan (critical does not plan for the objective forest): root 0; \
+        use --algorithm best";
+    assert_eq!((code, line.as_str()), (1, expected));
+}
+
+#[test]
 fn several_algorithms_give_one_object_a_line() {
     let plans = Folder::new()
         .plan("--members 0,1,2,3,4 --degrees uniform:4 --helpers all --algorithm amcast,critical");
@@ -298,8 +325,8 @@ fn wrong_arguments_are_one_line_each() {
             format!("alm: bad value: --algorithm worst; 'worst' is none of {}", algorithms.join(", ")),
         ),
         (
-            "plan --objective forest",
-            "alm: bad value: --objective forest; forest is not built; use height or diameter".to_owned(),
+            "plan --objective width",
+            "alm: bad value: --objective width; use height, diameter or forest".to_owned(),
         ),
         ("plan --format svg", "alm: bad value: --format svg; use one of json, text, dot".to_owned()),
         (

@@ -36,8 +36,15 @@ pub(super) struct Args {
     #[command(flatten)]
     session: SessionArgs,
 
-    /// How to plan: amcast, critical+adjust, best and others (see `alm bench --list`), or several separated by commas
-    #[arg(long, value_name = "NAMES", default_value = "critical", value_delimiter = ',')]
+    /// How to plan: amcast, critical+adjust, best and others (see `alm bench --list`), or several separated by commas; for
+    /// forest, best or unicast
+    #[arg(
+        long,
+        value_name = "NAMES",
+        default_value = "critical",
+        default_value_if("objective", "forest", "best"),
+        value_delimiter = ','
+    )]
     algorithm: Vec<Algorithm>,
 
     /// How to print the plan

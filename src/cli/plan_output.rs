@@ -53,10 +53,13 @@ struct Json<'a> {
     worst_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mean_ms: Option<f64>,
+    /// Of a forest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speakers: Option<u32>,
     height_ms: f64,
     diameter_ms: f64,
     lower_bound_ms: f64,
-    /// Links too many at the most overloaded node, for those algorithms that may have any.
+    /// Links too many at the most overloaded node (in a forest, copies), for those algorithms that may have any.
     #[serde(skip_serializing_if = "Option::is_none")]
     degree_excess: Option<u32>,
     elapsed_us: u64,
@@ -71,7 +74,8 @@ fn write_json(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let plan = &answer.plan;
-    let one = if let [tree] = plan.trees.as_slice() { Some(tree) } else { None };
+    let forest = plan.objective == Objective::Forest;
+    let one = if let ([tree], false) = (plan.trees.as_slice(), forest) { Some(tree) } else { None };
     let (worst, mean) = pair_latencies(problem, plan);
     let json = Json {
         algorithm: answer.algorithm,
@@ -83,6 +87,7 @@ fn write_json(
         trees: one.is_none().then_some(plan.trees.as_slice()),
         worst_ms: one.is_none().then(|| round(worst.ms())),
         mean_ms: one.is_none().then(|| round(mean.ms())),
+        speakers: forest.then(|| problem.speakers()),
         height_ms: round(plan.height.ms()),
         diameter_ms: round(plan.diameter.ms()),
         // Downwards, so that it stays a bound.
@@ -100,6 +105,7 @@ pub(super) fn todo(error: &PlanError) -> &'static str {
     match error {
         PlanError::TooManyNodes { .. } => "plan fewer members, or draw helpers with --helpers random:4",
         PlanError::DirectionsDiffer(_) => "leave --directed out",
+        PlanError::Unsupported(_, Objective::Forest) => "use --algorithm best",
         PlanError::Unsupported(..) => "use another --objective",
         _ => "raise --degrees or allow --helpers",
     }
@@ -118,26 +124,35 @@ fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn W
     let plan = &answer.plan;
     let (named, reached) = match plan.objective {
         Objective::Height => ("height", plan.height),
-        Objective::Diameter | Objective::Forest => ("diameter", plan.diameter),
+        Objective::Diameter => ("diameter", plan.diameter),
+        Objective::Forest => ("worst pair", plan.diameter),
     };
     for tree in &plan.trees {
-        writeln!(out, "{} (root)", plan.root)?;
-        Branches::new(problem, plan, tree).write_below(plan.root, 0.0, "", out)?;
+        let (top, is) = match plan.objective {
+            Objective::Height | Objective::Diameter => (plan.root, "root"),
+            Objective::Forest => (tree.sources[0], "source"),
+        };
+        writeln!(out, "{top} ({is})")?;
+        Branches::new(problem, plan, tree).write_below(top, 0.0, "", out)?;
     }
     writeln!(out)?;
     writeln!(
         out,
-        "{}: {}, {}, height {}, diameter {}, planned in {:.1} ms",
+        "{}: {}, {}, {}, planned in {:.1} ms",
         answer.algorithm,
         count(plan.members.len(), "member"),
         count(plan.helpers.len(), "helper"),
-        plan.height,
-        plan.diameter,
+        figures(problem, plan),
         answer.elapsed.as_secs_f64() * 1000.0,
     )?;
     let excess = degree_excess(problem, plan);
     if excess > 0 {
-        writeln!(out, "it takes {} more at one node than that can carry", count(excess as usize, "link"))?;
+        let what = match (plan.objective, excess) {
+            (Objective::Forest, 1) => "1 copy".to_owned(),
+            (Objective::Forest, _) => format!("{excess} copies"),
+            _ => count(excess as usize, "link"),
+        };
+        writeln!(out, "it takes {what} more at one node than that can carry")?;
     }
     let percent = (reached.ms() / bound.ms() - 1.0) * 100.0;
     let verdict = if percent >= 0.5 { format!("is {percent:.0} % above") } else { "reaches it".to_owned() };
@@ -205,11 +220,27 @@ struct Line {
     last: bool,
 }
 
+fn figures(problem: &Problem, plan: &Plan) -> String {
+    match plan.objective {
+        Objective::Height | Objective::Diameter => {
+            format!("height {}, diameter {}", plan.height, plan.diameter)
+        }
+        Objective::Forest => {
+            let (worst, mean) = pair_latencies(problem, plan);
+            format!("worst pair {worst}, mean pair {mean}")
+        }
+    }
+}
+
 fn write_dot(problem: &Problem, answer: &Answer, out: &mut dyn Write) -> io::Result<()> {
     let plan = &answer.plan;
     writeln!(out, "digraph \"{}\" {{", answer.algorithm)?;
-    writeln!(out, "  label=\"{}: height {}, diameter {}\";", answer.algorithm, plan.height, plan.diameter)?;
+    writeln!(out, "  label=\"{}: {}\";", answer.algorithm, figures(problem, plan))?;
     writeln!(out, "  node [shape=circle];")?;
+    if plan.objective == Objective::Forest {
+        plan.trees.iter().try_for_each(|tree| write_dot_tree(problem, plan, tree, out))?;
+        return writeln!(out, "}}");
+    }
     writeln!(out, "  {} [shape=doublecircle];", plan.root)?;
     for helper in &plan.helpers {
         writeln!(out, "  {helper} [shape=box];")?;
@@ -219,4 +250,19 @@ fn write_dot(problem: &Problem, answer: &Answer, out: &mut dyn Write) -> io::Res
         writeln!(out, "  {parent} -> {child} [label=\"{link}\"];")?;
     }
     writeln!(out, "}}")
+}
+
+/// One tree of a forest, in a frame of its own. Its nodes are named by the source too, because each is in every tree.
+fn write_dot_tree(problem: &Problem, plan: &Plan, tree: &Tree, out: &mut dyn Write) -> io::Result<()> {
+    let source = tree.sources[0];
+    writeln!(out, "  subgraph cluster_{source} {{")?;
+    writeln!(out, "    label=\"from {source}\";")?;
+    writeln!(out, "    \"{source}:{source}\" [label=\"{source}\" shape=doublecircle];")?;
+    for &(parent, child) in &tree.edges {
+        let shape = if plan.helpers.binary_search(&child).is_ok() { " shape=box" } else { "" };
+        writeln!(out, "    \"{source}:{child}\" [label=\"{child}\"{shape}];")?;
+        let link = problem.latency().one_way(parent, child);
+        writeln!(out, "    \"{source}:{parent}\" -> \"{source}:{child}\" [label=\"{link}\"];")?;
+    }
+    writeln!(out, "  }}")
 }

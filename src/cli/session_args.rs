@@ -31,8 +31,8 @@ pub(super) struct SessionArgs {
     #[arg(long, value_name = "RATE", default_value = "62k", value_parser = units::rate)]
     stream: u64,
 
-    /// How many sources may send at once, with --uplinks
-    #[arg(long, value_name = "K", default_value_t = 3)]
+    /// How many sources may send at once: for --uplinks, and for the copies that a node may send in a forest
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     speakers: u32,
 
     /// Nodes that may help: all, none, random:200, or a list as 2,3,4 [default: none; in a bench, all]
@@ -51,7 +51,7 @@ pub(super) struct SessionArgs {
     #[arg(long, value_name = "K")]
     max_helpers: Option<usize>,
 
-    /// What to make small: height or diameter
+    /// What to make small: height, diameter, or forest for a tree per member
     #[arg(long, value_name = "OBJECTIVE", default_value = "height", value_parser = objective)]
     pub(super) objective: Objective,
 
@@ -89,6 +89,7 @@ pub(super) struct World {
     degrees_file: Option<PathBuf>,
     forbidden: Vec<(NodeIndex, NodeIndex)>,
     objective: Objective,
+    speakers: u32,
     hop_cost: OneWay,
     helper_min_degree: u32,
     radius: Option<OneWay>,
@@ -152,6 +153,7 @@ impl SessionArgs {
             degrees_file,
             forbidden: self.forbid.as_deref().map_or(Ok(Vec::new()), input::pairs)?,
             objective: self.objective,
+            speakers: self.speakers,
             hop_cost: self.hop_cost,
             helper_min_degree: self.helper_min_degree,
             radius: self.radius.0,
@@ -194,6 +196,7 @@ impl World {
             Problem::builder(Arc::clone(latency), degrees.clone(), members.clone())
                 .helpers(helpers.clone())
                 .objective(self.objective)
+                .speakers(self.speakers)
                 .forbid(self.forbidden.iter().copied())
                 .hop_cost(self.hop_cost)
                 .helper_min_degree(self.helper_min_degree)
@@ -229,11 +232,7 @@ pub(super) fn too_many(flag: &str, count: usize, left: usize) -> CliError {
 }
 
 fn objective(text: &str) -> Result<Objective, String> {
-    match text.parse() {
-        Ok(Objective::Forest) => Err("forest is not built; use height or diameter".to_owned()),
-        Ok(objective) => Ok(objective),
-        Err(_) => Err("use height or diameter".to_owned()),
-    }
+    text.parse().map_err(|_| "use height, diameter or forest".to_owned())
 }
 
 fn one_way(text: &str) -> Result<OneWay, String> {
