@@ -59,7 +59,7 @@ impl Helper {
         for peer in &ids {
             let addr = SocketAddr::from(([127, 0, 0, 1], 9));
             helper.node.handle(Input::Link(LinkEvent::Connected { peer: *peer, addr }), now);
-            let hello = Hello { features: 0, instance: 1, addrs: vec![addr], newcomer: false };
+            let hello = Hello { features: 0, instance: 1, addrs: vec![addr], newcomer: false, answer: false };
             helper.tell(*peer, &Message::Pool(PoolMessage::Hello(hello)));
         }
         let key = Identity::from_seed([200; 32]);

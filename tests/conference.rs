@@ -132,6 +132,25 @@ async fn a_member_that_vanishes_is_missed_and_the_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_whose_cable_is_out_for_a_while_is_missed_and_then_heard_again() {
+    let (links, cable) = support::emulated_links_with_cables(NODES, 6, path);
+    let mut peers = start(links, Pace::Task).await;
+    settle(&mut peers, NODES - HELPERS).await;
+    let cut = NODES - 1;
+    cable(cut, false);
+    let mut unplugged = peers.remove(&cut).unwrap();
+    settle(&mut peers, NODES - HELPERS - 1).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_everyone_hears_everyone(&members(&peers));
+    cable(cut, true);
+    settle(&mut peers, NODES - HELPERS).await;
+    unplugged.log();
+    peers.insert(cut, unplugged);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_everyone_hears_everyone(&members(&peers));
+}
+
+#[tokio::test(start_paused = true)]
 async fn helpers_that_vanish_cost_a_plan_and_not_the_session() {
     let mut peers = start(support::emulated_links(NODES, 4, path), Pace::Task).await;
     settle(&mut peers, NODES - HELPERS).await;

@@ -36,7 +36,7 @@ async fn start() -> (Peer, Peer, EmulatedLink) {
 }
 
 fn hello() -> Bytes {
-    let hello = Hello { features: u64::MAX, instance: 1, addrs: vec![], newcomer: false };
+    let hello = Hello { features: u64::MAX, instance: 1, addrs: vec![], newcomer: false, answer: false };
     Message::Pool(PoolMessage::Hello(hello)).encode()
 }
 

@@ -71,6 +71,8 @@ pub struct Hello {
     pub addrs: Vec<SocketAddr>,
     /// It knows nobody else yet: please introduce it.
     pub newcomer: bool,
+    /// It answers a hello that came over a connection that only the other side took for new.
+    pub answer: bool,
 }
 
 /// Another node and where it listens. A hint: the key is proven when it is dialled.

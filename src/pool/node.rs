@@ -180,9 +180,7 @@ impl PoolNode {
         let round_trips = RoundTrips::default();
         let state = Peer { addr, hello: None, last_heard: now, next_ping: now, pings: 0, round_trips };
         self.peers.insert(peer, state);
-        let (instance, addrs) = (self.instance, self.addrs.clone());
-        let hello = Hello { features: FEATURES, instance, addrs, newcomer };
-        self.outputs.push_back(Output::Message(peer, PoolMessage::Hello(hello)));
+        self.greet(peer, newcomer, false);
         self.wake = now;
     }
 
@@ -424,6 +422,12 @@ impl PoolNode {
 
     // Helpers.
 
+    fn greet(&mut self, peer: NodeId, newcomer: bool, answer: bool) {
+        let (instance, addrs) = (self.instance, self.addrs.clone());
+        let hello = Hello { features: FEATURES, instance, addrs, newcomer, answer };
+        self.outputs.push_back(Output::Message(peer, PoolMessage::Hello(hello)));
+    }
+
     fn on_hello(&mut self, from: NodeId, mut hello: Hello, now: Instant) {
         hello.addrs.truncate(ADDRS_MAX);
         let introduction = self.connected_contacts(from);
@@ -431,13 +435,17 @@ impl PoolNode {
         let restarted = peer.hello.as_ref().is_some_and(|known| known.instance != hello.instance);
         let known = peer.hello.is_some() && !restarted;
         let contact = Contact { node: from, addrs: hello.addrs.clone() };
-        let newcomer = hello.newcomer;
+        let (newcomer, answer) = (hello.newcomer, hello.answer);
         peer.hello = Some(hello);
         if restarted {
             (peer.round_trips, peer.pings) = (RoundTrips::default(), 0);
             self.events.push_back(Event::Lost(from));
         }
         if known {
+            // The peer has lost and found this connection while it stood here all along; it waits for a hello.
+            if !answer {
+                self.greet(from, false, true);
+            }
             return;
         }
         if !contact.addrs.is_empty() {

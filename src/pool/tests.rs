@@ -232,12 +232,23 @@ fn a_machine_that_does_not_lend_reserves_nothing() {
 }
 
 #[test]
+fn a_peer_that_lost_the_connection_alone_is_greeted_again() {
+    let mut world = World::bootstrapped(2, &lending());
+    let now = world.now;
+    world.at(2).on_disconnected(node(1), false, now);
+    world.at(2).on_connected(node(1), addr(1), now);
+    world.run(4 * ONE_WAY);
+    assert!(world.at(2).is_joined(node(1)) && world.at(1).is_joined(node(2)));
+    assert!(!world.seen(1).iter().any(|event| matches!(event, Event::Lost(_))), "it stood here all along");
+}
+
+#[test]
 fn a_restart_under_the_same_key_is_noticed() {
     let mut world = World::bootstrapped(2, &lending());
     let now = world.now;
     let fresh = PoolNode::new(node(2), vec![addr(2)], lending(), StdRng::seed_from_u64(99), now);
     *world.at(2) = fresh;
-    let hello = Hello { features: 0, instance: 12_345, addrs: vec![addr(2)], newcomer: false };
+    let hello = Hello { features: 0, instance: 12_345, addrs: vec![addr(2)], newcomer: false, answer: false };
     world.at(1).handle_message(node(2), PoolMessage::Hello(hello), now);
     world.run(ONE_WAY);
     let turns: Vec<&Event> =

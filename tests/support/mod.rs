@@ -205,8 +205,19 @@ pub fn emulated_links(
     seed: u64,
     path: impl Fn(usize, usize) -> emulated::PathProfile,
 ) -> Vec<emulated::EmulatedLink> {
+    emulated_links_with_cables(nodes, seed, path).0
+}
+
+/// The same, and a hand on their cables: (node, whether it is plugged in).
+pub fn emulated_links_with_cables(
+    nodes: usize,
+    seed: u64,
+    path: impl Fn(usize, usize) -> emulated::PathProfile,
+) -> (Vec<emulated::EmulatedLink>, impl Fn(usize, bool)) {
     let network = emulated::EmulatedNetwork::start(nodes, seed, path);
-    (0..nodes).map(|i| emulated::EmulatedLink::new(&network, i, identity(i as u8 + 1).node_id())).collect()
+    let link = |i| emulated::EmulatedLink::new(&network, i, identity(i as u8 + 1).node_id());
+    let links = (0..nodes).map(link).collect();
+    (links, move |node, plugged| network.with_core(|core| core.set_alive(node, plugged)))
 }
 
 /// Real QUIC over emulated sockets.

@@ -83,17 +83,6 @@ impl<T> Emulator<T> {
         self.nodes
     }
 
-    /// Changes one direction of a pair for packets sent from now on.
-    pub fn set_path(&mut self, from: usize, to: usize, profile: PathProfile) {
-        self.profile[from * self.nodes + to] = profile;
-    }
-
-    /// One direction of a pair as it stands.
-    #[must_use]
-    pub fn path(&self, from: usize, to: usize) -> PathProfile {
-        self.profile[from * self.nodes + to]
-    }
-
     /// Cuts a node off, packets under way to it included, or brings it back.
     pub fn set_alive(&mut self, node: usize, alive: bool) {
         self.alive[node] = alive;

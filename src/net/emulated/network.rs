@@ -48,7 +48,7 @@ impl<T: Send + 'static> EmulatedNetwork<T> {
         Self { shared }
     }
 
-    /// Changes the emulation itself: paths, deaths.
+    /// Changes the emulation itself: who is cut off.
     pub fn with_core<R>(&self, change: impl FnOnce(&mut Emulator<T>) -> R) -> R {
         change(&mut self.shared.lock().core)
     }

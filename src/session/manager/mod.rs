@@ -46,6 +46,8 @@ pub struct Manager {
     delegation: Delegation,
     config: ManagerConfig,
     roster: Roster,
+    /// Who was in: whoever comes back with the same start of its program is the same source.
+    former: BTreeMap<u16, Participant>,
     next_index: u16,
     /// Said goodbye, still in the tree; let go when it does without them.
     leaving: BTreeSet<NodeId>,
@@ -71,6 +73,8 @@ pub struct Manager {
     trouble: Option<String>,
 }
 
+/// Former members that are remembered.
+const FORMER_MAX: usize = 1_024;
 /// How long a leaver keeps relaying after the others have moved on: the packets under way.
 const FAREWELL_DELAY: Duration = Duration::from_millis(300);
 
@@ -89,6 +93,7 @@ impl Manager {
             session: SessionId::of(&key.node_id()),
             delegation: Delegation::new(key, me, 1),
             identity,
+            former: BTreeMap::new(),
             next_index: own.index + 1,
             config,
             roster,
@@ -204,11 +209,17 @@ impl Manager {
                 self.send(applicant.node, SessionMessage::Refused { session, reason: Refusal::Full });
                 return;
             }
-            while taken(self.next_index) {
+            let is_applicant = |old: &&Participant| old.node == applicant.node && old.salt == applicant.salt;
+            if let Some(before) = self.former.values().find(is_applicant).map(|old| old.index) {
+                self.former.remove(&before);
+                applicant.index = before;
+            } else {
+                while taken(self.next_index) || self.former.contains_key(&self.next_index) {
+                    self.next_index = self.next_index.wrapping_add(1);
+                }
+                applicant.index = self.next_index;
                 self.next_index = self.next_index.wrapping_add(1);
             }
-            applicant.index = self.next_index;
-            self.next_index = self.next_index.wrapping_add(1);
             applicant.name = clean_name(&applicant.name);
             self.leaving.remove(&applicant.node);
             let others = self.others();
@@ -236,7 +247,11 @@ impl Manager {
     }
 
     fn remove(&mut self, node: NodeId, departure: Departure) {
-        if self.roster.remove(node).is_some() {
+        if let Some(gone) = self.roster.remove(node) {
+            self.former.insert(gone.index, gone);
+            if self.former.len() > FORMER_MAX {
+                self.former.pop_first();
+            }
             for other in self.others() {
                 let session = self.session;
                 self.send(other, SessionMessage::Left { session, node, departure });
