@@ -30,7 +30,12 @@ impl<'a> Instance<'a> {
         let hop = problem.hop_cost.ms();
         let mut cost = Vec::with_capacity(nodes.len() * nodes.len());
         for &from in &nodes {
-            cost.extend(nodes.iter().map(|&to| (problem.latency.ms(from, to) + hop) as f32));
+            let row = problem.latency.row(from);
+            if hop == 0.0 {
+                cost.extend(nodes.iter().map(|&to| row[to]));
+            } else {
+                cost.extend(nodes.iter().map(|&to| (f64::from(row[to]) + hop) as f32));
+            }
         }
         let forbids = forbid(&mut cost, &nodes, problem);
         let helpers_max = problem.max_helpers.unwrap_or(usize::MAX).min(nodes.len() - members);

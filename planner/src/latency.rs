@@ -160,6 +160,11 @@ impl LatencyMatrix {
         f64::from(self.ms[from * self.nodes + to])
     }
 
+    /// Latencies from `from`, by node.
+    pub(crate) fn row(&self, from: NodeIndex) -> &[f32] {
+        &self.ms[from * self.nodes..][..self.nodes]
+    }
+
     fn fill_by_shortest_paths(&mut self, holes: &[(NodeIndex, NodeIndex)]) -> Result<(), LatencyError> {
         let recorded = self.clone();
         let mut at = 0;

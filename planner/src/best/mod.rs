@@ -92,9 +92,11 @@ fn start(instance: &Instance<'_>, helpers_max: usize) -> Result<(Draft, f64), Pl
     let all = [HelperLimits::NONE, limits, any];
     let mut failure = None;
     let mut best: Option<(Draft, f64)> = None;
-    let starts = match (limits.most, instance.members) {
-        (0, _) => 1,
-        (_, ..=MEMBERS_FEW) => 3,
+    // For the diameter, each start is grown from many hubs already.
+    let few = instance.members <= MEMBERS_FEW && instance.problem.objective == Objective::Height;
+    let starts = match limits.most {
+        0 => 1,
+        _ if few => 3,
         _ => 2,
     };
     for (at, &limits) in all.iter().enumerate() {
