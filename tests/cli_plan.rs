@@ -328,7 +328,7 @@ fn wrong_arguments_are_one_line_each() {
             "plan --objective width",
             "alm: bad value: --objective width; use height, diameter or forest".to_owned(),
         ),
-        ("plan --format svg", "alm: bad value: --format svg; use one of json, text, dot".to_owned()),
+        ("plan --format png", "alm: bad value: --format png; use one of json, text, dot, svg".to_owned()),
         (
             "plan --matrix six.rtt --members 0,9 --degrees paper",
             "alm: node 9 is not in the matrix of 6 nodes: six.rtt; nodes are the rows of the matrix, counted from 0"
@@ -513,4 +513,18 @@ fn what_breaks_degrees_says_by_how_much() {
     let stripes = &plans[2];
     assert_eq!(stripes["trees"].as_array().unwrap().len(), 2);
     assert!(stripes.get("edges").is_none() && stripes["worst_ms"] == stripes["height_ms"]);
+}
+
+#[test]
+fn a_picture_has_every_node_and_marks_helpers() {
+    let folder = Folder::new();
+    folder.write("degrees", "1\n1\n1\n1\n1\n6\n");
+    let args = "plan --matrix six.rtt --members 0,1,2,3,4 --degrees degrees --helpers all --format svg --out tree.svg";
+    assert_eq!(folder.run(args).code, Some(0));
+    let picture = fs::read_to_string(folder.path().join("tree.svg")).unwrap();
+    assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+    for node in 0..6 {
+        assert!(picture.contains(&format!(">{node}</text>")), "{node}");
+    }
+    assert!(picture.contains(">helper</text>"));
 }

@@ -20,6 +20,7 @@ mod generate; // made-up matrices
 mod instance; // the dense part of a problem that algorithms read
 mod judge; // a plan on other latencies
 mod latency; // round trips -> one-way latencies
+mod layout; // nodes in a plane
 pub mod market; // many sessions, one pool
 mod matrix_format; // recorded matrices as text
 mod matrix_text; // matrices as text
@@ -42,6 +43,7 @@ pub use forest::{copies_excess, replan_tree};
 pub use generate::{Plane, TransitStub};
 pub use judge::{judged, pair_latencies};
 pub use latency::{Directions, LatencyError, LatencyMatrix, Missing, NODES_MAX, RoundTrips};
+pub use layout::plane_layout;
 pub use matrix_format::{MatrixDefect, MatrixError, MatrixFormat, parse_matrix};
 pub use matrix_text::rtt_text;
 pub use names::{Algorithm, Objective, UnknownName};

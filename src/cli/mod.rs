@@ -21,6 +21,7 @@ mod media_args;
 mod net_args;
 mod plan;
 mod plan_output;
+mod plan_svg;
 mod planning;
 mod pool;
 mod report;

@@ -71,6 +71,8 @@ pub(super) enum Format {
     Text,
     /// For graphviz
     Dot,
+    /// A picture, the nodes where their latencies put them
+    Svg,
 }
 
 /// What it means: a well-formed problem, and what to do with it.

@@ -10,6 +10,7 @@ use alm_planner::{
 use serde::Serialize;
 
 use super::plan::Format;
+use super::plan_svg;
 
 /// What one algorithm answered, and how long it took.
 #[derive(Debug)]
@@ -32,6 +33,12 @@ pub(super) fn write(
         Format::Json => write_json(problem, answer, bound, seed, out),
         Format::Text => write_text(problem, answer, bound, out),
         Format::Dot => write_dot(problem, answer, out),
+        Format::Svg => {
+            let title = format!("{}, {}", answer.algorithm, parties(&answer.plan));
+            out.write_all(
+                plan_svg::chart(problem, &answer.plan, &title, &figures(problem, &answer.plan)).as_bytes(),
+            )
+        }
     }
 }
 
@@ -138,10 +145,9 @@ fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn W
     writeln!(out)?;
     writeln!(
         out,
-        "{}: {}, {}, {}, planned in {:.1} ms",
+        "{}: {}, {}, planned in {:.1} ms",
         answer.algorithm,
-        count(plan.members.len(), "member"),
-        count(plan.helpers.len(), "helper"),
+        parties(plan),
         figures(problem, plan),
         answer.elapsed.as_secs_f64() * 1000.0,
     )?;
@@ -157,6 +163,10 @@ fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn W
     let percent = (reached.ms() / bound.ms() - 1.0) * 100.0;
     let verdict = if percent >= 0.5 { format!("is {percent:.0} % above") } else { "reaches it".to_owned() };
     writeln!(out, "no plan has a {named} below {bound}; this one {verdict}")
+}
+
+fn parties(plan: &Plan) -> String {
+    format!("{}, {}", count(plan.members.len(), "member"), count(plan.helpers.len(), "helper"))
 }
 
 fn count(number: usize, noun: &str) -> String {

@@ -67,8 +67,29 @@ impl Canvas {
         ));
     }
 
+    /// A square around a point.
+    pub(super) fn square(&mut self, at: [f64; 2], half: f64, fill: &str, stroke: &str) {
+        let ([x, y], side) = (at, 2.0 * half);
+        self.push(&format!(
+            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{side}\" height=\"{side}\" rx=\"2\" fill=\"{fill}\" stroke=\"{stroke}\" \
+             stroke-width=\"1.5\"/>",
+            x - half,
+            y - half
+        ));
+    }
+
     /// Text with a white edge, so that lines behind it do not make it hard to read.
     pub(super) fn text(&mut self, at: [f64; 2], anchor: Anchor, font: Font, text: &str) {
+        self.write(at, anchor, font, text, "");
+    }
+
+    /// Text in the middle of a shape.
+    pub(super) fn inscribe(&mut self, at: [f64; 2], font: Font, text: &str) {
+        let below = [at[0], at[1] + 0.35 * font.size];
+        self.write(below, Anchor::Middle, font, text, " style=\"stroke: none\"");
+    }
+
+    fn write(&mut self, at: [f64; 2], anchor: Anchor, font: Font, text: &str, style: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -76,7 +97,7 @@ impl Canvas {
         };
         let weight = if font.bold { " font-weight=\"600\"" } else { "" };
         self.push(&format!(
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" font-size=\"{}\" fill=\"{}\"{weight}>{}</text>",
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" font-size=\"{}\" fill=\"{}\"{weight}{style}>{}</text>",
             at[0],
             at[1],
             font.size,
@@ -107,7 +128,8 @@ impl Canvas {
 pub(super) fn spread(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
-    // Clusters of neighbours that touch, each around the mean of what its points wanted: (first, points, sum).
+    // Clusters of neighbours that touch: where the first point stands, how many there are, and the sum of where each of
+    // them would have the first one.
     let mut clusters: Vec<(f64, usize, f64)> = Vec::new();
     for &at in &order {
         clusters.push((wanted[at], 1, wanted[at]));
@@ -117,7 +139,6 @@ pub(super) fn spread(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> 
             let (count_both, shift) = (count + more, gap * (count * more) as f64);
             let sum = sum + sum_next - shift;
             clusters.truncate(clusters.len() - 2);
-            // `sum` is that of what each wants of the first point's place, but for the first cluster's own steps.
             clusters.push((sum / count_both as f64, count_both, sum));
         }
     }
@@ -129,6 +150,11 @@ pub(super) fn spread(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> 
             placed[order[at]] = first + gap * step as f64;
             at += 1;
         }
+    }
+    // What was pushed back from the end pushes on.
+    for pair in (1..order.len()).rev() {
+        let (before, after) = (order[pair - 1], order[pair]);
+        placed[before] = placed[before].min(placed[after] - gap);
     }
     placed
 }

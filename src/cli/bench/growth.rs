@@ -13,7 +13,7 @@ pub(super) fn chart(summaries: &[Summary]) -> String {
     let series = series(summaries);
     let (shown, below): (Vec<_>, Vec<_>) = series
         .into_iter()
-        .partition(|series| series.points.iter().any(|(_, improvement)| *improvement >= FLOOR));
+        .partition(|series| series.points.last().is_some_and(|(_, improvement)| *improvement >= FLOOR));
     let all = || shown.iter().flat_map(|series| series.points.iter().map(|point| point.1.max(FLOOR)));
     let (low, high) = (all().fold(0.0, f64::min), all().fold(0.05, f64::max));
     let step = [0.02, 0.05, 0.1, 0.2].into_iter().find(|step| (high - low) / step <= 8.0).unwrap_or(0.25);
@@ -54,17 +54,22 @@ pub(super) fn chart(summaries: &[Summary]) -> String {
         canvas.line([x(last) + 6.0, *end], [RIGHT + 6.0, at], colour(series.algorithm), 0.7);
         let bold = series.algorithm == Algorithm::Best;
         let font = Font { size: 14.0, colour: colour(series.algorithm), bold };
-        canvas.text([RIGHT + 10.0, at + 4.5], Anchor::Start, font, series.algorithm.name());
+        let mark = if series.algorithm == Algorithm::Unicast { "*" } else { "" };
+        let name = format!("{}{mark}", series.algorithm);
+        canvas.text([RIGHT + 10.0, at + 4.5], Anchor::Start, font, &name);
+    }
+    let mut notes = Vec::new();
+    if shown.iter().any(|series| series.algorithm == Algorithm::Unicast) {
+        notes.push("* ignores degree bounds".to_owned());
     }
     if !below.is_empty() {
-        let worst = |series: &Series| series.points.iter().map(|point| point.1).fold(0.0, f64::min);
-        let names: Vec<String> = below
-            .iter()
-            .map(|series| format!("{} ({:.0} %)", series.algorithm, 100.0 * worst(series)))
-            .collect();
-        let text = format!("Far below, not drawn: {}", names.join(", "));
-        canvas.text([LEFT, HEIGHT - 10.0], Anchor::Start, Font { size: 12.0, ..quiet }, &text);
+        let last = |series: &Series| series.points.last().map_or(0.0, |point| 100.0 * point.1);
+        let named = |series: &Series| format!("{} ({:.0} %)", series.algorithm, last(series));
+        let names: Vec<String> = below.iter().map(named).collect();
+        notes.push(format!("Far below at the right, not drawn: {}", names.join(", ")));
     }
+    let font = Font { size: 12.0, ..quiet };
+    canvas.text([LEFT, HEIGHT - 14.0], Anchor::Start, font, &notes.join(". "));
     canvas.finish()
 }
 
