@@ -4,7 +4,8 @@
 //! Energy, in milliseconds: the smoothed worst pair, `MEAN_WEIGHT` times the mean pair, and a price for each helper in
 //! use. Width of the smoothing and temperature shrink together as the budget is spent.
 
-use super::grove::{Change, Grove, NO};
+use super::change::Change;
+use super::grove::{Grove, NO};
 use super::moves::Judged;
 use crate::best::Budget;
 use crate::best::draws::Draws;
@@ -59,6 +60,7 @@ impl<'g, 'a> Walk<'g, 'a> {
     /// Cools as the budget is spent; then gives the parents in the best forest on the way.
     pub(super) fn run(mut self, budget: &mut Budget<'_>) -> Vec<u32> {
         let (mut stage, mut done, mut unseen) = (usize::MAX, 0, 0);
+        let mut evictions = EVICTIONS.iter().peekable();
         loop {
             let share = budget.spent(done);
             if share >= 1.0 {
@@ -67,6 +69,9 @@ impl<'g, 'a> Walk<'g, 'a> {
             let now = (share * STAGES as f64) as usize;
             if now != stage {
                 stage = now;
+                if evictions.next_if(|&&at| share >= at).is_some() {
+                    self.evict();
+                }
                 self.cool(now as f64 / STAGES as f64);
             }
             for _ in 0..PROPOSALS_A_POLL {
@@ -82,6 +87,30 @@ impl<'g, 'a> Walk<'g, 'a> {
         }
         self.note();
         self.best
+    }
+
+    /// Lets helpers go that bring less than twice their price now; what follows may make up for it.
+    fn evict(&mut self) {
+        if self.tree.is_some() {
+            return;
+        }
+        let mut helpers = self.grove.used.clone();
+        helpers.sort_by_key(|&helper| (self.grove.trees_with(helper), helper));
+        for helper in helpers {
+            // Others may have gone with it.
+            if !self.grove.is_used(helper) {
+                continue;
+            }
+            if let Some(without) = self.grove.without(helper)
+                && self.value(&without) < self.value(self.grove) + self.price
+            {
+                *self.grove = without;
+            }
+        }
+    }
+
+    fn value(&self, grove: &Grove<'_>) -> f64 {
+        grove.worst() + MEAN_WEIGHT * grove.delay / grove.pairs() + self.price * grove.used.len() as f64
     }
 
     fn cool(&mut self, share: f64) {
@@ -112,8 +141,7 @@ impl<'g, 'a> Walk<'g, 'a> {
 
     /// Keeps the forest if it is the best so far.
     fn note(&mut self) {
-        let mean = self.grove.delay / self.grove.pairs();
-        let value = self.grove.worst() + MEAN_WEIGHT * mean + self.price * self.grove.used.len() as f64;
+        let value = self.value(self.grove);
         if value < self.best_value - 1e-9 {
             self.best_value = value;
             self.grove.write_parents(&mut self.best);
@@ -304,6 +332,8 @@ pub(super) const MEAN_WEIGHT: f64 = 1.0;
 const PROPOSALS_A_POLL: u64 = 256;
 /// Steps of the cooling.
 const STAGES: usize = 60;
+/// Shares of the budget after which helpers are looked at one by one.
+const EVICTIONS: [f64; 2] = [0.6, 0.8];
 /// How finely chance is graded.
 const CHANCES: usize = 256;
 /// Trees that are looked at for a child that may leave.

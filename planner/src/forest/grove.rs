@@ -1,9 +1,8 @@
 //! All trees of a forest at once, as the annealing changes them.
 //!
-//! The largest delay is smoothed: w ln of the sum of e^(d / w) over all pairs (source, member) of delay d. A subtree
-//! that comes to hang x deeper has its part of the sum multiplied by e^(x / w). So with that part kept at each node,
-//! what a move would do is known without a walk through the subtree; only a move that is made walks: over the subtree,
-//! for delays, and over the ancestors on both sides, for sums.
+//! A subtree that comes to hang x deeper has its part of the smoothed worst pair's sum (`change`) multiplied by
+//! e^(x / w). So with that part kept at each node, what a move would do is known without a walk through the subtree; only
+//! a move that is made walks: over the subtree, for delays, and over the ancestors on both sides, for sums.
 
 use super::copies::Copies;
 use super::view::View;
@@ -11,7 +10,7 @@ use super::view::View;
 /// Stands for "no node".
 pub(super) const NO: u32 = u32::MAX;
 /// The parent of a source in its own tree.
-const TOP: u32 = u32::MAX - 1;
+pub(super) const TOP: u32 = u32::MAX - 1;
 
 /// A node in one tree.
 #[derive(Clone, Copy, Debug)]
@@ -32,41 +31,20 @@ pub(super) struct Spot {
 const ABSENT: Spot =
     Spot { parent: NO, first: NO, next: NO, before: NO, kids: 0, members: 0, delay: 0.0, sum: 0.0 };
 
-/// What a move would change.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Change {
-    pub(super) sum: f64,
-    pub(super) delay: f64,
-    /// Helpers that come into use, or go out of it.
-    pub(super) helpers: i32,
-}
-
-impl std::ops::Add for Change {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            sum: self.sum + other.sum,
-            delay: self.delay + other.delay,
-            helpers: self.helpers + other.helpers,
-        }
-    }
-}
-
 /// One tree per source, the source of tree t being node t of the view.
 #[derive(Clone, Debug)]
 pub(super) struct Grove<'a> {
     pub(super) view: &'a View,
-    nodes: usize,
-    spots: Vec<Spot>,
+    pub(super) nodes: usize,
+    pub(super) spots: Vec<Spot>,
     pub(super) copies: Copies,
     /// In how many trees each helper is.
-    uses: Vec<u32>,
+    pub(super) uses: Vec<u32>,
     /// Helpers in any tree, and where each stands in that list.
     pub(super) used: Vec<u32>,
     place: Vec<u32>,
     pub(super) width: f64,
-    reference: f64,
+    pub(super) reference: f64,
     pub(super) sum: f64,
     pub(super) delay: f64,
 }
@@ -114,7 +92,7 @@ impl<'a> Grove<'a> {
     }
 
     #[inline]
-    fn spot_mut(&mut self, tree: u32, node: u32) -> &mut Spot {
+    pub(super) fn spot_mut(&mut self, tree: u32, node: u32) -> &mut Spot {
         &mut self.spots[tree as usize * self.nodes + node as usize]
     }
 
@@ -126,6 +104,10 @@ impl<'a> Grove<'a> {
     #[inline]
     pub(super) fn is_used(&self, helper: u32) -> bool {
         self.uses[helper as usize] > 0
+    }
+
+    pub(super) fn trees_with(&self, helper: u32) -> u32 {
+        self.uses[helper as usize]
     }
 
     #[inline]
@@ -158,42 +140,6 @@ impl<'a> Grove<'a> {
             child = self.spot(tree, child).next;
         }
         child
-    }
-
-    /// What changes if all of `node`'s subtree comes to be reached at `delay`.
-    #[inline]
-    pub(super) fn judge_at(&self, tree: u32, node: u32, delay: f64) -> Change {
-        let spot = self.spot(tree, node);
-        let deeper = delay - spot.delay;
-        let grown = spot.sum * ((deeper / self.width).exp() - 1.0);
-        Change { sum: grown, delay: deeper * f64::from(spot.members), helpers: 0 }
-    }
-
-    /// What changes if `node` alone comes to be reached at `delay`.
-    #[inline]
-    pub(super) fn judge_alone(&self, tree: u32, node: u32, delay: f64) -> Change {
-        if self.view.is_helper(node) {
-            return Change::default();
-        }
-        let before = self.spot(tree, node).delay;
-        Change { sum: self.term(delay) - self.term(before), delay: delay - before, helpers: 0 }
-    }
-
-    #[inline]
-    fn term(&self, delay: f64) -> f64 {
-        ((delay - self.reference) / self.width).exp()
-    }
-
-    /// Helpers that fall out of use if `node` leaves its parent.
-    #[inline]
-    pub(super) fn freed_by(&self, tree: u32, node: u32) -> i32 {
-        let mut parent = self.spot(tree, node).parent;
-        let mut freed = 0;
-        while parent < TOP && self.view.is_helper(parent) && self.spot(tree, parent).kids == 1 {
-            freed -= i32::from(self.uses[parent as usize] == 1);
-            parent = self.spot(tree, parent).parent;
-        }
-        freed
     }
 
     /// Hangs the subtree below `node` from `parent`, which is outside of it. Helpers that this leaves idle leave the
@@ -325,53 +271,6 @@ impl<'a> Grove<'a> {
             }
             at += 1;
         }
-    }
-
-    /// Delays from the links; the largest.
-    fn measure_delays(&mut self) -> f64 {
-        let (mut worst, mut total) = (0.0_f64, 0.0);
-        let mut order = Vec::with_capacity(self.nodes);
-        for tree in 0..self.trees() {
-            self.preorder(tree, &mut order);
-            for &node in &order[1..] {
-                let parent = self.spot(tree, node).parent;
-                let delay = self.spot(tree, parent).delay + self.view.cost(parent, node);
-                self.spot_mut(tree, node).delay = delay;
-                if !self.view.is_helper(node) {
-                    worst = worst.max(delay);
-                    total += delay;
-                }
-            }
-        }
-        self.delay = total;
-        worst
-    }
-
-    /// Sets the width of the smoothing, and computes all anew: O(M N). Gives the largest delay.
-    pub(super) fn set_width(&mut self, width: f64) -> f64 {
-        let worst = self.measure_delays();
-        self.width = width;
-        self.reference = worst;
-        self.sum = 0.0;
-        let mut order = Vec::with_capacity(self.nodes);
-        for tree in 0..self.trees() {
-            self.preorder(tree, &mut order);
-            for &node in &order {
-                let counts = !self.view.is_helper(node) && node != tree;
-                let term = if counts { self.term(self.spot(tree, node).delay) } else { 0.0 };
-                let spot = self.spot_mut(tree, node);
-                spot.sum = term;
-                spot.members = u32::from(counts);
-            }
-            for &node in order[1..].iter().rev() {
-                let Spot { parent, sum, members, .. } = *self.spot(tree, node);
-                let above = self.spot_mut(tree, parent);
-                above.sum += sum;
-                above.members += members;
-            }
-            self.sum += self.spot(tree, tree).sum;
-        }
-        worst
     }
 
     /// Largest delay of any pair, hop costs included: O(M^2).

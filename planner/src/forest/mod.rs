@@ -8,12 +8,15 @@
 //! mean alone is at stake.
 //!
 //! Every tree is first grown for itself (`start`), then all are annealed together (`anneal`), because what one tree
-//! leaves of a node's budget another can use. A proposal is judged in O(depth), some eight million a second at 20
+//! leaves of a node's budget another can use. Towards the end helpers that no longer bring their price go (`evict`). A
+//! proposal is judged in O(depth), some eight million a second at 20
 //! members; one that is made takes O(depth + subtree). Memory O(M N) for M members and the N nodes that are looked at:
 //! the members and about a hundred helpers.
 
 mod anneal;
+mod change;
 mod copies;
+mod evict;
 mod grove;
 mod load;
 mod moves;
@@ -26,7 +29,7 @@ pub(crate) use load::copies;
 pub use load::copies_excess;
 pub use replan::replan_tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::best::Budget;
 use crate::critical::{Criterion, HelperLimits};
@@ -149,8 +152,8 @@ fn to_plan(instance: &Instance<'_>, view: &View, parents: &[u32]) -> Plan {
 /// A plan of trees that hang from their sources, judged on latency alone. Its height is that of the root's own tree,
 /// its diameter the worst pair.
 fn finish(problem: &Problem, trees: Vec<Tree>) -> Plan {
-    let is_member: std::collections::BTreeSet<NodeIndex> = problem.members.iter().copied().collect();
-    let mut helpers = std::collections::BTreeSet::new();
+    let is_member: BTreeSet<NodeIndex> = problem.members.iter().copied().collect();
+    let mut helpers = BTreeSet::new();
     let (mut worst, mut height) = (0.0_f64, 0.0_f64);
     for tree in &trees {
         let mut delay = BTreeMap::from([(tree.sources[0], 0.0)]);
@@ -178,9 +181,9 @@ fn finish(problem: &Problem, trees: Vec<Tree>) -> Plan {
     }
 }
 
-/// How the annealing cools. Widths and temperatures were tried on two recorded matrices, with and without helpers, at
-/// 20 to 200 ms; twice or half of each makes a difference of a per cent or two.
-const SCHEDULE: Schedule = Schedule { width: (0.08, 0.012), heat: (0.0007, 0.00001), price: HELPER_PRICE };
+/// How the annealing cools. Tried on recorded matrices of 100 and 490 nodes, with and without helpers, at 20 to 200 ms:
+/// twice or half of each value makes a difference of a per cent or two.
+const SCHEDULE: Schedule = Schedule { width: (0.08, 0.012), heat: (0.0015, 0.000_007), price: HELPER_PRICE };
 /// What a helper costs, as a share of the worst pair's delay: it must bring that much, in the worst and mean together.
 const HELPER_PRICE: f64 = 0.003;
 /// Moves by default: so many for every pair (source, member).

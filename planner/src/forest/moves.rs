@@ -1,7 +1,8 @@
 //! The moves of the annealing: what each would change, and how it is made. All judge before anything changes; `None`
 //! means that the move does not exist or that a node would send too much.
 
-use super::grove::{Change, Grove, NO};
+use super::change::Change;
+use super::grove::{Grove, NO};
 
 /// One move, judged and possible. `tree` is where it happens.
 #[derive(Clone, Copy, Debug)]
