@@ -5,7 +5,7 @@
 //!
 //! For the diameter, the tree is hung from the middle of its longest path, whose ends are then the highest nodes, and a
 //! move is made only if the diameter falls. A round takes O(N) for the height and O(N log N) for the diameter, over N
-//! nodes in the tree; the number of rounds has no better bound than the number of trees, in practice it is below N.
+//! nodes in the tree; rounds end by themselves before their bound, except in trees of thousands.
 
 use crate::draft::{Draft, NONE};
 use crate::instance::Instance;
@@ -13,7 +13,7 @@ use crate::names::Objective;
 
 /// Adjusts `draft` until no move helps. Never makes it worse.
 pub(crate) fn adjust(draft: Draft, instance: &Instance<'_>) -> Draft {
-    let rounds = ROUNDS_A_NODE * draft.order.len();
+    let rounds = (ROUNDS_A_NODE * draft.order.len()).min(WORK_MAX / draft.order.len());
     let mut tree = Hung::new(instance, draft);
     match instance.problem.objective {
         Objective::Height | Objective::Forest => {
@@ -54,6 +54,9 @@ struct Hung<'a> {
     /// Every parent before its children.
     order: Vec<usize>,
     links: Vec<u32>,
+    /// Scratch: a node's first child, and its next sibling.
+    first: Vec<usize>,
+    next: Vec<usize>,
     height: Vec<f64>,
     /// From a node to the farthest member below it.
     below: Vec<f64>,
@@ -68,7 +71,17 @@ impl<'a> Hung<'a> {
             links[node] += 1;
             links[parent[node]] += 1;
         }
-        Self { instance, top: 0, parent, order, links, height: vec![0.0; nodes], below: vec![0.0; nodes] }
+        Self {
+            instance,
+            top: 0,
+            parent,
+            order,
+            links,
+            first: vec![NONE; nodes],
+            next: vec![NONE; nodes],
+            height: vec![0.0; nodes],
+            below: vec![0.0; nodes],
+        }
     }
 
     /// Puts `order` and both measures right after `parent` has changed.
@@ -89,20 +102,27 @@ impl<'a> Hung<'a> {
     }
 
     fn reorder(&mut self) {
-        let mut children = vec![Vec::new(); self.instance.len()];
+        let count = self.order.len();
         for &node in &self.order {
-            if node != self.top {
-                children[self.parent[node]].push(node);
-            }
+            self.first[node] = NONE;
         }
-        let mut order = vec![self.top];
+        for &node in self.order.iter().rev().filter(|&&node| node != self.top) {
+            let parent = self.parent[node];
+            self.next[node] = self.first[parent];
+            self.first[parent] = node;
+        }
+        self.order.clear();
+        self.order.push(self.top);
         let mut at = 0;
-        while at < order.len() {
-            order.extend_from_slice(&children[order[at]]);
+        while at < self.order.len() {
+            let mut child = self.first[self.order[at]];
+            while child != NONE {
+                self.order.push(child);
+                child = self.next[child];
+            }
             at += 1;
         }
-        debug_assert_eq!(order.len(), self.order.len(), "a move keeps the tree in one piece");
-        self.order = order;
+        debug_assert_eq!(self.order.len(), count, "a move keeps the tree in one piece");
     }
 
     /// The member farthest from the top.
@@ -256,3 +276,5 @@ impl<'a> Hung<'a> {
 const MOVES_CONFIRMED: usize = 64;
 /// Most rounds, by nodes in the tree. A guess: they end by themselves long before.
 const ROUNDS_A_NODE: usize = 16;
+/// Most rounds times nodes, for trees of many thousands: a tenth of a second.
+const WORK_MAX: usize = 20_000_000;
