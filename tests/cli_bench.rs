@@ -182,6 +182,18 @@ fn exact_is_the_least_of_all() {
 }
 
 #[test]
+fn a_forest_is_held_against_the_shared_tree_of_amcast() {
+    let lines = Folder::new().bench("--sessions 2 --group 6 --helpers none --objective forest --moves 500");
+    for line in &lines[..2] {
+        let names: Vec<_> = line["plans"].as_array().unwrap().iter().map(|plan| &plan["algorithm"]).collect();
+        assert_eq!(names, ["unicast", "best"]);
+        let (amcast, worst) = (&line["amcast_ms"], &line["plans"][1]["worst_ms"]);
+        let gain = 1.0 - worst.as_f64().unwrap() / amcast.as_f64().unwrap();
+        assert!((line["plans"][1]["improvement"].as_f64().unwrap() - gain).abs() < 1e-4);
+    }
+}
+
+#[test]
 fn charts_are_drawn() {
     let folder = Folder::new();
     folder.ok("bench --matrix ts.rtt --sessions 3 --group 8 --algorithms amcast,best --plot one.svg");

@@ -170,6 +170,28 @@ impl World {
         members: Vec<NodeIndex>,
         seed: u64,
     ) -> Result<(Problem, Option<Problem>), CliError> {
+        self.session_for(self.objective, members, seed)
+    }
+
+    /// The same with one tree for all where a forest is asked for.
+    pub(super) fn shared_session(
+        &self,
+        members: Vec<NodeIndex>,
+        seed: u64,
+    ) -> Result<(Problem, Option<Problem>), CliError> {
+        let objective = match self.objective {
+            Objective::Forest => Objective::Diameter,
+            objective => objective,
+        };
+        self.session_for(objective, members, seed)
+    }
+
+    fn session_for(
+        &self,
+        objective: Objective,
+        members: Vec<NodeIndex>,
+        seed: u64,
+    ) -> Result<(Problem, Option<Problem>), CliError> {
         let nodes = self.latency.nodes();
         let mut rng = generator(seed, Purpose::Degrees);
         let degrees = match &self.degrees {
@@ -195,7 +217,7 @@ impl World {
         let build = |latency: &Arc<LatencyMatrix>| {
             Problem::builder(Arc::clone(latency), degrees.clone(), members.clone())
                 .helpers(helpers.clone())
-                .objective(self.objective)
+                .objective(objective)
                 .speakers(self.speakers)
                 .forbid(self.forbidden.iter().copied())
                 .hop_cost(self.hop_cost)

@@ -43,7 +43,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 200)]
     sessions: u64,
 
-    /// Which algorithms, separated by commas [default: all but exact]
+    /// Which algorithms, separated by commas [default: all but exact; for forest, unicast and best]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     algorithms: Vec<Algorithm>,
 
@@ -139,13 +139,13 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
 fn drawn(args: Args) -> Result<(String, Vec<SessionLine>), CliError> {
     let latency = args.matrix.latency()?;
     let judge = args.matrix.judge(latency.nodes())?;
-    let effort = args.session.effort();
+    let (effort, objective) = (args.session.effort(), args.session.objective);
     let file = args.matrix.file().to_owned();
     let world = args.session.resolve(latency, judge, &file, Some(Degrees::Paper), Choice::All)?;
-    let algorithms = if args.algorithms.is_empty() {
-        Algorithm::ALL.iter().copied().filter(|algorithm| *algorithm != Algorithm::Exact).collect()
-    } else {
-        args.algorithms
+    let algorithms = match (args.algorithms.is_empty(), objective) {
+        (false, _) => args.algorithms,
+        (true, Objective::Forest) => vec![Algorithm::Unicast, Algorithm::Best],
+        (true, _) => Algorithm::ALL.iter().copied().filter(|name| *name != Algorithm::Exact).collect(),
     };
     let shard = args.shard.unwrap_or(Shard { index: 1, count: 1 });
     let numbers =

@@ -73,11 +73,8 @@ impl Trial<'_> {
         }
         let known = answers.iter().find(|(algorithm, ..)| *algorithm == Algorithm::Amcast);
         let reference = match known {
-            Some((_, planned, _)) => planned.as_ref().ok().map(value),
-            None => {
-                let (planned, _) = timed_plan(&problem, judge.as_ref(), Algorithm::Amcast, self.effort);
-                planned.ok().map(|plan| value(&plan))
-            }
+            Some((_, Ok(plan), _)) => Some(value(plan)),
+            _ => self.reference(problem.members().to_vec(), seed)?,
         };
         let mut line = SessionLine {
             session: number,
@@ -97,6 +94,15 @@ impl Trial<'_> {
             }
         }
         Ok(line)
+    }
+}
+
+impl Trial<'_> {
+    /// What `amcast` without helpers comes to. It has no forest: there, its shared tree is the reference.
+    fn reference(&self, members: Vec<NodeIndex>, seed: u64) -> Result<Option<f64>, CliError> {
+        let (problem, judge) = self.world.shared_session(members, seed)?;
+        let (planned, _) = timed_plan(&problem, judge.as_ref(), Algorithm::Amcast, self.effort);
+        Ok(planned.ok().map(|plan| value(&plan)))
     }
 }
 

@@ -21,7 +21,10 @@ pub(super) fn write(lines: &[SessionLine], summaries: &[Summary], out: &mut dyn 
 
 fn write_one(lines: &[&SessionLine], summary: &Summary, group: usize, out: &mut dyn Write) -> io::Result<()> {
     let bound = mean(lines.iter().map(|line| line.lower_bound_ms)).unwrap_or(0.0);
-    let objective = summary.objective;
+    let objective = match summary.objective {
+        Objective::Forest => "worst pair",
+        objective => objective.name(),
+    };
     writeln!(
         out,
         "{}: {} sessions of {group}; no {objective} can be below {bound:.1} ms on average",
@@ -130,10 +133,9 @@ pub(super) fn write_list(out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{:15} {}", algorithm.name(), about(algorithm))?;
     }
     writeln!(out)?;
-    let objectives = [Objective::Height, Objective::Diameter].map(Objective::name).join(" and ");
     writeln!(
         out,
-        "All plan for {objectives}. `alm bench` runs all but `exact`, unless --algorithms says otherwise."
+        "All plan for height and diameter, unicast and best for forest too. A bench runs all but exact."
     )
 }
 
