@@ -153,6 +153,18 @@ proptest! {
     }
 
     #[test]
+    fn any_forest_can_be_planned_anew(case in case(2..12, 0), source in 0..12_usize) {
+        let problem = problem(&case, 1);
+        let source = source % case.members;
+        let stars = plan(&problem, Algorithm::Unicast).unwrap();
+        let again = replan_tree(&problem, &stars, source, Budget::Moves(1_000)).unwrap();
+        prop_assert!(copies_excess(&problem, &again) <= copies_excess(&problem, &stars));
+        let mut broken = stars;
+        broken.trees[0].edges.pop();
+        prop_assert_eq!(replan_tree(&problem, &broken, source, Budget::Moves(10)).is_err(), case.members > 1);
+    }
+
+    #[test]
     fn unicast_is_direct_and_says_what_it_asks_for(case in case(1..12, 0), speakers in 1..4_u32) {
         let problem = problem(&case, speakers);
         let plan = plan(&problem, Algorithm::Unicast).unwrap();

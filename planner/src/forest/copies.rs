@@ -11,23 +11,20 @@ pub(super) struct Copies {
     budget: Vec<u32>,
     /// Copies that it sends for its K dearest.
     load: Vec<u32>,
-    /// Where a node's part of `at_least` starts; one more than there are nodes.
+    /// Where a node's part of `at_least` starts.
     start: Vec<usize>,
     /// At `start + c`: in how many trees the node has more than c children.
     at_least: Vec<u32>,
 }
 
 impl Copies {
-    /// Nobody sends anything. No node ever has more children than `children_max`.
+    /// Nobody sends anything. No node ever has more children than `children_max`; more than the budget it may have, but
+    /// not get.
     pub(super) fn new(budget: Vec<u32>, speakers: u32, children_max: usize) -> Self {
-        let mut start = Vec::with_capacity(budget.len() + 1);
-        let mut end = 0;
-        start.push(0);
-        for &copies in &budget {
-            // One to spare, because a move may add a child before it takes another away.
-            end += (copies as usize).min(children_max) + 1;
-            start.push(end);
-        }
+        // One to spare, because a move may add a child before it takes another away.
+        let each = children_max + 1;
+        let start = (0..budget.len()).map(|node| node * each).collect();
+        let end = budget.len() * each;
         Self { speakers, load: vec![0; budget.len()], budget, start, at_least: vec![0; end] }
     }
 

@@ -8,10 +8,10 @@
 //! mean alone is at stake.
 //!
 //! Every tree is first grown for itself (`start`), then all are annealed together (`anneal`), because what one tree
-//! leaves of a node's budget another can use. Towards the end helpers that no longer bring their price go (`evict`). A
-//! proposal is judged in O(depth), some eight million a second at 20
-//! members; one that is made takes O(depth + subtree). Memory O(M N) for M members and the N nodes that are looked at:
-//! the members and about a hundred helpers.
+//! leaves of a node's budget another can use. Towards the end helpers that no longer bring their price go (`evict`).
+//! A proposal is judged in O(depth), some eight million a second at 20 members; one that is made takes
+//! O(depth + subtree). Memory O(M N) for M members and the N nodes that are looked at: the members and about a hundred
+//! helpers.
 
 mod anneal;
 mod change;
@@ -115,7 +115,7 @@ fn turned(view: &View, links: &[(usize, usize)], source: usize) -> Vec<u32> {
     let mut open = vec![source as u32];
     while let Some(node) = open.pop() {
         for &next in &beside[node as usize] {
-            if next != parent[node as usize] {
+            if next as usize != source && parent[next as usize] == NO {
                 parent[next as usize] = node;
                 open.push(next);
             }

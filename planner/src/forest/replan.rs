@@ -17,8 +17,8 @@ use crate::units::NodeIndex;
 /// the price of helpers together.
 ///
 /// # Errors
-/// `PlanError::Stuck` if `source` has no tree of its own in the plan, or a tree is not over the problem's members and
-/// usable helpers.
+/// `PlanError::Stuck` if a member has no tree of its own in the plan, or a tree is not over the problem's members and
+/// usable helpers, along links that may exist. A node that sends too much already gets no more to send.
 pub fn replan_tree(
     problem: &Problem,
     plan: &Plan,
@@ -36,7 +36,16 @@ pub fn replan_tree(
         let tree = plan.trees.iter().find(|tree| tree.sources == [member]).ok_or(PlanError::Stuck(member))?;
         let links =
             tree.edges.iter().map(|&(a, b)| Ok((find(a)?, find(b)?))).collect::<Result<Vec<_>, _>>()?;
-        parents[at * view.len()..][..view.len()].copy_from_slice(&turned(&view, &links, at));
+        let hung = turned(&view, &links, at);
+        let exists = |node: usize| hung[node] != NO && view.cost(hung[node], node as u32).is_finite();
+        let stray = (0..view.len()).find(|&node| {
+            let wanted = hung[node] != NO || node < view.members;
+            node != at && wanted && !exists(node)
+        });
+        if let Some(stray) = stray {
+            return Err(PlanError::Stuck(instance.nodes[view.nodes[stray]]));
+        }
+        parents[at * view.len()..][..view.len()].copy_from_slice(&hung);
     }
     let tree = problem.members.iter().position(|&member| member == source).ok_or(PlanError::Stuck(source))?;
     if view.members == 1 {
