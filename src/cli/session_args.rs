@@ -59,7 +59,7 @@ pub(super) struct SessionArgs {
     #[arg(long, value_name = "DURATION", value_parser = units::duration, conflicts_with = "moves")]
     budget: Option<Duration>,
 
-    /// How many moves `best` may look at, which makes its plan reproducible [default: 5000 a member]
+    /// How many moves `best` may look at, which makes its plan reproducible [default: by the number of members]
     #[arg(long, value_name = "N")]
     moves: Option<u64>,
 
