@@ -122,6 +122,18 @@ fn a_forest_has_a_tree_per_member_in_place_of_edges() {
 }
 
 #[test]
+fn best_is_bounded_by_moves_or_by_time() {
+    let folder = Folder::new();
+    let args = "--members 0,1,2,3 --degrees uniform:2 --helpers all --algorithm best";
+    let edges = |flags: &str| folder.plan(&format!("{args} {flags}")).remove(0)["edges"].clone();
+    assert_eq!(edges("--moves 500"), edges("--moves 500"));
+    assert_eq!(edges(""), edges(""));
+    assert!(edges("--budget 2ms").is_array());
+    let (code, _) = folder.refused(&format!("plan --matrix six.rtt {args} --moves 5 --budget 2ms"));
+    assert_eq!(code, 2);
+}
+
+#[test]
 fn several_algorithms_give_one_object_a_line() {
     let plans = Folder::new()
         .plan("--members 0,1,2,3,4 --degrees uniform:4 --helpers all --algorithm amcast,critical");
