@@ -3,6 +3,7 @@
 //! Session i is drawn from (seed, i) alone, so that shards are parts of the whole; sessions are planned on all cores and
 //! come out in order, the same bytes but for the times.
 
+mod coords;
 mod distribution;
 mod growth;
 mod merge;
@@ -19,7 +20,7 @@ use std::str::FromStr;
 use std::thread;
 
 use alm_planner::{Algorithm, Objective};
-use clap::ValueEnum;
+use clap::{Subcommand, ValueEnum};
 
 use self::session::{SessionLine, Trial};
 use self::summary::{Summary, summaries};
@@ -30,8 +31,11 @@ use super::session_args::SessionArgs;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_help = EXAMPLE, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
+
     #[command(flatten)]
     matrix: MatrixArgs,
 
@@ -83,6 +87,13 @@ const EXAMPLE: &str = "\
 Example:
   $ alm bench --matrix pings.rtt --sessions 100 --algorithms amcast,critical+adjust,best --plot ratio.svg";
 
+/// Benches of something else than algorithms.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// How well coordinates predict round trips, and what their error costs a plan
+    Coords(coords::Args),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// A row an algorithm, to read
@@ -114,6 +125,9 @@ impl FromStr for Shard {
 
 /// Runs or merges, and writes what is asked for.
 pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
+    if let Some(Part::Coords(args)) = &args.part {
+        return coords::run(args, out);
+    }
     if args.list {
         return table::write_list(out).map_err(CliError::from_stdout);
     }

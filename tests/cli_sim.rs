@@ -1,0 +1,90 @@
+//! `alm sim sessions` and `alm bench coords` from outside.
+
+#![allow(clippy::unwrap_used, reason = "a case that cannot be set up fails its test")]
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn alm(dir: &TempDir, args: &str) -> Output {
+    let mut alm = Command::new(env!("CARGO_BIN_EXE_alm"));
+    alm.args(args.split_whitespace()).current_dir(dir.path()).env_clear().env("HOME", dir.path());
+    alm.output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn with_matrix(hosts: usize) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    assert!(alm(&dir, &format!("gen plane --hosts {hosts} --out plane.rtt")).status.success());
+    dir
+}
+
+#[test]
+fn sessions_compete_the_same_way_every_time() {
+    let dir = with_matrix(120);
+    let run = || {
+        alm(
+            &dir,
+            "sim sessions --matrix plane.rtt --sessions 5..15 --members 6 --moves 2000 --seed 3 --format json",
+        )
+    };
+    let counts = lines(&run());
+    assert_eq!(run().stdout, run().stdout, "the same arguments, the same bytes");
+    assert_eq!(counts.iter().map(|line| line["sessions"].as_u64().unwrap()).collect::<Vec<_>>(), [5, 15]);
+    for line in &counts {
+        assert_eq!(line["unplanned"], 0);
+        assert!(line["plans_per_session"].as_f64().unwrap() >= 1.0 && line["preemptions"].is_u64());
+        let priorities = line["by_priority"].as_array().unwrap();
+        assert_eq!(
+            priorities.iter().map(|one| one["priority"].as_u64().unwrap()).collect::<Vec<_>>(),
+            [1, 2, 3]
+        );
+        for one in priorities {
+            for field in ["improvement", "helpers", "lower_bound", "upper_bound"] {
+                assert!(one[field].is_f64(), "{field}: {one}");
+            }
+        }
+    }
+}
+
+#[test]
+fn more_members_than_nodes_and_odd_counts_are_refused() {
+    let dir = with_matrix(20);
+    for (args, word) in [
+        ("sim sessions --matrix plane.rtt --sessions 9 --members 6", "54 members"),
+        ("sim sessions --matrix plane.rtt --sessions 0", "--sessions"),
+        ("sim sessions --matrix none.rtt --sessions 1", "none.rtt"),
+        ("bench coords --matrix plane.rtt --dimensions 99", "--dimensions 99"),
+        ("bench coords --matrix plane.rtt --methods magic", "magic"),
+    ] {
+        let output = alm(&dir, args);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{args}: {stderr}");
+        assert!(
+            stderr.starts_with("alm: ") && stderr.lines().count() == 1 && stderr.contains(word),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn coordinates_are_judged_by_what_nobody_fitted() {
+    let dir = with_matrix(60);
+    let rows = lines(&alm(
+        &dir,
+        "bench coords --matrix plane.rtt --dimensions 2 --neighbours 16 --sessions 4 --format json",
+    ));
+    let median = |method: &str| {
+        let row = rows.iter().find(|row| row["method"] == method).unwrap();
+        assert!(row["error_p90"].is_f64() && row["height_ratio"].is_f64(), "{row}");
+        row["error_p50"].as_f64().unwrap()
+    };
+    assert!(median("seed") < 0.05, "a plane is found again");
+    assert!(median("height") < 0.05);
+    assert_eq!(median("oracle"), 0.0);
+}
