@@ -70,7 +70,7 @@ fn table(what: &str, sizes: &[usize], rounds: usize, problem: impl Fn(usize) -> 
                     let grown = before.map_or(String::new(), |(less, least)| {
                         format!("N^{:.1}", (seconds / least).ln() / (*size as f64 / less as f64).ln())
                     });
-                    row.push_str(&format!("{:>12}{grown:>6}", time(seconds)));
+                    row.push_str(&format!("{:>11}{grown:>7}", time(seconds)));
                     before = Some((*size, seconds));
                 }
             }
