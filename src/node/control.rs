@@ -1,0 +1,149 @@
+//! Control messages in: whose they are, and what a peer may not do.
+
+use std::time::{Duration, Instant};
+
+use super::{CONTROL_MESSAGES_PER_SECOND_MAX, Node, Notice, Output, Role};
+use crate::identity::{NodeId, SessionId};
+use crate::net::LinkEvent;
+use crate::session::{self, Delegation, Installation, Readiness, SessionMessage, Signed};
+use crate::wire::Message;
+
+impl Node {
+    pub(super) fn handle_link(&mut self, event: LinkEvent, now: Instant) {
+        match event {
+            LinkEvent::Connected { peer, addr } => self.pool.on_connected(peer, addr, now),
+            LinkEvent::Disconnected { peer, left, .. } => {
+                if let (true, Role::Member(member, _)) = (left, &mut self.role)
+                    && member.manager() == Some(peer)
+                {
+                    member.on_manager_left();
+                }
+                self.heard.remove(&peer);
+                self.pool.on_disconnected(peer, left, now);
+            }
+            LinkEvent::DialFailed { addr, error, .. } => {
+                if let Role::Member(member, _) = &mut self.role {
+                    member.on_unanswered(addr, now);
+                }
+                self.pool.on_dial_failed(addr, error);
+            }
+            LinkEvent::Control { from, bytes } => {
+                self.pool.on_traffic(from, now);
+                if !self.may_speak(from, now) {
+                    return self.cut_off(from, "too many messages", now);
+                }
+                match Message::decode(&bytes) {
+                    Ok(Message::Pool(message)) => self.pool.handle_message(from, message, now),
+                    Ok(Message::Session(message)) if self.pool.is_joined(from) => {
+                        self.handle_session(from, message, now);
+                    }
+                    Ok(Message::Session(_)) => self.cut_off(from, "the first message was no hello", now),
+                    Err(_) => self.cut_off(from, "malformed message", now),
+                }
+            }
+            LinkEvent::Datagram { .. } => {}
+        }
+    }
+
+    /// Counts a control message against its sender's budget.
+    fn may_speak(&mut self, from: NodeId, now: Instant) -> bool {
+        let (since, count) = self.heard.entry(from).or_insert((now, 0));
+        if now.saturating_duration_since(*since) >= Duration::from_secs(1) {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count <= CONTROL_MESSAGES_PER_SECOND_MAX
+    }
+
+    /// Has nothing more to do with a peer that does not keep to the protocol, unless it comes back.
+    fn cut_off(&mut self, peer: NodeId, reason: &'static str, now: Instant) {
+        self.heard.remove(&peer);
+        self.outputs.push_back(Output::Close(peer, reason));
+        self.pool.on_disconnected(peer, true, now);
+    }
+
+    pub(super) fn handle_session(&mut self, from: NodeId, message: SessionMessage, now: Instant) {
+        let addrs = self.pool.addrs(from);
+        match message {
+            SessionMessage::Install(signed) => self.on_install(from, &signed, now),
+            SessionMessage::Activate { session, epoch } => self.on_activate(from, session, epoch, now),
+            message => match (&mut self.role, subject(&message)) {
+                (Role::Host(manager), Some(session)) if session == manager.session() => {
+                    manager.handle_message(from, message, addrs, now);
+                }
+                (Role::Member(member, own), Some(session)) if session == *own => {
+                    member.handle_message(from, message, now);
+                }
+                (_, Some(session)) if matches!(message, SessionMessage::Find { .. }) => {
+                    self.send(from, SessionMessage::NotFound { session });
+                }
+                _ => {}
+            },
+        }
+    }
+
+    fn on_install(&mut self, from: NodeId, signed: &Signed, now: Instant) {
+        let session = SessionId::of(&signed.delegation.key);
+        let is_member = self.own_session() == Some(session);
+        let lease = || self.pool.degrees().holdings().find(|holding| holding.session == session);
+        let held = if is_member { Some(self.pool.degrees().bound()) } else { lease().map(|h| h.degrees) };
+        // Nothing is verified for a session that this node has nothing to do with.
+        let Some(held) = held else { return };
+        let pool = &self.pool;
+        let outcome =
+            self.carrier.install(signed, self.me, held, is_member, |node| pool.is_joined(node), now);
+        match outcome {
+            Ok(installed) => {
+                for contact in &installed.missing {
+                    self.pool.want(contact.clone(), now);
+                }
+                if installed.missing.is_empty() {
+                    let (epoch, missing) = (installed.epoch, vec![]);
+                    self.report(Readiness { session, epoch, manager: from, missing });
+                }
+            }
+            Err(error) => {
+                let (epoch, missing, refused) = (signed_epoch(signed), vec![], Some(error.to_string()));
+                self.send(from, SessionMessage::Installed { session, epoch, missing, refused });
+            }
+        }
+    }
+
+    fn on_activate(&mut self, from: NodeId, session: SessionId, epoch: u64, now: Instant) {
+        let Some(plan) = self.carrier.activate(session, epoch, from, now).cloned() else { return };
+        if self.own_session() == Some(session) {
+            self.pool.hold_own(session, plan.degree_of(self.me), now);
+            self.notices.push_back(Notice::Session(session::Event::Tree(plan)));
+        }
+    }
+
+    pub(super) fn report(&mut self, readiness: Readiness) {
+        let Readiness { session, epoch, manager, missing } = readiness;
+        self.send(manager, SessionMessage::Installed { session, epoch, missing, refused: None });
+    }
+}
+
+/// The session that a message is about; `None` for what is told apart by its signature.
+fn subject(message: &SessionMessage) -> Option<SessionId> {
+    match message {
+        SessionMessage::Find { session }
+        | SessionMessage::NotFound { session }
+        | SessionMessage::Join { session, .. }
+        | SessionMessage::Refused { session, .. }
+        | SessionMessage::Welcome { session, .. }
+        | SessionMessage::Joined { session, .. }
+        | SessionMessage::Left { session, .. }
+        | SessionMessage::Leave { session }
+        | SessionMessage::Farewell { session }
+        | SessionMessage::Installed { session, .. }
+        | SessionMessage::Activate { session, .. }
+        | SessionMessage::End { session } => Some(*session),
+        SessionMessage::Found { delegation, .. } => Delegation::session(delegation),
+        SessionMessage::Install(_) => None,
+    }
+}
+
+/// The epoch that an installation is for, as far as it can be read: to name it in a refusal.
+fn signed_epoch(signed: &Signed) -> u64 {
+    postcard::from_bytes::<Installation>(&signed.content).map_or(0, |content| content.epoch)
+}

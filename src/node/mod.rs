@@ -1,0 +1,307 @@
+//! One node: pool, session and forwarding as one state machine with four doors. No sockets, no clock, no tokio.
+//!
+//! Give it [`Input`], take [`Output`] and [`Notice`]s until there are none, call again at
+//! [`poll_timeout`](Node::poll_timeout). A media packet on its way costs one look-up and no allocation (`forwarding`);
+//! `control` takes messages in, `wiring` lets the parts talk to each other.
+
+mod control;
+mod forwarding;
+mod wiring;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+
+use crate::identity::{Identity, NodeId, SessionId};
+use crate::net::{Channel, LinkEvent};
+use crate::pool::{Contact, PoolConfig, PoolNode};
+use crate::session::{
+    self, Carrier, Manager, ManagerConfig, Member, MemberConfig, Planned, PlanningJob, Roster, SessionClock,
+    SessionMessage, SessionPlan,
+};
+use crate::wire::Message;
+
+/// What happens to a node.
+#[derive(Debug)]
+pub enum Input {
+    /// The network has something to tell.
+    Link(LinkEvent),
+    /// A node is said to be there.
+    Contact(Contact),
+    /// An address to start from.
+    Bootstrap(SocketAddr),
+    /// A packet of this node's own source, its tree not yet set.
+    Own(Bytes),
+    /// A planning job is done, and took this long.
+    Planned(Planned, Duration),
+    /// Leave the session; as its host, end it.
+    Leave,
+    /// [`Node::poll_timeout`] has come.
+    Timeout,
+}
+
+/// What the driver is to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send bytes to a connected peer.
+    Send(NodeId, Channel, Bytes),
+    /// Dial an address, for a key where it is known.
+    Dial(SocketAddr, Option<NodeId>),
+    /// Give a connection up.
+    Close(NodeId, &'static str),
+    /// Run a planning job beside the media and hand in [`Input::Planned`].
+    Plan(Box<PlanningJob>),
+    /// A packet for this node's own ears, taken from the network at that time.
+    Play(Bytes, Instant),
+}
+
+/// What the people at this node, and its audio, need to know.
+#[derive(Debug)]
+pub enum Notice {
+    /// Of the session.
+    Session(session::Event),
+    /// The session's clock as this node knows it by now.
+    Clock(SessionClock),
+    /// How many nodes the pool has, this one included.
+    PoolSize(usize),
+    /// Something went wrong; this node goes on.
+    Trouble(String),
+}
+
+/// Media over one tree link since it was first used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LinkCounts {
+    /// Packets handed to the network.
+    pub sent: u64,
+    /// Packets taken from it that belong on this link.
+    pub received: u64,
+    /// Packets that came by this link and belong to no tree over it.
+    pub dropped: u64,
+}
+
+/// See the [module](self).
+pub struct Node {
+    me: NodeId,
+    identity: Arc<Identity>,
+    started: Instant,
+    pool: PoolNode,
+    carrier: Carrier,
+    role: Role,
+    clock: Option<SessionClock>,
+    counts: BTreeMap<NodeId, LinkCounts>,
+    /// Control messages of each peer in the second that began then.
+    heard: BTreeMap<NodeId, (Instant, u32)>,
+    /// Messages to oneself: a task manager is a member too.
+    loopback: VecDeque<SessionMessage>,
+    outputs: VecDeque<Output>,
+    notices: VecDeque<Notice>,
+}
+
+/// What this node is in a session of its own; as a helper it may carry any number of others.
+enum Role {
+    Idle,
+    Host(Box<Manager>),
+    Member(Box<Member>, SessionId),
+}
+
+/// Control messages that a peer may send in a second before it is cut off: several times what a newcomer to a full pool
+/// is greeted with.
+const CONTROL_MESSAGES_PER_SECOND_MAX: u32 = 500;
+/// A clock estimate that differs less than this from the last is no news.
+const CLOCK_STEP: Duration = Duration::from_micros(500);
+
+impl Node {
+    /// A node that listens at `addrs` and is in no session.
+    #[must_use]
+    pub fn new(
+        identity: Arc<Identity>,
+        addrs: Vec<SocketAddr>,
+        config: PoolConfig,
+        random: StdRng,
+        now: Instant,
+    ) -> Self {
+        let me = identity.node_id();
+        Self {
+            me,
+            identity,
+            started: now,
+            pool: PoolNode::new(me, addrs, config, random, now),
+            carrier: Carrier::default(),
+            role: Role::Idle,
+            clock: None,
+            counts: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            loopback: VecDeque::new(),
+            outputs: VecDeque::with_capacity(256),
+            notices: VecDeque::new(),
+        }
+    }
+
+    /// Starts a session whose key is `key`.
+    pub fn host(&mut self, key: &Identity, config: ManagerConfig, now: Instant) {
+        let manager = Manager::new(self.identity.clone(), key, config, now);
+        self.role = Role::Host(Box::new(manager));
+        self.set_clock(SessionClock::new(self.started, 0));
+        self.settle(now);
+    }
+
+    /// Starts to join a session.
+    pub fn join(&mut self, config: MemberConfig, now: Instant) {
+        let session = config.invite.session;
+        let mut member = Member::new(self.me, config, now);
+        for peer in self.pool.joined().collect::<Vec<_>>() {
+            member.on_joined(peer, now);
+        }
+        self.role = Role::Member(Box::new(member), session);
+        self.settle(now);
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        match input {
+            Input::Link(LinkEvent::Datagram { from, bytes, at }) => {
+                self.pool.on_traffic(from, at);
+                if !PoolNode::is_probe(&bytes) {
+                    self.forward(from, bytes, at);
+                    return;
+                }
+                self.pool.handle_probe(from, &bytes, at);
+                self.read_clock(from);
+            }
+            Input::Link(event) => self.handle_link(event, now),
+            Input::Contact(contact) => self.pool.add_contact(contact, now),
+            Input::Bootstrap(addr) => self.pool.add_bootstrap(addr, now),
+            Input::Own(packet) => {
+                self.send_own(&packet);
+                return;
+            }
+            Input::Planned(planned, elapsed) => {
+                if let Role::Host(manager) = &mut self.role {
+                    manager.on_planned(planned, elapsed, now);
+                }
+            }
+            Input::Leave => match &mut self.role {
+                Role::Host(manager) => manager.end(),
+                Role::Member(member, _) => member.leave(now),
+                Role::Idle => {}
+            },
+            Input::Timeout => {
+                self.pool.handle_timeout(now);
+                for late in self.carrier.handle_timeout(now) {
+                    self.report(late);
+                }
+                match &mut self.role {
+                    Role::Host(manager) => manager.handle_timeout(now),
+                    Role::Member(member, _) => member.handle_timeout(now),
+                    Role::Idle => {}
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next thing to know.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// When to hand in [`Input::Timeout`], and for whom.
+    #[must_use]
+    pub fn poll_timeout(&self) -> (Instant, &'static str) {
+        let role = match &self.role {
+            Role::Host(manager) => Some((manager.poll_timeout(), "manager")),
+            Role::Member(member, _) => member.poll_timeout().map(|at| (at, "member")),
+            Role::Idle => None,
+        };
+        let carrier = self.carrier.poll_timeout().map(|at| (at, "carrier"));
+        let pool = (self.pool.poll_timeout(), "pool");
+        [role, carrier]
+            .into_iter()
+            .flatten()
+            .fold(pool, |first, other| if other.0 < first.0 { other } else { first })
+    }
+
+    /// Who is in this node's own session.
+    #[must_use]
+    pub fn roster(&self) -> Option<&Roster> {
+        match &self.role {
+            Role::Host(manager) => Some(manager.roster()),
+            Role::Member(member, _) => Some(member.roster()),
+            Role::Idle => None,
+        }
+    }
+
+    /// The plan that carries this node's own session now.
+    #[must_use]
+    pub fn plan(&self) -> Option<&SessionPlan> {
+        self.carrier.plan(self.own_session()?)
+    }
+
+    /// The session's clock as this node knows it by now.
+    #[must_use]
+    pub fn clock(&self) -> Option<SessionClock> {
+        self.clock
+    }
+
+    /// The pool as this node sees it.
+    #[must_use]
+    pub fn pool(&self) -> &PoolNode {
+        &self.pool
+    }
+
+    /// The tree links that this node carries now, over all sessions, with their round trips and counts.
+    #[must_use]
+    pub fn links(&self) -> Vec<(NodeId, Option<Duration>, LinkCounts)> {
+        let mut peers: Vec<NodeId> =
+            self.carrier.sessions().flat_map(|session| self.carrier.neighbours(session)).collect();
+        peers.sort_unstable();
+        peers.dedup();
+        let counts = |peer| self.counts.get(&peer).copied().unwrap_or_default();
+        peers.into_iter().map(|peer| (peer, self.pool.round_trip(peer), counts(peer))).collect()
+    }
+
+    // Shared by the parts below.
+
+    fn own_session(&self) -> Option<SessionId> {
+        match &self.role {
+            Role::Host(manager) => Some(manager.session()),
+            Role::Member(_, session) => Some(*session),
+            Role::Idle => None,
+        }
+    }
+
+    fn send(&mut self, to: NodeId, message: SessionMessage) {
+        if to == self.me {
+            self.loopback.push_back(message);
+        } else {
+            let bytes = Message::Session(message).encode();
+            self.outputs.push_back(Output::Send(to, Channel::Control, bytes));
+        }
+    }
+
+    /// A ping of the manager's tells its clock.
+    fn read_clock(&mut self, peer: NodeId) {
+        if let Role::Member(member, _) = &self.role
+            && member.manager() == Some(peer)
+            && let Some(offset_us) = self.pool.clock_offset_us(peer)
+        {
+            self.set_clock(SessionClock::new(self.started, offset_us));
+        }
+    }
+
+    fn set_clock(&mut self, clock: SessionClock) {
+        if self.clock.is_none_or(|known| known.distance(&clock) >= CLOCK_STEP) {
+            self.clock = Some(clock);
+            self.notices.push_back(Notice::Clock(clock));
+        }
+    }
+}
