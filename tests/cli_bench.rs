@@ -95,6 +95,29 @@ fn the_last_line_is_the_contracts_summary() {
 }
 
 #[test]
+fn probes_keep_what_coordinates_lose() {
+    let folder = Folder::new();
+    // With 32 neighbours each, a smaller network would leave little to estimate.
+    folder.ok("gen transit-stub --hosts 150 --seed 2 --out ts.rtt");
+    let flags = "--sessions 4 --group 8 --algorithms amcast+adjust,critical+adjust";
+    let measured = folder.bench(flags);
+    let probed = folder.bench(&format!("{flags} --latency coords --probes 12"));
+    for (on_matrix, on_coords) in measured.iter().zip(&probed[..4]) {
+        assert_eq!(on_matrix["plans"][0]["height_ms"], on_coords["plans"][0]["height_ms"]);
+        assert_eq!(on_matrix["plans"][1]["height_ms"], on_coords["measured_ms"]);
+        let height = |at: usize| on_coords["plans"][at]["height_ms"].as_f64().unwrap();
+        assert!(height(1) <= height(0));
+        assert!(on_coords["plans"][1]["probes"].as_u64().unwrap() <= 12);
+    }
+    let row = &probed[4]["algorithms"][1];
+    assert!(row["gain_kept"].as_f64().unwrap() > 0.0 && row["probes_mean"].as_f64().unwrap() > 0.0, "{row}");
+    let alone = folder.bench(&format!("{flags} --latency coords"));
+    assert!(alone[4]["algorithms"][1]["height_ms_mean"].as_f64() > row["height_ms_mean"].as_f64());
+    let table = folder.ok(&format!("bench --matrix ts.rtt {flags} --latency coords --probes 12"));
+    assert!(table.contains("critical+adjust keeps "), "{table}");
+}
+
+#[test]
 fn improvement_is_the_mean_over_sessions_against_amcast_without_helpers() {
     let lines = Folder::new().bench("--sessions 6 --group 8 --algorithms critical+adjust");
     let (sessions, summary) = lines.split_at(6);
@@ -157,7 +180,7 @@ fn people_and_spreadsheets_get_a_row_an_algorithm() {
     let csv =
         folder.ok("bench --matrix ts.rtt --sessions 3 --group 8,12 --algorithms amcast,compact --format csv");
     let rows: Vec<Vec<&str>> = csv.lines().map(|row| row.split(',').collect()).collect();
-    assert_eq!((rows.len(), rows[0].len(), rows[4].len()), (5, 14, 14));
+    assert_eq!((rows.len(), rows[0].len(), rows[4].len()), (5, 16, 16));
     assert_eq!(rows[4][..5], ["\"ts\"", "height", "12", "3", "amcast"]);
     assert_eq!(rows[2][2], "8");
 }
@@ -226,6 +249,10 @@ fn wrong_arguments_are_one_line_each() {
     fs::write(folder.0.path().join("text"), "hello\n").unwrap();
     let cases = [
         ("bench", "alm: a flag is missing: --matrix <FILE>; name a recording of round trips"),
+        (
+            "bench --matrix ts.rtt --probes 3",
+            "alm: there is nothing to probe on a matrix: --probes; add --latency coords, or leave it out",
+        ),
         ("bench --matrix ts.rtt --group 0", "alm: bad value: --group 0; use a number of members, such as 20"),
         (
             "bench --matrix ts.rtt --shard 4/3",

@@ -540,3 +540,23 @@ fn a_picture_has_every_node_and_marks_helpers() {
     }
     assert!(picture.contains(">helper</text>"));
 }
+
+#[test]
+fn a_plan_on_coordinates_says_what_it_probed() {
+    let folder = Folder::new();
+    let session = "--members 0,1,2,3 --degrees uniform:3 --helpers all --algorithm best --moves 2000";
+    let plan = folder.plan(&format!("{session} --latency coords --probes 4")).remove(0);
+    assert!(plan["probes"].as_u64().unwrap() <= 4 && plan["probe_rounds"].is_u64(), "{plan}");
+    let alone = folder.plan(&session.replace("--helpers all", "--helpers none")).remove(0);
+    assert!(plan["height_ms"].as_f64() <= alone["height_ms"].as_f64());
+    assert!(folder.plan(&format!("{session} --latency coords")).remove(0).get("probes").is_none());
+    folder.write("holes.rtt", "0 5 -1\n5 0 -1\n-1 -1 0\n");
+    let (code, line) = folder.refused(
+        "plan --matrix holes.rtt --members 0,1 --degrees uniform:2 --missing drop-nodes --latency coords",
+    );
+    assert_eq!(code, 2);
+    assert!(
+        line.starts_with("alm: nodes without latencies have no coordinates: --latency coords;"),
+        "{line}"
+    );
+}

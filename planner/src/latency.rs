@@ -160,6 +160,15 @@ impl LatencyMatrix {
         f64::from(self.ms[from * self.nodes + to])
     }
 
+    /// Changes the latency from `from` to `to`.
+    ///
+    /// # Panics
+    /// If either is not below `nodes()`.
+    pub fn set(&mut self, from: NodeIndex, to: NodeIndex, value: OneWay) {
+        assert!(from < self.nodes && to < self.nodes, "{from} or {to} is outside of {} nodes", self.nodes);
+        self.ms[from * self.nodes + to] = value.ms() as f32;
+    }
+
     /// Latencies from `from`, by node.
     pub(crate) fn row(&self, from: NodeIndex) -> &[f32] {
         &self.ms[from * self.nodes..][..self.nodes]

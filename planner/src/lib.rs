@@ -27,6 +27,7 @@ mod matrix_text; // matrices as text
 mod names; // objectives and algorithms
 mod plan; // what comes out
 mod plan_error; // why nothing came out
+mod probed; // planning on predictions, with probes
 mod problem; // what goes in
 mod samples; // several recordings as one
 mod search; // which hubs are tried
@@ -49,6 +50,7 @@ pub use matrix_text::rtt_text;
 pub use names::{Algorithm, Objective, UnknownName};
 pub use plan::{Plan, Tree};
 pub use plan_error::PlanError;
+pub use probed::{PASSES_MAX, Pass, Planner, Probed, Probing, plan_probed};
 pub use problem::{Problem, ProblemBuilder, ProblemError};
 pub use samples::quantile_of;
 pub use units::{Degree, NodeIndex, OneWay, RoundTrip};

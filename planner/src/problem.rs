@@ -55,6 +55,14 @@ impl Problem {
         }
     }
 
+    /// The same problem on other latencies of the same nodes.
+    ///
+    /// # Errors
+    /// `ProblemError` if they are of other nodes.
+    pub fn on(&self, latency: impl Into<Arc<LatencyMatrix>>) -> Result<Self, ProblemError> {
+        ProblemBuilder { problem: Self { latency: latency.into(), ..self.clone() } }.build()
+    }
+
     /// The latencies.
     pub fn latency(&self) -> &LatencyMatrix {
         &self.latency

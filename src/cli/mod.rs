@@ -6,6 +6,7 @@
 
 mod bench;
 mod config;
+mod coords;
 mod demo;
 mod devices;
 mod draw;

@@ -11,8 +11,8 @@ use super::draw::{self, Choice, Purpose, draw, generator};
 use super::error::{CliError, reason};
 use super::matrix_args::MatrixArgs;
 use super::plan_output::{self, Answer};
-use super::planning::{Effort, timed_plan};
-use super::session_args::{SessionArgs, too_many};
+use super::planning::Effort;
+use super::session_args::{SessionArgs, World, too_many};
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -78,6 +78,7 @@ pub(super) enum Format {
 /// What it means: a well-formed problem, and what to do with it.
 #[derive(Debug)]
 pub(super) struct Job {
+    world: World,
     problem: Problem,
     /// The same session on the latencies that plans are judged on, if they are others.
     judge: Option<Problem>,
@@ -98,7 +99,7 @@ impl Args {
         let members = choose_members(&self.members, self.root, self.seed, &world.usable)?;
         let (problem, judge) = world.session(members, self.seed)?;
         let (algorithms, seed) = (self.algorithm, self.seed);
-        Ok(Job { problem, judge, algorithms, effort, seed, format: self.format, out: self.out })
+        Ok(Job { world, problem, judge, algorithms, effort, seed, format: self.format, out: self.out })
     }
 }
 
@@ -135,15 +136,15 @@ pub(super) fn run(job: &Job, out: &mut dyn Write) -> Result<(), CliError> {
     let judge = job.judge.as_ref();
     let mut answers = Vec::new();
     for &algorithm in &job.algorithms {
-        let (planned, elapsed) = timed_plan(&job.problem, judge, algorithm, job.effort);
-        let plan = planned.map_err(|error| {
+        let timed = job.world.plan(&job.problem, judge, algorithm, job.effort);
+        let plan = timed.plan.map_err(|error| {
             CliError::failed(
                 format_args!("{algorithm} finds no plan ({error})"),
                 format_args!("root {}", job.problem.root()),
                 plan_output::todo(&error),
             )
         })?;
-        answers.push(Answer { algorithm, plan, elapsed });
+        answers.push(Answer { algorithm, plan, elapsed: timed.elapsed, count: timed.count });
     }
     let problem = judge.unwrap_or(&job.problem);
     let bound = lower_bound(problem);

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::plan::Format;
 use super::plan_svg;
+use super::planning::ProbeCount;
 
 /// What one algorithm answered, and how long it took.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(super) struct Answer {
     pub(super) algorithm: Algorithm,
     pub(super) plan: Plan,
     pub(super) elapsed: Duration,
+    pub(super) count: Option<ProbeCount>,
 }
 
 /// Writes the answer in `format`, ending with a line break.
@@ -69,6 +71,11 @@ struct Json<'a> {
     /// Links too many at the most overloaded node (in a forest, copies), for those algorithms that may have any.
     #[serde(skip_serializing_if = "Option::is_none")]
     degree_excess: Option<u32>,
+    /// Links that were probed for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probe_rounds: Option<usize>,
     elapsed_us: u64,
     seed: u64,
 }
@@ -100,6 +107,8 @@ fn write_json(
         // Downwards, so that it stays a bound.
         lower_bound_ms: (bound.ms() * 1000.0).floor() / 1000.0,
         degree_excess: answer.algorithm.may_exceed_degrees().then(|| degree_excess(problem, plan)),
+        probes: answer.count.map(|count| count.probes),
+        probe_rounds: answer.count.map(|count| count.rounds),
         elapsed_us: u64::try_from(answer.elapsed.as_micros()).unwrap_or(u64::MAX),
         seed,
     };
@@ -151,6 +160,9 @@ fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn W
         figures(problem, plan),
         answer.elapsed.as_secs_f64() * 1000.0,
     )?;
+    if let Some(ProbeCount { probes, rounds }) = answer.count {
+        writeln!(out, "{} probed in {}", count(probes, "planned link"), count(rounds, "round"))?;
+    }
     let excess = degree_excess(problem, plan);
     if excess > 0 {
         let what = match (plan.objective, excess) {

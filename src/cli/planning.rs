@@ -11,30 +11,59 @@ pub(super) struct Effort {
     pub(super) moves: Option<u64>,
 }
 
-/// Plans with `algorithm`; the plan has the figures that it comes to on `judge`, if given. The time is that of planning
-/// alone.
+/// What one algorithm answered.
+#[derive(Debug)]
+pub(super) struct Timed {
+    pub(super) plan: Result<Plan, PlanError>,
+    /// Of planning alone.
+    pub(super) elapsed: Duration,
+    /// Only where links are probed.
+    pub(super) count: Option<ProbeCount>,
+}
+
+/// Links that were probed, and in how many rounds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProbeCount {
+    pub(super) probes: usize,
+    pub(super) rounds: usize,
+}
+
+/// The time since its start.
+#[derive(Debug)]
+pub(super) struct Watch(Instant);
+
+impl Watch {
+    #[expect(clippy::disallowed_methods, reason = "the time that planning takes is part of the answer")]
+    pub(super) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a budget may be a time")]
+    pub(super) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Plans with `algorithm`; the plan has the figures that it comes to on `judge`, if given.
 pub(super) fn timed_plan(
     problem: &Problem,
     judge: Option<&Problem>,
     algorithm: Algorithm,
     effort: Effort,
-) -> (Result<Plan, PlanError>, Duration) {
-    #[expect(clippy::disallowed_methods, reason = "the time that planning takes is part of the answer")]
-    let started = Instant::now();
+) -> Timed {
+    let watch = Watch::start();
     let planned = match (algorithm, effort.moves, effort.budget) {
         (Algorithm::Best, Some(moves), _) => plan_best(problem, Budget::Moves(moves)),
         (Algorithm::Best, None, Some(budget)) => {
-            #[expect(clippy::disallowed_methods, reason = "the budget is a time")]
-            let mut spent = || started.elapsed().as_secs_f64() / budget.as_secs_f64().max(1e-9);
+            let mut spent = || watch.elapsed().as_secs_f64() / budget.as_secs_f64().max(1e-9);
             plan_best(problem, Budget::Share(&mut spent))
         }
         _ => plan(problem, algorithm),
     };
-    #[expect(clippy::disallowed_methods, reason = "the time that planning takes is part of the answer")]
-    let elapsed = started.elapsed();
-    let planned = match judge {
+    let elapsed = watch.elapsed();
+    let plan = match judge {
         Some(judge) => planned.map(|plan| judged(judge, plan)),
         None => planned,
     };
-    (planned, elapsed)
+    Timed { plan, elapsed, count: None }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alm_planner::{
-    Degree, LatencyMatrix, NodeIndex, Objective, OneWay, Problem, ProblemError, paper_degrees,
+    Algorithm, Degree, LatencyMatrix, NodeIndex, Objective, OneWay, Problem, ProblemError, paper_degrees,
 };
 
+use super::coords::{Coords, Source};
 use super::draw::{Choice, Degrees, Purpose, draw, generator};
 use super::error::CliError;
 use super::input;
-use super::planning::Effort;
+use super::planning::{Effort, Timed, timed_plan};
 use super::units;
 use super::uplinks::{self, Uplinks};
 
@@ -70,6 +71,14 @@ pub(super) struct SessionArgs {
     /// Pairs of nodes that cannot talk to each other, one `i j` a line
     #[arg(long, value_name = "FILE")]
     forbid: Option<PathBuf>,
+
+    /// What plans are made on; they are judged on measurements in any case
+    #[arg(long, value_enum, default_value_t = Source::Matrix, value_name = "SOURCE")]
+    latency: Source,
+
+    /// With --latency coords, how many planned links may be measured; without, members' own are estimated too
+    #[arg(long, value_name = "K")]
+    probes: Option<usize>,
 }
 
 /// A helper's radius; a type of its own because clap reads `Option` as "may be absent".
@@ -94,6 +103,7 @@ pub(super) struct World {
     helper_min_degree: u32,
     radius: Option<OneWay>,
     max_helpers: Option<usize>,
+    coords: Option<Coords>,
 }
 
 #[derive(Debug)]
@@ -119,6 +129,14 @@ impl SessionArgs {
         helpers: Choice,
     ) -> Result<World, CliError> {
         let nodes = latency.nodes();
+        let coords = match (self.latency, self.probes) {
+            (Source::Coords, probes) => Some(Coords::of(&latency, probes)?),
+            (Source::Matrix, None) => None,
+            (Source::Matrix, Some(_)) => {
+                let todo = "add --latency coords, or leave it out";
+                return Err(CliError::wrong("there is nothing to probe on a matrix", "--probes", todo));
+            }
+        };
         let dropped = |node: &NodeIndex| {
             [Some(&latency), judge.as_ref()]
                 .into_iter()
@@ -158,11 +176,31 @@ impl SessionArgs {
             helper_min_degree: self.helper_min_degree,
             radius: self.radius.0,
             max_helpers: self.max_helpers,
+            coords,
         })
     }
 }
 
 impl World {
+    /// Plans one of its sessions with `algorithm`.
+    pub(super) fn plan(
+        &self,
+        problem: &Problem,
+        judge: Option<&Problem>,
+        algorithm: Algorithm,
+        effort: Effort,
+    ) -> Timed {
+        match &self.coords {
+            Some(coords) => coords.timed_plan(problem, judge, algorithm, effort),
+            None => timed_plan(problem, judge, algorithm, effort),
+        }
+    }
+
+    /// Whether plans are made on estimates.
+    pub(super) fn estimates(&self) -> bool {
+        self.coords.is_some()
+    }
+
     /// The session of these members, the root first; degrees and helpers are drawn from the seed. The problem to plan
     /// and, where plans are judged on other latencies, the problem to judge them on.
     pub(super) fn session(

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::draw::Choice;
 use crate::cli::error::CliError;
 use crate::cli::plan::choose_members;
-use crate::cli::planning::{Effort, timed_plan};
+use crate::cli::planning::{Effort, Timed, timed_plan};
 use crate::cli::session_args::World;
 
 /// What is done for each session.
@@ -32,6 +32,9 @@ pub(super) struct SessionLine {
     pub(super) lower_bound_ms: f64,
     /// The objective of `amcast` without helpers.
     pub(super) amcast_ms: Option<f64>,
+    /// Where plans are made on estimates: the objective of `critical+adjust` on measurements.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) measured_ms: Option<f64>,
     pub(super) plans: Vec<PlanLine>,
     pub(super) failed: Vec<FailedLine>,
 }
@@ -48,6 +51,9 @@ pub(super) struct PlanLine {
     pub(super) ratio_to_bound: Option<f64>,
     pub(super) helpers: usize,
     pub(super) degree_excess: u32,
+    /// Links that were probed for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) probes: Option<usize>,
     pub(super) plan_us: u64,
 }
 
@@ -68,13 +74,17 @@ impl Trial<'_> {
         let bound = lower_bound(judged).ms();
         let mut answers = Vec::new();
         for &algorithm in self.algorithms {
-            let (planned, elapsed) = timed_plan(&problem, judge.as_ref(), algorithm, self.effort);
-            answers.push((algorithm, planned, u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)));
+            answers.push((algorithm, self.world.plan(&problem, judge.as_ref(), algorithm, self.effort)));
         }
-        let known = answers.iter().find(|(algorithm, ..)| *algorithm == Algorithm::Amcast);
+        let known = answers.iter().find(|(algorithm, _)| *algorithm == Algorithm::Amcast);
         let reference = match known {
-            Some((_, Ok(plan), _)) => Some(value(plan)),
+            Some((_, Timed { plan: Ok(plan), .. })) if !self.world.estimates() => Some(value(plan)),
             _ => self.reference(problem.members().to_vec(), seed)?,
+        };
+        let measured = if self.world.estimates() {
+            timed_plan(&problem, judge.as_ref(), Algorithm::CriticalAdjust, self.effort).plan.ok()
+        } else {
+            None
         };
         let mut line = SessionLine {
             session: number,
@@ -84,12 +94,13 @@ impl Trial<'_> {
             objective: problem.objective(),
             lower_bound_ms: (bound * 1000.0).floor() / 1000.0,
             amcast_ms: reference.map(milli),
+            measured_ms: measured.as_ref().map(|plan| milli(value(plan))),
             plans: Vec::new(),
             failed: Vec::new(),
         };
-        for (algorithm, planned, plan_us) in answers {
-            match planned {
-                Ok(plan) => line.plans.push(figures(judged, algorithm, &plan, plan_us, reference, bound)),
+        for (algorithm, timed) in answers {
+            match &timed.plan {
+                Ok(plan) => line.plans.push(figures(judged, algorithm, plan, &timed, reference, bound)),
                 Err(error) => line.failed.push(FailedLine { algorithm, reason: error.to_string() }),
             }
         }
@@ -101,8 +112,8 @@ impl Trial<'_> {
     /// What `amcast` without helpers comes to. It has no forest: there, its shared tree is the reference.
     fn reference(&self, members: Vec<NodeIndex>, seed: u64) -> Result<Option<f64>, CliError> {
         let (problem, judge) = self.world.shared_session(members, seed)?;
-        let (planned, _) = timed_plan(&problem, judge.as_ref(), Algorithm::Amcast, self.effort);
-        Ok(planned.ok().map(|plan| value(&plan)))
+        let timed = timed_plan(&problem, judge.as_ref(), Algorithm::Amcast, self.effort);
+        Ok(timed.plan.ok().map(|plan| value(&plan)))
     }
 }
 
@@ -110,7 +121,7 @@ fn figures(
     problem: &Problem,
     algorithm: Algorithm,
     plan: &Plan,
-    plan_us: u64,
+    timed: &Timed,
     reference: Option<f64>,
     bound: f64,
 ) -> PlanLine {
@@ -126,7 +137,8 @@ fn figures(
         ratio_to_bound: (bound > 0.0).then(|| micro(reached / bound)),
         helpers: plan.helpers.len(),
         degree_excess: degree_excess(problem, plan),
-        plan_us,
+        probes: timed.count.map(|count| count.probes),
+        plan_us: u64::try_from(timed.elapsed.as_micros()).unwrap_or(u64::MAX),
     }
 }
 

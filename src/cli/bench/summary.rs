@@ -29,6 +29,12 @@ pub(super) struct Row {
     pub(super) improvement: Option<f64>,
     pub(super) ratio_to_bound: Option<f64>,
     pub(super) helpers_mean: Option<f64>,
+    /// Where plans are made on estimates: links probed, and the share kept of what `critical+adjust` on measurements
+    /// improves over `amcast`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) probes_mean: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) gain_kept: Option<f64>,
     pub(super) plan_us_p50: Option<u64>,
     pub(super) plan_us_p99: Option<u64>,
 }
@@ -97,9 +103,22 @@ fn row(lines: &[&SessionLine], name: Algorithm) -> Row {
         improvement: mean_of(|plan| plan.improvement).map(micro),
         ratio_to_bound: mean_of(|plan| plan.ratio_to_bound).map(micro),
         helpers_mean: mean_of(|plan| Some(plan.helpers as f64)).map(milli),
+        probes_mean: mean_of(|plan| plan.probes.map(|probes| probes as f64)).map(milli),
+        gain_kept: gain_kept(lines, name),
         plan_us_p50: percentile(times.clone(), 0.5),
         plan_us_p99: percentile(times, 0.99),
     }
+}
+
+/// Mean improvement of the algorithm over that of `critical+adjust` on measurements, over the sessions that both planned.
+fn gain_kept(lines: &[&SessionLine], name: Algorithm) -> Option<f64> {
+    let gains = lines.iter().filter_map(|line| {
+        let (amcast, measured) = (line.amcast_ms.filter(|ms| *ms > 0.0)?, line.measured_ms?);
+        let plan = line.plans.iter().find(|plan| plan.algorithm == name)?;
+        Some((plan.improvement?, (amcast - measured) / amcast))
+    });
+    let (kept, whole) = gains.fold((0.0, 0.0), |sum, gain| (sum.0 + gain.0, sum.1 + gain.1));
+    (whole > 0.0).then(|| micro(kept / whole))
 }
 
 /// `None` of nothing.

@@ -68,6 +68,14 @@ fn write_one(lines: &[&SessionLine], summary: &Summary, group: usize, out: &mut 
         if excess > 0 {
             notes.push(format!("* {} gives a node up to {excess} links more than it can carry", row.name));
         }
+        if let Some(share) = row.gain_kept {
+            let probes = row.probes_mean.map_or(String::new(), |probes| format!(" after {probes:.0} probes"));
+            notes.push(format!(
+                "{} keeps {:.0} % of what critical+adjust on measurements gains over amcast{probes}",
+                row.name,
+                100.0 * share
+            ));
+        }
         if failed > 0 {
             notes.push(format!("{} planned {} of {} sessions", row.name, plans.len(), lines.len()));
         }
@@ -95,7 +103,7 @@ pub(super) fn write_csv(lines: &[SessionLine], summaries: &[Summary], out: &mut 
     writeln!(
         out,
         "matrix,objective,group,sessions,name,height_ms_mean,diameter_ms_mean,worst_ms_mean,mean_ms_mean,improvement,\
-         ratio_to_bound,helpers_mean,plan_us_p50,plan_us_p99"
+         ratio_to_bound,helpers_mean,probes_mean,gain_kept,plan_us_p50,plan_us_p99"
     )?;
     for (summary, group) in summaries.iter().zip(summary::groups(lines)) {
         // A comma or a quote in a file's name must not end the cell.
@@ -111,6 +119,8 @@ pub(super) fn write_csv(lines: &[SessionLine], summaries: &[Summary], out: &mut 
                 number(row.improvement),
                 number(row.ratio_to_bound),
                 number(row.helpers_mean),
+                number(row.probes_mean),
+                number(row.gain_kept),
                 time(row.plan_us_p50),
                 time(row.plan_us_p99),
             ];
