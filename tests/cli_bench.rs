@@ -114,6 +114,22 @@ fn probes_keep_what_coordinates_lose() {
 }
 
 #[test]
+fn protection_is_held_against_one_tree() {
+    let flags = "--sessions 4 --group 6 --degrees uniform:4 --algorithms amcast,best --moves 3000 --protect";
+    let lines = Folder::new().bench(flags);
+    for plan in lines[..4].iter().map(|line| &line["plans"][1]) {
+        assert!(plan["height_ms"].as_f64() <= plan["other_ms"].as_f64());
+        assert!(plan["unprotected_ms"].as_f64().unwrap() > 0.0);
+    }
+    let row = &lines[4]["algorithms"][1];
+    assert_eq!(row["fit"], 1.0);
+    let over = |key: &str| row[key].as_f64().unwrap();
+    assert!(over("over_unprotected") >= 0.9 && over("other_over_unprotected") >= over("over_unprotected"));
+    let none = Folder::new().bench(&flags.replace("uniform:4", "uniform:2").replace("amcast,best", "amcast"));
+    assert_eq!(none[4]["algorithms"][0]["fit"], 0.0);
+}
+
+#[test]
 fn improvement_is_the_mean_over_sessions_against_amcast_without_helpers() {
     let lines = Folder::new().bench("--sessions 6 --group 8 --algorithms critical+adjust");
     let (sessions, summary) = lines.split_at(6);
@@ -176,7 +192,7 @@ fn people_and_spreadsheets_get_a_row_an_algorithm() {
     let csv =
         folder.ok("bench --matrix ts.rtt --sessions 3 --group 8,12 --algorithms amcast,compact --format csv");
     let rows: Vec<Vec<&str>> = csv.lines().map(|row| row.split(',').collect()).collect();
-    assert_eq!((rows.len(), rows[0].len(), rows[4].len()), (5, 16, 16));
+    assert_eq!((rows.len(), rows[0].len(), rows[4].len()), (5, 19, 19));
     assert_eq!(rows[4][..5], ["\"ts\"", "height", "12", "3", "amcast"]);
     assert_eq!(rows[2][2], "8");
 }

@@ -560,3 +560,46 @@ fn a_plan_on_coordinates_says_what_it_probed() {
         "{line}"
     );
 }
+
+#[test]
+fn protection_is_two_trees_or_a_clear_refusal() {
+    let folder = Folder::new();
+    let plan = folder.plan("--members 0,1,2,3 --degrees uniform:4 --helpers all --protect").remove(0);
+    assert_eq!(plan["algorithm"], "best");
+    let trees = plan["trees"].as_array().unwrap();
+    let relays = |tree: &Value| {
+        let edges = tree["edges"].as_array().unwrap();
+        edges.iter().map(|edge| edge[0].as_u64().unwrap()).filter(|&node| node != 0).collect::<Vec<_>>()
+    };
+    assert_eq!(trees.len(), 2);
+    assert!(relays(&trees[0]).iter().all(|node| !relays(&trees[1]).contains(node)), "{plan}");
+    let ms = |key: &str| plan[key].as_f64().unwrap();
+    let along = plan["trees_ms"].as_array().unwrap();
+    assert!(plan["height_ms"] == along[0] && along[0].as_f64() <= along[1].as_f64());
+    assert!(ms("worst_ms") <= ms("height_ms") && ms("mean_ms") <= ms("later_mean_ms"));
+    assert!(ms("later_worst_ms") >= along[1].as_f64().unwrap());
+
+    let session = "plan --matrix six.rtt --members 0,1,2,3 --protect";
+    let todo = "raise --degrees, allow more --helpers, or leave --protect out";
+    for (flags, expected) in [
+        (
+            "--degrees uniform:2",
+            format!(
+                "best finds no plan (the degrees add up to 8, where two trees over the 4 members need 12): root 0; {todo}"
+            ),
+        ),
+        (
+            "--degrees uniform:4 --objective forest",
+            "best finds no plan (no two trees are planned for the objective forest): root 0; use --objective height or diameter"
+                .to_owned(),
+        ),
+        (
+            "--degrees uniform:4 --algorithm unicast",
+            "unicast finds no plan (unicast does not plan two trees within one budget): root 0; use an algorithm that \
+             keeps degrees, such as best"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(folder.refused(&format!("{session} {flags}")), (1, format!("alm: {expected}")));
+    }
+}

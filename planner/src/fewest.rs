@@ -10,6 +10,7 @@ use crate::names::{Algorithm, Objective};
 use crate::plan::Plan;
 use crate::plan_error::PlanError;
 use crate::problem::Problem;
+use crate::protect;
 use crate::search::{grown, instance};
 
 /// What helpers must bring: at least `ms` milliseconds and at least `share` of the objective.
@@ -30,7 +31,7 @@ impl Default for HelperGain {
 /// The plan with the fewest helpers whose objective, hop costs included, is within `gain` of the best that `algorithm`
 /// makes with any number of helpers up to the problem's limit. Where no plan exists under the problem's
 /// `helper_min_degree` and `radius`, any helper of degree 2 or more will do: being connected comes first. A forest prices
-/// its helpers itself, and is given as it is.
+/// its helpers itself, and is given as it is; so are two trees that protect each other.
 ///
 /// # Errors
 /// `PlanError` if there is no tree, or none was found.
@@ -39,6 +40,9 @@ pub fn plan_with_fewest_helpers(
     algorithm: Algorithm,
     gain: HelperGain,
 ) -> Result<Plan, PlanError> {
+    if problem.protect {
+        return protect::plan(problem, algorithm);
+    }
     if let Some(answer) = baseline::plan(problem, algorithm) {
         return answer;
     }

@@ -1,9 +1,10 @@
 //! What a plan comes to on latencies that it may not have been made on.
 
-use crate::plan::Plan;
+use crate::names::Objective;
+use crate::plan::{Plan, Tree};
 use crate::problem::Problem;
 use crate::units::OneWay;
-use crate::verify::{figures, latencies_from};
+use crate::verify::{figures, figures_of, latencies_from};
 
 /// The same trees with the height and the diameter that they have under `problem`'s latencies.
 pub fn judged(problem: &Problem, plan: Plan) -> Plan {
@@ -12,15 +13,34 @@ pub fn judged(problem: &Problem, plan: Plan) -> Plan {
 }
 
 /// The largest and the mean latency over all pairs of a source and another member, without hop cost. Where several
-/// trees carry a source, they are stripes of its stream, and the last one counts. Zero for a session of one.
+/// trees carry a source, they are stripes of its stream, and the last one counts; or they protect each other, and the
+/// first one does. Zero for a session of one.
 pub fn pair_latencies(problem: &Problem, plan: &Plan) -> (OneWay, OneWay) {
+    pairs(problem, plan, if problem.protect { f64::min } else { f64::max })
+}
+
+/// The same for the copy that comes last: what a listener waits who plays no copy before the other is there, too.
+pub fn later_pair_latencies(problem: &Problem, plan: &Plan) -> (OneWay, OneWay) {
+    pairs(problem, plan, f64::max)
+}
+
+/// The objective that each tree comes to by itself.
+pub fn tree_values(problem: &Problem, plan: &Plan) -> Vec<OneWay> {
+    let value = |tree: &Tree| {
+        let (height, diameter) = figures_of(problem, plan, std::slice::from_ref(tree));
+        OneWay::from_sum(if plan.objective == Objective::Height { height } else { diameter })
+    };
+    plan.trees.iter().map(value).collect()
+}
+
+fn pairs(problem: &Problem, plan: &Plan, counts: fn(f64, f64) -> f64) -> (OneWay, OneWay) {
     let (mut worst, mut sum, mut pairs) = (0.0_f64, 0.0_f64, 0_u32);
     for &source in &plan.members {
         let carried = plan.trees.iter().filter(|tree| tree.sources.contains(&source));
         let ways: Vec<_> = carried.map(|tree| latencies_from(problem, source, tree)).collect();
         for member in plan.members.iter().filter(|&&member| member != source) {
-            let last = ways.iter().filter_map(|way| way.get(member).copied()).reduce(f64::max);
-            if let Some(latency) = last {
+            let heard = ways.iter().filter_map(|way| way.get(member).copied()).reduce(counts);
+            if let Some(latency) = heard {
                 worst = worst.max(latency);
                 sum += latency;
                 pairs += 1;

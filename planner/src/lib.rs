@@ -29,6 +29,7 @@ mod plan; // what comes out
 mod plan_error; // why nothing came out
 mod probed; // planning on predictions, with probes
 mod problem; // what goes in
+mod protect; // two trees, and no relay in both
 mod samples; // several recordings as one
 mod search; // which hubs are tried
 mod table_a; // AMCast, and where helpers hook in
@@ -42,7 +43,7 @@ pub use degree_law::paper_degrees;
 pub use fewest::{HelperGain, plan_with_fewest_helpers};
 pub use forest::{copies_excess, replan_tree};
 pub use generate::{Plane, TransitStub};
-pub use judge::{judged, pair_latencies};
+pub use judge::{judged, later_pair_latencies, pair_latencies, tree_values};
 pub use latency::{Directions, LatencyError, LatencyMatrix, Missing, NODES_MAX, RoundTrips};
 pub use layout::plane_layout;
 pub use matrix_format::{MatrixDefect, MatrixError, MatrixFormat, parse_matrix};
@@ -52,6 +53,7 @@ pub use plan::{Plan, Tree};
 pub use plan_error::PlanError;
 pub use probed::{PASSES_MAX, Pass, Planner, Probed, Probing, plan_probed};
 pub use problem::{Problem, ProblemBuilder, ProblemError};
+pub use protect::protect;
 pub use samples::quantile_of;
 pub use units::{Degree, NodeIndex, OneWay, RoundTrip};
 pub use verify::{PlanDefect, verify, verify_tree};
@@ -61,6 +63,9 @@ pub use verify::{PlanDefect, verify, verify_tree};
 /// # Errors
 /// `PlanError` if there is no tree, or none was found.
 pub fn plan(problem: &Problem, algorithm: Algorithm) -> Result<Plan, PlanError> {
+    if problem.protect {
+        return protect::plan(problem, algorithm);
+    }
     if problem.objective == Objective::Forest {
         return forest::plan(problem, algorithm);
     }

@@ -39,4 +39,29 @@ pub enum PlanError {
     /// The algorithm does not plan for that objective.
     #[error("{0} does not plan for the objective {1}")]
     Unsupported(Algorithm, Objective),
+    /// As `DegreesTooSmall`, for two trees, with members in both and helpers in one each.
+    #[error("the degrees add up to {given}, where two trees over the {members} members need {needed}")]
+    DegreesTooSmallForTwo {
+        /// What the members and the best helpers bring.
+        given: u64,
+        /// Twice the number of links.
+        needed: u64,
+        /// How many members there are.
+        members: usize,
+    },
+    /// A member that cannot have a link in each of two trees, or for which no place was found in one of them: like `Stuck`,
+    /// the latter may be a pair of trees that the search did not find.
+    #[error("two trees in which no node relays in both do not fit: no place for member {0}")]
+    NoSecondTree(NodeIndex),
+    /// The degrees suffice only if somebody relays in both trees; or the search did not find how to share them out.
+    #[error(
+        "two trees in which no node relays in both do not fit: those that relay in one leave too few for the other"
+    )]
+    TooFewRelays,
+    /// The algorithm does not keep degrees, so that two trees of it share no budget.
+    #[error("{0} does not plan two trees within one budget")]
+    Unprotected(Algorithm),
+    /// Forests are not planned in pairs.
+    #[error("no two trees are planned for the objective forest")]
+    ForestUnprotected,
 }

@@ -26,6 +26,7 @@ pub struct Problem {
     pub(crate) radius: Option<OneWay>,
     pub(crate) max_helpers: Option<usize>,
     pub(crate) speakers: u32,
+    pub(crate) protect: bool,
     pub(crate) seed: u64,
 }
 
@@ -50,6 +51,7 @@ impl Problem {
                 radius: OneWay::from_ms(RADIUS_MS),
                 max_helpers: None,
                 speakers: SPEAKERS,
+                protect: false,
                 seed: 1,
             },
         }
@@ -111,6 +113,17 @@ impl Problem {
     /// Copies that `node` may send for any so many sources at once: degree times speakers.
     pub fn copies(&self, node: NodeIndex) -> u32 {
         self.degrees[node].0.saturating_mul(self.speakers)
+    }
+
+    /// The same problem for one tree.
+    #[must_use]
+    pub fn unprotected(&self) -> Self {
+        Self { protect: false, ..self.clone() }
+    }
+
+    /// Whether a plan has two trees in which no node relays in both.
+    pub fn is_protected(&self) -> bool {
+        self.protect
     }
 
     /// Seed of whatever an algorithm draws.
@@ -178,6 +191,13 @@ impl ProblemBuilder {
     /// sends d x K copies at most. Default 3; 0 counts as 1.
     pub fn speakers(mut self, speakers: u32) -> Self {
         self.problem.speakers = speakers.max(1);
+        self
+    }
+
+    /// Asks for two trees, each of which carries everything, in which no node relays in both ([`crate::protect`]).
+    /// Default: one tree.
+    pub fn protect(mut self, two: bool) -> Self {
+        self.problem.protect = two;
         self
     }
 

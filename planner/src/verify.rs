@@ -29,7 +29,7 @@ pub fn verify(problem: &Problem, plan: &Plan) -> Result<(), PlanDefect> {
     }
     let mut degrees = BTreeMap::new();
     for tree in &plan.trees {
-        verify_place(plan, tree)?;
+        verify_place(problem, plan, tree)?;
         for &(parent, child) in &tree.edges {
             if !problem.may_link(parent, child) {
                 return Err(PlanDefect::ForbiddenLink(parent, child));
@@ -41,6 +41,9 @@ pub fn verify(problem: &Problem, plan: &Plan) -> Result<(), PlanDefect> {
     }
     if plan.trees.is_empty() {
         return Err(PlanDefect::NoTree);
+    }
+    if problem.protect {
+        verify_protection(problem, plan)?;
     }
     if plan.objective == Objective::Forest {
         verify_sources(plan)?;
@@ -58,7 +61,7 @@ pub fn verify(problem: &Problem, plan: &Plan) -> Result<(), PlanDefect> {
             None => Ok(()),
         };
     }
-    let stripes = u32::try_from(plan.trees.len()).unwrap_or(u32::MAX);
+    let stripes = if problem.protect { 1 } else { u32::try_from(plan.trees.len()).unwrap_or(u32::MAX) };
     let too_many = |(&node, &degree): (&NodeIndex, &u32)| degree.div_ceil(stripes) > problem.degree(node).0;
     if let Some((&node, _)) = degrees.iter().find(|&(node, degree)| too_many((node, degree))) {
         return Err(PlanDefect::DegreeExceeded(node));
@@ -102,15 +105,32 @@ pub fn verify_tree(
     Ok(())
 }
 
-/// Checks the shape of one tree of a plan. A forest's tree hangs from its first source, and has only its own helpers.
-fn verify_place(plan: &Plan, tree: &Tree) -> Result<(), PlanDefect> {
-    if plan.objective != Objective::Forest {
+/// Checks that there are two trees, that nobody relays in both, and that every helper is in one.
+fn verify_protection(problem: &Problem, plan: &Plan) -> Result<(), PlanDefect> {
+    let [first, second] = plan.trees.as_slice() else { return Err(PlanDefect::NotTwoTrees) };
+    let (first, second) = (first.degrees(), second.degrees());
+    let source = (plan.objective == Objective::Height).then(|| problem.root());
+    let relays = |(node, links): (&NodeIndex, &u32)| *links > 1 && Some(*node) != source;
+    if let Some((&node, _)) = first.iter().find(|&(node, links)| {
+        relays((node, links)) && second.get(node).is_some_and(|links| relays((node, links)))
+    }) {
+        return Err(PlanDefect::RelaysTwice(node));
+    }
+    let idle = |helper: &&NodeIndex| !first.contains_key(helper) && !second.contains_key(helper);
+    plan.helpers.iter().find(idle).map_or(Ok(()), |&helper| Err(PlanDefect::Missing(helper)))
+}
+
+/// Checks the shape of one tree of a plan. A forest's tree hangs from its first source. It has only its own helpers, and
+/// so has one of two that protect each other.
+fn verify_place(problem: &Problem, plan: &Plan, tree: &Tree) -> Result<(), PlanDefect> {
+    if plan.objective != Objective::Forest && !problem.protect {
         return verify_tree(plan.root, &plan.members, &plan.helpers, tree);
     }
     let Some(&source) = tree.sources.first() else { return Err(PlanDefect::NotOneTreeEach) };
+    let top = if plan.objective == Objective::Forest { source } else { plan.root };
     let linked = tree.degrees();
     let helpers: Vec<_> = plan.helpers.iter().copied().filter(|helper| linked.contains_key(helper)).collect();
-    verify_tree(source, &plan.members, &helpers, tree)
+    verify_tree(top, &plan.members, &helpers, tree)
 }
 
 /// Checks that every member of a forest has one tree to send along, and every helper a place in one.
@@ -130,10 +150,24 @@ fn verify_sources(plan: &Plan) -> Result<(), PlanDefect> {
     }
 }
 
-/// Height and diameter of a plan, from its links. In a forest, a tree counts for its own sources alone.
+/// Height and diameter of a plan, from its links. In a forest, a tree counts for its own sources alone; of two trees that
+/// protect each other, the better one by the objective counts.
 pub(crate) fn figures(problem: &Problem, plan: &Plan) -> (f64, f64) {
+    if !problem.protect {
+        return figures_of(problem, plan, &plan.trees);
+    }
+    let of = |tree: &Tree| figures_of(problem, plan, std::slice::from_ref(tree));
+    let value = |&(height, diameter): &(f64, f64)| {
+        if plan.objective == Objective::Height { height } else { diameter }
+    };
+    let figures = plan.trees.iter().map(of);
+    figures.min_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or((0.0, 0.0))
+}
+
+/// Height and diameter over these of a plan's trees.
+pub(crate) fn figures_of(problem: &Problem, plan: &Plan, trees: &[Tree]) -> (f64, f64) {
     let (mut height, mut diameter) = (0.0_f64, 0.0_f64);
-    for tree in &plan.trees {
+    for tree in trees {
         let sends = |member| plan.objective != Objective::Forest || tree.sources.contains(member);
         for &member in plan.members.iter().filter(|member| sends(member)) {
             let farthest = farthest_member(problem, member, tree);
@@ -188,6 +222,12 @@ pub enum PlanDefect {
     /// There is no tree in it.
     #[error("the plan has no tree")]
     NoTree,
+    /// Protection takes two trees.
+    #[error("the plan has not the two trees that protect each other")]
+    NotTwoTrees,
+    /// If it dies, both trees are broken.
+    #[error("node {0} relays in both trees")]
+    RelaysTwice(NodeIndex),
     /// In a forest every member has one tree of its own.
     #[error("a member has no tree to send along, or more than one")]
     NotOneTreeEach,

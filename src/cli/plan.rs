@@ -37,12 +37,12 @@ pub(super) struct Args {
     session: SessionArgs,
 
     /// How to plan: amcast, critical+adjust, best and others (see `alm bench --list`), or several separated by commas; for
-    /// forest, best or unicast
+    /// forest, best or unicast; for --protect, those that keep degrees
     #[arg(
         long,
         value_name = "NAMES",
         default_value = "critical",
-        default_value_if("objective", "forest", "best"),
+        default_value_ifs([("objective", "forest", "best"), ("protect", "true", "best")]),
         value_delimiter = ','
     )]
     algorithm: Vec<Algorithm>,

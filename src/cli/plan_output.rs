@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use alm_planner::{
-    Algorithm, NodeIndex, Objective, OneWay, Plan, PlanError, Problem, Tree, degree_excess, pair_latencies,
+    Algorithm, NodeIndex, Objective, OneWay, Plan, PlanError, Problem, Tree, degree_excess,
+    later_pair_latencies, pair_latencies, tree_values,
 };
 use serde::Serialize;
 
@@ -62,6 +63,13 @@ struct Json<'a> {
     worst_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mean_ms: Option<f64>,
+    /// Of two trees that protect each other: what the objective comes to along either, and the pairs by the later copy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trees_ms: Option<Vec<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    later_worst_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    later_mean_ms: Option<f64>,
     /// Of a forest.
     #[serde(skip_serializing_if = "Option::is_none")]
     speakers: Option<u32>,
@@ -91,6 +99,8 @@ fn write_json(
     let forest = plan.objective == Objective::Forest;
     let one = if let ([tree], false) = (plan.trees.as_slice(), forest) { Some(tree) } else { None };
     let (worst, mean) = pair_latencies(problem, plan);
+    let protected = problem.is_protected();
+    let (later_worst, later_mean) = later_pair_latencies(problem, plan);
     let json = Json {
         algorithm: answer.algorithm,
         objective: plan.objective,
@@ -101,6 +111,9 @@ fn write_json(
         trees: one.is_none().then_some(plan.trees.as_slice()),
         worst_ms: one.is_none().then(|| round(worst.ms())),
         mean_ms: one.is_none().then(|| round(mean.ms())),
+        trees_ms: protected.then(|| values(problem, plan)),
+        later_worst_ms: protected.then(|| round(later_worst.ms())),
+        later_mean_ms: protected.then(|| round(later_mean.ms())),
         speakers: forest.then(|| problem.speakers()),
         height_ms: round(plan.height.ms()),
         diameter_ms: round(plan.diameter.ms()),
@@ -122,18 +135,23 @@ pub(super) fn todo(error: &PlanError) -> &'static str {
         PlanError::TooManyNodes { .. } => "plan fewer members, or draw helpers with --helpers random:4",
         PlanError::DirectionsDiffer(_) => "leave --directed out",
         PlanError::Unsupported(_, Objective::Forest) => "use --algorithm best",
+        PlanError::Unprotected(_) => "use an algorithm that keeps degrees, such as best",
+        PlanError::ForestUnprotected => "use --objective height or diameter",
+        PlanError::DegreesTooSmallForTwo { .. } | PlanError::NoSecondTree(_) | PlanError::TooFewRelays => {
+            "raise --degrees, allow more --helpers, or leave --protect out"
+        }
         PlanError::Unsupported(..) => "use another --objective",
         _ => "raise --degrees or allow --helpers",
     }
 }
 
+fn values(problem: &Problem, plan: &Plan) -> Vec<f64> {
+    tree_values(problem, plan).into_iter().map(|value| round(value.ms())).collect()
+}
+
 /// Microseconds are finer than any measurement.
 fn round(ms: f64) -> f64 {
     (ms * 1000.0).round() / 1000.0
-}
-
-fn edges(plan: &Plan) -> impl Iterator<Item = (NodeIndex, NodeIndex)> {
-    plan.trees.iter().flat_map(|tree| tree.edges.iter().copied())
 }
 
 fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn Write) -> io::Result<()> {
@@ -160,6 +178,10 @@ fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn W
         figures(problem, plan),
         answer.elapsed.as_secs_f64() * 1000.0,
     )?;
+    if let ([first, second], true) = (values(problem, plan).as_slice(), problem.is_protected()) {
+        let (first, second) = (first.min(*second), first.max(*second));
+        writeln!(out, "the {named} is {first:.1} ms along one tree, {second:.1} ms along the other")?;
+    }
     if let Some(ProbeCount { probes, rounds }) = answer.count {
         writeln!(out, "{} probed in {}", count(probes, "planned link"), count(rounds, "round"))?;
     }
@@ -267,9 +289,12 @@ fn write_dot(problem: &Problem, answer: &Answer, out: &mut dyn Write) -> io::Res
     for helper in &plan.helpers {
         writeln!(out, "  {helper} [shape=box];")?;
     }
-    for (parent, child) in edges(plan) {
-        let link = problem.latency().one_way(parent, child);
-        writeln!(out, "  {parent} -> {child} [label=\"{link}\"];")?;
+    for (at, tree) in plan.trees.iter().enumerate() {
+        let style = if at == 0 { "" } else { " style=dashed" };
+        for &(parent, child) in &tree.edges {
+            let link = problem.latency().one_way(parent, child);
+            writeln!(out, "  {parent} -> {child} [label=\"{link}\"{style}];")?;
+        }
     }
     writeln!(out, "}}")
 }

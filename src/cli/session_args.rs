@@ -72,6 +72,10 @@ pub(super) struct SessionArgs {
     #[arg(long, value_name = "FILE")]
     forbid: Option<PathBuf>,
 
+    /// Plan two trees, each of which reaches every member, in which no node but the source relays in both
+    #[arg(long)]
+    pub(super) protect: bool,
+
     /// What plans are made on; they are judged on measurements in any case
     #[arg(long, value_enum, default_value_t = Source::Matrix, value_name = "SOURCE")]
     latency: Source,
@@ -104,6 +108,7 @@ pub(super) struct World {
     radius: Option<OneWay>,
     max_helpers: Option<usize>,
     coords: Option<Coords>,
+    protect: bool,
 }
 
 #[derive(Debug)]
@@ -177,6 +182,7 @@ impl SessionArgs {
             radius: self.radius.0,
             max_helpers: self.max_helpers,
             coords,
+            protect: self.protect,
         })
     }
 }
@@ -208,10 +214,10 @@ impl World {
         members: Vec<NodeIndex>,
         seed: u64,
     ) -> Result<(Problem, Option<Problem>), CliError> {
-        self.session_for(self.objective, members, seed)
+        self.session_for(self.objective, self.protect, members, seed)
     }
 
-    /// The same with one tree for all where a forest is asked for.
+    /// The same with one tree for all where more are asked for.
     pub(super) fn shared_session(
         &self,
         members: Vec<NodeIndex>,
@@ -221,12 +227,13 @@ impl World {
             Objective::Forest => Objective::Diameter,
             objective => objective,
         };
-        self.session_for(objective, members, seed)
+        self.session_for(objective, false, members, seed)
     }
 
     fn session_for(
         &self,
         objective: Objective,
+        protect: bool,
         members: Vec<NodeIndex>,
         seed: u64,
     ) -> Result<(Problem, Option<Problem>), CliError> {
@@ -262,6 +269,7 @@ impl World {
                 .helper_min_degree(self.helper_min_degree)
                 .radius(self.radius)
                 .max_helpers(self.max_helpers)
+                .protect(protect)
                 .seed(seed)
                 .build()
                 .map_err(|error| self.malformed(&error))

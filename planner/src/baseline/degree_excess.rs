@@ -18,6 +18,7 @@ pub fn degree_excess(problem: &Problem, plan: &Plan) -> u32 {
         }
     }
     let stripes = match plan.objective {
+        Objective::Height | Objective::Diameter if problem.is_protected() => 1,
         Objective::Height | Objective::Diameter => u32::try_from(plan.trees.len()).unwrap_or(u32::MAX).max(1),
         Objective::Forest => return copies_excess(problem, plan),
     };

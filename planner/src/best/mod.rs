@@ -29,6 +29,7 @@ use crate::names::Objective;
 use crate::plan::Plan;
 use crate::plan_error::PlanError;
 use crate::problem::Problem;
+use crate::protect::protect;
 use crate::search::grown_within;
 use anneal::{Schedule, Walk};
 use near::Near;
@@ -61,6 +62,9 @@ impl Budget<'_> {
 /// # Errors
 /// `PlanError` if there is no tree, or none was found.
 pub fn plan_best(problem: &Problem, mut budget: Budget<'_>) -> Result<Plan, PlanError> {
+    if problem.protect {
+        return protect(problem, budget);
+    }
     if problem.objective == Objective::Forest {
         return forest::best(problem, &mut budget);
     }

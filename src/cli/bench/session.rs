@@ -1,7 +1,7 @@
 //! One session of a bench: drawn from (seed, number) alone, planned with every algorithm.
 
 use alm_planner::{
-    Algorithm, NodeIndex, Objective, Plan, Problem, degree_excess, lower_bound, pair_latencies,
+    Algorithm, NodeIndex, Objective, Plan, Problem, degree_excess, lower_bound, pair_latencies, tree_values,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,9 @@ pub(super) struct SessionLine {
     pub(super) seed: u64,
     pub(super) root: NodeIndex,
     pub(super) objective: Objective,
+    /// Whether plans have two trees that protect each other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) protect: bool,
     pub(super) lower_bound_ms: f64,
     /// The objective of `amcast` without helpers.
     pub(super) amcast_ms: Option<f64>,
@@ -51,6 +54,11 @@ pub(super) struct PlanLine {
     pub(super) ratio_to_bound: Option<f64>,
     pub(super) helpers: usize,
     pub(super) degree_excess: u32,
+    /// Of two trees that protect each other: what the objective comes to along the other one, and for one tree alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) other_ms: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) unprotected_ms: Option<f64>,
     /// Links that were probed for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) probes: Option<usize>,
@@ -78,7 +86,9 @@ impl Trial<'_> {
         }
         let known = answers.iter().find(|(algorithm, _)| *algorithm == Algorithm::Amcast);
         let reference = match known {
-            Some((_, Timed { plan: Ok(plan), .. })) if !self.world.estimates() => Some(value(plan)),
+            Some((_, Timed { plan: Ok(plan), .. })) if !self.world.estimates() && !problem.is_protected() => {
+                Some(value(plan))
+            }
             _ => self.reference(problem.members().to_vec(), seed)?,
         };
         let measured = if self.world.estimates() {
@@ -92,6 +102,7 @@ impl Trial<'_> {
             seed,
             root: problem.root(),
             objective: problem.objective(),
+            protect: problem.is_protected(),
             lower_bound_ms: (bound * 1000.0).floor() / 1000.0,
             amcast_ms: reference.map(milli),
             measured_ms: measured.as_ref().map(|plan| milli(value(plan))),
@@ -100,7 +111,14 @@ impl Trial<'_> {
         };
         for (algorithm, timed) in answers {
             match &timed.plan {
-                Ok(plan) => line.plans.push(figures(judged, algorithm, plan, &timed, reference, bound)),
+                Ok(plan) => {
+                    let mut figures = figures(judged, algorithm, plan, &timed, reference, bound);
+                    if problem.is_protected() {
+                        let one = self.unprotected(&problem, judge.as_ref(), algorithm);
+                        figures.unprotected_ms = one.plan.ok().map(|plan| milli(value(&plan)));
+                    }
+                    line.plans.push(figures);
+                }
                 Err(error) => line.failed.push(FailedLine { algorithm, reason: error.to_string() }),
             }
         }
@@ -109,6 +127,12 @@ impl Trial<'_> {
 }
 
 impl Trial<'_> {
+    /// The same plan without protection.
+    fn unprotected(&self, problem: &Problem, judge: Option<&Problem>, algorithm: Algorithm) -> Timed {
+        let (problem, judge) = (problem.unprotected(), judge.map(Problem::unprotected));
+        self.world.plan(&problem, judge.as_ref(), algorithm, self.effort)
+    }
+
     /// What `amcast` without helpers comes to. It has no forest: there, its shared tree is the reference.
     fn reference(&self, members: Vec<NodeIndex>, seed: u64) -> Result<Option<f64>, CliError> {
         let (problem, judge) = self.world.shared_session(members, seed)?;
@@ -137,6 +161,10 @@ fn figures(
         ratio_to_bound: (bound > 0.0).then(|| micro(reached / bound)),
         helpers: plan.helpers.len(),
         degree_excess: degree_excess(problem, plan),
+        other_ms: problem
+            .is_protected()
+            .then(|| milli(tree_values(problem, plan).iter().map(|value| value.ms()).fold(0.0, f64::max))),
+        unprotected_ms: None,
         probes: timed.count.map(|count| count.probes),
         plan_us: u64::try_from(timed.elapsed.as_micros()).unwrap_or(u64::MAX),
     }

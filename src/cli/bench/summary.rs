@@ -29,6 +29,14 @@ pub(super) struct Row {
     pub(super) improvement: Option<f64>,
     pub(super) ratio_to_bound: Option<f64>,
     pub(super) helpers_mean: Option<f64>,
+    /// Of two trees that protect each other: the share of sessions in which they fit, and what the objective comes to along
+    /// either by what it does for one tree alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fit: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) over_unprotected: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) other_over_unprotected: Option<f64>,
     /// Where plans are made on estimates: links probed, and the share kept of what `critical+adjust` on measurements
     /// improves over `amcast`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +101,13 @@ pub(super) fn summaries(lines: &[SessionLine], matrix: &str, objective: Objectiv
 fn row(lines: &[&SessionLine], name: Algorithm) -> Row {
     let plans = plans(lines, name);
     let mean_of = |figure: fn(&PlanLine) -> Option<f64>| mean(plans.iter().copied().filter_map(figure));
+    let protected = lines.iter().any(|line| line.protect);
+    let height = lines.first().is_some_and(|line| line.objective == Objective::Height);
+    let over_one = |figure: fn(&PlanLine) -> Option<f64>| {
+        mean(
+            plans.iter().filter_map(|plan| Some(figure(plan)? / plan.unprotected_ms.filter(|ms| *ms > 0.0)?)),
+        )
+    };
     let times: Vec<u64> = plans.iter().map(|plan| plan.plan_us).collect();
     Row {
         name,
@@ -103,6 +118,14 @@ fn row(lines: &[&SessionLine], name: Algorithm) -> Row {
         improvement: mean_of(|plan| plan.improvement).map(micro),
         ratio_to_bound: mean_of(|plan| plan.ratio_to_bound).map(micro),
         helpers_mean: mean_of(|plan| Some(plan.helpers as f64)).map(milli),
+        fit: protected.then(|| micro(plans.len() as f64 / lines.len().max(1) as f64)),
+        over_unprotected: over_one(if height {
+            |plan| Some(plan.height_ms)
+        } else {
+            |plan| Some(plan.diameter_ms)
+        })
+        .map(micro),
+        other_over_unprotected: over_one(|plan| plan.other_ms).map(micro),
         probes_mean: mean_of(|plan| plan.probes.map(|probes| probes as f64)).map(milli),
         gain_kept: gain_kept(lines, name),
         plan_us_p50: percentile(times.clone(), 0.5),

@@ -68,6 +68,15 @@ fn write_one(lines: &[&SessionLine], summary: &Summary, group: usize, out: &mut 
         if excess > 0 {
             notes.push(format!("* {} gives a node up to {excess} links more than it can carry", row.name));
         }
+        if let Some(fit) = row.fit {
+            let cell = |ratio: Option<f64>| cell(ratio, |ratio| format!("{:+.1} %", 100.0 * (ratio - 1.0)));
+            let (better, other) = (cell(row.over_unprotected), cell(row.other_over_unprotected));
+            notes.push(format!(
+                "{} fits two trees in {:.0} % of sessions, the better one {better} over one tree alone, the other {other}",
+                row.name,
+                100.0 * fit
+            ));
+        }
         if let Some(share) = row.gain_kept {
             let probes = row.probes_mean.map_or(String::new(), |probes| format!(" after {probes:.0} probes"));
             notes.push(format!(
@@ -103,7 +112,7 @@ pub(super) fn write_csv(lines: &[SessionLine], summaries: &[Summary], out: &mut 
     writeln!(
         out,
         "matrix,objective,group,sessions,name,height_ms_mean,diameter_ms_mean,worst_ms_mean,mean_ms_mean,improvement,\
-         ratio_to_bound,helpers_mean,probes_mean,gain_kept,plan_us_p50,plan_us_p99"
+         ratio_to_bound,helpers_mean,fit,over_unprotected,other_over_unprotected,probes_mean,gain_kept,plan_us_p50,plan_us_p99"
     )?;
     for (summary, group) in summaries.iter().zip(summary::groups(lines)) {
         // A comma or a quote in a file's name must not end the cell.
@@ -119,6 +128,9 @@ pub(super) fn write_csv(lines: &[SessionLine], summaries: &[Summary], out: &mut 
                 number(row.improvement),
                 number(row.ratio_to_bound),
                 number(row.helpers_mean),
+                number(row.fit),
+                number(row.over_unprotected),
+                number(row.other_over_unprotected),
                 number(row.probes_mean),
                 number(row.gain_kept),
                 time(row.plan_us_p50),
