@@ -91,27 +91,16 @@ impl SectionA for CriticalNode {
         let siblings: Vec<usize> =
             growth.outside.iter().copied().filter(|&other| growth.parent[other] == parent).collect();
         let wanted = self.degree_wanted(growth);
-        let mut best: Option<((bool, usize, f64), usize)> = None;
+        let (unlinked, farthest) = reach(instance, &siblings);
+        let mut best: Option<((bool, u32, f64), usize)> = None;
         for helper in self.candidates(growth, parent) {
             if !instance.may_link(helper, node) {
                 continue;
             }
-            let mut rank = (instance.degree[helper] < wanted, 0, instance.cost(parent, helper));
-            if best.is_some_and(|(least, _)| rank >= least) {
-                continue;
-            }
-            let costs = instance.costs(helper);
-            let mut farthest = 0.0_f32;
-            for &sibling in &siblings {
-                if costs[sibling].is_finite() {
-                    if self.criterion == Criterion::TableB {
-                        farthest = farthest.max(costs[sibling]);
-                    }
-                } else {
-                    rank.1 += 1;
-                }
-            }
-            rank.2 += f64::from(farthest);
+            let at = helper - instance.members;
+            let likely = if self.criterion == Criterion::TableB { f64::from(farthest[at]) } else { 0.0 };
+            let cost = instance.cost(parent, helper) + likely;
+            let rank = (instance.degree[helper] < wanted, unlinked[at], cost);
             if best.is_none_or(|(least, _)| rank < least) {
                 best = Some((rank, helper));
             }
@@ -158,6 +147,21 @@ impl SectionA for CriticalNode {
         }
         None
     }
+}
+
+/// For each helper, how many of `nodes` it cannot talk to, and the cost of its link to the farthest of the others.
+fn reach(instance: &Instance<'_>, nodes: &[usize]) -> (Vec<u32>, Vec<f32>) {
+    let helpers = instance.helpers();
+    let mut unlinked = vec![0; helpers.len()];
+    let mut farthest = vec![0.0_f32; helpers.len()];
+    for &node in nodes {
+        let costs = instance.costs_to(node, helpers.clone());
+        for ((unlinked, farthest), &cost) in unlinked.iter_mut().zip(&mut farthest).zip(&*costs) {
+            *unlinked += u32::from(cost.is_infinite());
+            *farthest = farthest.max(if cost.is_infinite() { 0.0 } else { cost });
+        }
+    }
+    (unlinked, farthest)
 }
 
 /// From the tree over helpers to `node`, in walking order.

@@ -68,34 +68,52 @@ impl Draft {
 
     /// Takes out helpers that bring nothing: leaves, and those with one child where the direct link is no worse.
     pub(crate) fn without_idle_helpers(mut self, instance: &Instance<'_>) -> Self {
+        if self.helpers(instance) == 0 {
+            return self;
+        }
         let mut value = self.value(instance);
-        loop {
-            let mut children = vec![Vec::new(); self.parent.len()];
-            for &node in &self.order[1..] {
-                children[self.parent[node]].push(node);
+        // Children of each node: how many, and the last of them.
+        let mut children = vec![(0_u32, NONE); self.parent.len()];
+        for &node in &self.order[1..] {
+            let parent = &mut children[self.parent[node]];
+            *parent = (parent.0 + 1, node);
+        }
+        'again: loop {
+            for at in 1..self.order.len() {
+                let helper = self.order[at];
+                if !instance.is_helper(helper) || children[helper].0 > 1 {
+                    continue;
+                }
+                let parent = self.parent[helper];
+                let child = children[helper].1;
+                if child != NONE && !instance.may_link(parent, child) {
+                    continue;
+                }
+                self.order.remove(at);
+                self.parent[helper] = NONE;
+                if child != NONE {
+                    self.parent[child] = parent;
+                }
+                let without = self.value(instance);
+                if without <= value {
+                    value = without;
+                    if child == NONE {
+                        children[parent].0 -= 1;
+                        let last = self.order.iter().copied().find(|&node| self.parent[node] == parent);
+                        children[parent].1 = last.unwrap_or(NONE);
+                    } else {
+                        children[parent].1 = child;
+                    }
+                    continue 'again;
+                }
+                self.order.insert(at, helper);
+                self.parent[helper] = parent;
+                if child != NONE {
+                    self.parent[child] = helper;
+                }
             }
-            let better =
-                self.order.iter().copied().filter(|&node| instance.is_helper(node)).find_map(|helper| {
-                    let without = self.bypassing(helper, &children[helper], instance)?;
-                    (without.value(instance) <= value).then_some(without)
-                });
-            let Some(without) = better else { return self };
-            self = without;
-            value = self.value(instance);
+            return self;
         }
-    }
-
-    fn bypassing(&self, helper: usize, children: &[usize], instance: &Instance<'_>) -> Option<Self> {
-        let parent = self.parent[helper];
-        let mut without = self.clone();
-        match children {
-            [] => {}
-            &[child] if instance.may_link(parent, child) => without.parent[child] = parent,
-            _ => return None,
-        }
-        without.parent[helper] = NONE;
-        without.order.retain(|&node| node != helper);
-        Some(without)
     }
 
     /// The plan, in the problem's numbers and judged on latency alone.

@@ -97,6 +97,7 @@ pub struct LatencyMatrix {
     nodes: usize,
     ms: Vec<f32>,
     dropped: Vec<NodeIndex>,
+    is_symmetric: bool,
 }
 
 impl LatencyMatrix {
@@ -106,7 +107,7 @@ impl LatencyMatrix {
         for i in 0..nodes {
             ms.extend((0..nodes).map(|j| if i == j { 0.0 } else { latency(i, j).ms() as f32 }));
         }
-        Self { nodes, ms, dropped: Vec::new() }
+        Self { is_symmetric: is_symmetric(nodes, &ms), nodes, ms, dropped: Vec::new() }
     }
 
     /// From recorded round trips: halved, directions merged or kept apart, holes filled.
@@ -129,13 +130,14 @@ impl LatencyMatrix {
                 }
             }
         }
-        let mut matrix = Self { nodes, ms, dropped: Vec::new() };
+        let mut matrix = Self { nodes, ms, dropped: Vec::new(), is_symmetric: false };
         match (missing, holes.first()) {
             (_, None) => {}
             (Missing::Error, Some(&(i, j))) => return Err(LatencyError::Hole(i, j)),
             (Missing::ShortestPath, Some(_)) => matrix.fill_by_shortest_paths(&holes)?,
             (Missing::DropNodes, Some(_)) => matrix.drop_nodes(&holes),
         }
+        matrix.is_symmetric = is_symmetric(nodes, &matrix.ms);
         Ok(matrix)
     }
 
@@ -147,6 +149,11 @@ impl LatencyMatrix {
     /// Nodes without usable latencies, ascending. Empty unless built with `Missing::DropNodes`.
     pub fn dropped(&self) -> &[NodeIndex] {
         &self.dropped
+    }
+
+    /// Whether both directions of every pair are the same.
+    pub(crate) fn is_symmetric(&self) -> bool {
+        self.is_symmetric
     }
 
     /// Latency from `from` to `to`. Meaningless, but huge, if either was dropped.
@@ -214,6 +221,10 @@ impl LatencyMatrix {
             }
         }
     }
+}
+
+fn is_symmetric(nodes: usize, ms: &[f32]) -> bool {
+    (0..nodes).all(|i| (0..i).all(|j| ms[i * nodes + j] == ms[j * nodes + i]))
 }
 
 /// Dijkstra over a dense graph, O(n^2): distance from `from` to every node, infinite where there is no path.
