@@ -35,7 +35,8 @@ pub(super) struct Walk<'a, 'n> {
     pub(super) schedule: Schedule,
     /// Height before the walk: the scale of widths.
     scale: f64,
-    best: (f64, Option<Draft>),
+    /// Least value so far, and the links of that tree.
+    best: (f64, Vec<(u32, u32)>),
     /// Thresholds for a move, by chance: by how much the sum may grow.
     limits: Vec<f64>,
     /// By how much more it must fall for a helper that comes.
@@ -62,7 +63,7 @@ impl<'a, 'n> Walk<'a, 'n> {
             others: Vec::new(),
             schedule,
             scale,
-            best: (f64::INFINITY, None),
+            best: (f64::INFINITY, Vec::new()),
             limits: vec![1.0; CHANCES],
             toll: 1.0,
         };
@@ -85,7 +86,7 @@ impl<'a, 'n> Walk<'a, 'n> {
                 self.cool(share, hot);
             }
         }
-        self.best.1.unwrap_or_else(|| self.tree.to_draft())
+        self.tree.drafted(&self.best.1)
     }
 
     /// `share` of a cycle is over.
@@ -124,7 +125,8 @@ impl<'a, 'n> Walk<'a, 'n> {
         let price = self.schedule.gain * self.scale;
         let value = self.tree.height() + price * self.tree.helpers as f64;
         if value < self.best.0 - 1e-9 {
-            self.best = (value, Some(self.tree.to_draft()));
+            self.best.0 = value;
+            self.tree.links(&mut self.best.1);
         }
     }
 }

@@ -5,9 +5,9 @@
 //! the tree changes: there the height is half of the diameter. Where directions differ, the annealing for the diameter
 //! works on their mean, and the result is judged on both.
 //!
-//! A proposal takes O(1) to judge, with one in eight of those that bring a helper in O(H) over H helpers to choose from,
-//! and O(depth + subtree) to make; at 20 members and 470 helpers some five million are judged in a second. The starts
-//! take what `table_a`, `critical` and `adjust` say.
+//! A proposal takes O(1) to judge, one that brings a helper in O(H) over H helpers to choose from, and O(depth + subtree)
+//! to make; at 20 members and 470 helpers some five million are judged in a second. The starts take what `table_a`,
+//! `critical` and `adjust` say.
 
 mod anneal;
 pub(crate) mod draws;
@@ -19,6 +19,7 @@ mod near;
 mod pace;
 mod propose;
 mod smooth;
+mod spare;
 
 use crate::adjust::adjust;
 use crate::critical::{Criterion, HelperLimits};
@@ -149,7 +150,7 @@ const MOVES_A_MEMBER: u64 = 5_000;
 /// A guess: beyond 200 members more of them is patience, which is the caller's to have.
 const MOVES_MAX: u64 = 1_000_000;
 /// Width of the smoothing at the end of a cycle, by the height. It and the schedule were tried out on recorded matrices.
-const WIDTH_COLD: f64 = 0.0025;
+const WIDTH_COLD: f64 = 0.0015;
 /// What a helper must bring, as a share of the height or diameter: a tenth of a per cent, and less in sessions of more
 /// than 20, where there is less for each to bring. Asking more is `plan_with_fewest_helpers`.
 const HELPER_GAIN: f64 = 0.001;

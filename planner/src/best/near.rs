@@ -17,14 +17,14 @@ impl<'a> Near<'a> {
         Self { instance, helpers: vec![None; nodes], members: vec![None; nodes], scratch: Vec::new() }
     }
 
-    /// Helpers that can relay, the nearest first.
+    /// The nearest helpers, in no order.
     pub(super) fn helpers(&mut self, node: u32) -> &[u32] {
         let range = if self.instance.helpers_max == 0 { 0..0 } else { self.instance.helpers() };
         let list = &mut self.helpers[node as usize];
         list.get_or_insert_with(|| nearest(self.instance, node, range, HELPERS_NEAR, &mut self.scratch))
     }
 
-    /// Members, the nearest first.
+    /// The nearest members, in no order.
     pub(super) fn members(&mut self, node: u32) -> &[u32] {
         let range = 0..self.instance.members;
         let list = &mut self.members[node as usize];
@@ -43,13 +43,13 @@ fn nearest(
     scratch.clear();
     scratch.extend(range.filter(|&other| other != node as usize).map(|other| (costs[other], other as u32)));
     scratch.retain(|(cost, _)| cost.is_finite());
-    let by_cost = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
     if scratch.len() > most {
-        scratch.select_nth_unstable_by(most, by_cost);
+        scratch.select_nth_unstable_by(most, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         scratch.truncate(most);
     }
-    scratch.sort_unstable_by(by_cost);
-    scratch.iter().map(|&(_, other)| other).collect()
+    let mut near = Vec::with_capacity(scratch.len());
+    near.extend(scratch.iter().map(|&(_, other)| other));
+    near.into_boxed_slice()
 }
 
 /// How many of either are listed.

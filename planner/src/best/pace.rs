@@ -38,7 +38,7 @@ impl Pace {
 /// Steps in which the width shrinks.
 const STAGES: f64 = 40.0;
 /// Proposals a member in a cycle. Longer ones find more, more of them find other things.
-const PROPOSALS_A_CYCLE: f64 = 800.0;
+const PROPOSALS_A_CYCLE: f64 = 500.0;
 const CYCLES_MAX: f64 = 64.0;
 /// Proposals after which the rest of the budget is estimated.
 const PROPOSALS_FIRST: u64 = 1024;

@@ -14,8 +14,8 @@ impl Walk<'_, '_> {
             return None;
         }
         let left = self.schedule.helpers_max - tree.helpers;
-        match self.draws.below(16) {
-            0..=4 => {
+        match self.draws.below(20) {
+            0..=5 => {
                 let to = self.place_for(node);
                 let tree = &self.tree;
                 if let Some(judged) = tree.judge_hang(node, to) {
@@ -25,16 +25,16 @@ impl Walk<'_, '_> {
                 let child = random_child(tree, to, &mut self.draws);
                 if child == NO { None } else { tree.judge_swap(node, child) }
             }
-            5..=6 => {
+            6..=7 => {
                 let other = self.partner_for(node);
                 self.tree.judge_swap(node, other)
             }
-            7..=8 => {
+            8..=9 => {
                 let other = self.partner_for(node);
                 self.tree.judge_trade(node, other)
             }
-            9 => tree.judge_rise(node),
-            10 => {
+            10 => tree.judge_rise(node),
+            11 => {
                 // Either way round: a leaf comes down to the node, or the node's place is between others.
                 let other = self.draws.one_of(&tree.placed);
                 if tree.node(node).kids == 0 {
@@ -43,7 +43,7 @@ impl Walk<'_, '_> {
                     tree.judge_splice(other, node)
                 }
             }
-            11..=12 if left > 0 => {
+            12..=13 if left > 0 => {
                 let parent = tree.node(node).parent;
                 if left > 1 && self.draws.below(8) == 0 {
                     return self.propose_two(parent, node);
@@ -61,7 +61,7 @@ impl Walk<'_, '_> {
                 let crowd = self.draws.below(2) == 0;
                 tree.judge_insert(helper, node, &self.others, crowd, &mut self.extras)
             }
-            13 if left > 0 => {
+            14..=15 if left > 0 => {
                 let to = self.place_for(node);
                 let helper = self.helper_for(to, node)?;
                 self.others.clear();
@@ -71,7 +71,7 @@ impl Walk<'_, '_> {
                 }
                 self.tree.judge_add(helper, to, &self.others, &mut self.extras)
             }
-            14 => {
+            16..=17 => {
                 let parent = tree.node(node).parent;
                 let helper = self.helper_for(parent, node)?;
                 if self.tree.is_helper(node) {
@@ -178,47 +178,19 @@ impl Walk<'_, '_> {
         self.draws.one_of(&self.tree.placed)
     }
 
-    /// A helper that is on the way from `from` to `to`: the best of a few that are near either end.
+    /// The helper over which the way from `from` to `to` is shortest, with room for a child or two.
     fn helper_for(&mut self, from: u32, to: u32) -> Option<u32> {
         let middle = self.tree.has_middle() && from == self.tree.top;
-        let from = if middle { to } else { from };
-        if self.draws.below(SCAN_ONE_IN) == 0 {
-            let room = 1 + self.draws.below(3) as u32;
-            return self.shortest_way(from, to, room);
-        }
-        let tries = 1 + self.draws.below(HELPERS_SEEN);
-        let (mut best, mut least) = (None, f64::INFINITY);
-        for _ in 0..tries {
-            let end = if self.draws.below(2) == 0 { from } else { to };
-            let near = self.near.helpers(end);
-            if near.is_empty() {
-                return None;
-            }
-            let helper = self.draws.one_of(near);
-            let instance = self.tree.instance;
-            let way =
-                instance.cost(from as usize, helper as usize) + instance.cost(helper as usize, to as usize);
-            if way < least && !self.tree.is_placed(helper) {
-                (best, least) = (Some(helper), way);
-            }
-        }
-        best
+        let children = 1 + self.draws.below(CHILDREN_WANTED);
+        self.shortest_way(if middle { to } else { from }, to, children)
     }
 
-    /// The helper with that many links to spare over which the way is shortest, or nearly: O(N).
-    fn shortest_way(&self, from: u32, to: u32, room: u32) -> Option<u32> {
+    /// The helper with room for so many children over which the way is shortest, or nearly: O(H).
+    fn shortest_way(&self, from: u32, to: u32, children: usize) -> Option<u32> {
         let instance = self.tree.instance;
-        let start = instance.members;
-        let (here, there) = (&instance.costs(from as usize)[start..], &instance.costs(to as usize)[start..]);
-        let degrees = &instance.degree[start..];
-        let (mut best, mut least) = (None, f32::INFINITY);
-        for (at, ((here, there), &degree)) in here.iter().zip(there).zip(degrees).enumerate() {
-            let way = here + there;
-            if way < least && degree > room && !self.tree.is_placed((start + at) as u32) {
-                (best, least) = (Some((start + at) as u32), way);
-            }
-        }
-        best
+        // Where directions differ, the second row is of the way back.
+        let (here, there) = (instance.costs(from as usize), instance.costs(to as usize));
+        self.tree.spare.shortest_way(here, there, children)
     }
 }
 
@@ -236,9 +208,7 @@ fn random_child(tree: &SmoothTree<'_>, parent: u32, draws: &mut Draws) -> u32 {
 
 /// Places that a child of a helper that leaves may go to.
 const PLACES_SEEN: usize = 64;
-/// Helpers that are compared for a link.
-const HELPERS_SEEN: usize = 6;
-/// How often all helpers are compared.
-const SCAN_ONE_IN: usize = 8;
+/// Most children that a helper is asked to have room for. Tried out: asking for three or four finds less.
+const CHILDREN_WANTED: usize = 2;
 /// Places that are compared in large trees.
 const PLACES_COMPARED: usize = 4;

@@ -9,6 +9,7 @@
 //! A height has its root. A diameter has a middle: the tree hangs from a point on a link, `top` is a node that stands
 //! for it, and the tree's height from there, with the point where the sum is least, is half of the diameter.
 
+use super::spare::Spare;
 use crate::draft::Draft;
 use crate::instance::Instance;
 
@@ -44,6 +45,7 @@ pub(super) struct SmoothTree<'a> {
     pub(super) placed: Vec<u32>,
     at: Vec<u32>,
     pub(super) helpers: usize,
+    pub(super) spare: Spare,
     /// log2(e) / w.
     pub(super) rate: f64,
     stack: Vec<u32>,
@@ -77,6 +79,7 @@ impl<'a> SmoothTree<'a> {
             placed: Vec::new(),
             at: vec![NO; count],
             helpers: 0,
+            spare: Spare::new(instance),
             rate: std::f64::consts::LOG2_E / width,
             stack: Vec::new(),
             side: vec![false; if middle { count } else { 0 }],
@@ -195,7 +198,10 @@ impl<'a> SmoothTree<'a> {
     pub(super) fn place(&mut self, node: u32) {
         self.at[node as usize] = self.placed.len() as u32;
         self.placed.push(node);
-        self.helpers += usize::from(self.is_helper(node));
+        if self.is_helper(node) {
+            self.helpers += 1;
+            self.spare.take(node);
+        }
     }
 
     pub(super) fn displace(&mut self, node: u32) {
@@ -205,7 +211,10 @@ impl<'a> SmoothTree<'a> {
             self.at[moved as usize] = at;
         }
         self.at[node as usize] = NO;
-        self.helpers -= usize::from(self.is_helper(node));
+        if self.is_helper(node) {
+            self.helpers -= 1;
+            self.spare.give_back(node);
+        }
     }
 
     /// Hangs `node`, which hangs nowhere, below `parent`. Measures nothing but the link.
@@ -331,20 +340,25 @@ impl<'a> SmoothTree<'a> {
         debug_assert!(!self.placed.iter().any(idle), "a helper that is a leaf");
     }
 
-    /// The tree as a draft below node 0.
-    pub(super) fn to_draft(&self) -> Draft {
-        let mut links = Vec::with_capacity(self.placed.len());
+    /// Writes the tree's links, as (parent, child) seen from the top, to `links`.
+    pub(super) fn links(&self, links: &mut Vec<(u32, u32)>) {
+        links.clear();
         for &node in &self.placed {
             let parent = self.node(node).parent;
             if parent != NO && !(self.has_middle() && parent == self.top) {
-                links.push((parent as usize, node as usize));
+                links.push((parent, node));
             }
         }
         if self.has_middle() {
             let near = self.node(self.top).first;
-            links.push((near as usize, self.node(near).next as usize));
+            links.push((near, self.node(near).next));
         }
         debug_assert_eq!(links.len() + 1, self.placed.len(), "a tree");
+    }
+
+    /// `links` as a draft below node 0.
+    pub(super) fn drafted(&self, links: &[(u32, u32)]) -> Draft {
+        let links: Vec<_> = links.iter().map(|&(a, b)| (a as usize, b as usize)).collect();
         Draft::hung_from_root(self.instance.len(), &links)
     }
 }
