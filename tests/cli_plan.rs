@@ -603,3 +603,17 @@ fn protection_is_two_trees_or_a_clear_refusal() {
         assert_eq!(folder.refused(&format!("{session} {flags}")), (1, format!("alm: {expected}")));
     }
 }
+
+#[test]
+fn one_helper_of_a_fault_domain_is_borrowed() {
+    let folder = Folder::new();
+    folder.write("degrees", "2\n1\n1\n2\n3\n3\n");
+    let session = "--members 0,1,2,3 --degrees degrees --helpers all --algorithm best --helper-min-degree 2";
+    folder.write("rooms", "\n-\n\n-\ncellar\ncellar\n");
+    let plan = folder.plan(&format!("{session} --domains rooms")).remove(0);
+    assert!(plan["helpers"].as_array().unwrap().len() <= 1, "{plan}");
+    folder.write("rooms", "attic\ncellar\n");
+    let (code, line) = folder.refused(&format!("plan --matrix six.rtt {session} --domains rooms"));
+    let expected = "alm: 2 fault domains are given for 6 nodes: rooms; give one label a line, for every row of the matrix";
+    assert_eq!((code, line.as_str()), (2, expected));
+}

@@ -40,6 +40,7 @@ pub fn plan_with_fewest_helpers(
     algorithm: Algorithm,
     gain: HelperGain,
 ) -> Result<Plan, PlanError> {
+    let problem = &*problem.with_one_helper_a_domain(&[]);
     if problem.protect {
         return protect::plan(problem, algorithm);
     }

@@ -13,6 +13,7 @@ mod bound; // what no tree can beat
 pub mod coord; // latencies predicted from places in a space
 mod critical; // Section A and Table B: helpers
 mod degree_law; // the seed's law of degrees
+mod domains; // nodes that fail together
 mod draft; // a tree in the making, measured
 mod fewest; // as few helpers as will do
 mod forest; // one tree per source
@@ -63,6 +64,7 @@ pub use verify::{PlanDefect, verify, verify_tree};
 /// # Errors
 /// `PlanError` if there is no tree, or none was found.
 pub fn plan(problem: &Problem, algorithm: Algorithm) -> Result<Plan, PlanError> {
+    let problem = &*problem.with_one_helper_a_domain(&[]);
     if problem.protect {
         return protect::plan(problem, algorithm);
     }

@@ -63,6 +63,7 @@ impl Probing {
         measured: impl IntoIterator<Item = (NodeIndex, NodeIndex)>,
         probes: usize,
     ) -> Self {
+        let problem = problem.with_one_helper_a_domain(&[]).into_owned();
         let members = problem.members.clone();
         let between = members.iter().flat_map(|&a| members.iter().map(move |&b| (a, b)));
         let known = between.filter(|(a, b)| a != b).chain(measured);

@@ -3,7 +3,7 @@
 //!
 //! A `Problem` is well-formed by construction; whether a tree exists for it is the planner's answer, not checked here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -27,6 +27,8 @@ pub struct Problem {
     pub(crate) max_helpers: Option<usize>,
     pub(crate) speakers: u32,
     pub(crate) protect: bool,
+    /// By node; empty if each has one of its own.
+    pub(crate) domains: Vec<Option<u32>>,
     pub(crate) seed: u64,
 }
 
@@ -52,6 +54,7 @@ impl Problem {
                 max_helpers: None,
                 speakers: SPEAKERS,
                 protect: false,
+                domains: Vec::new(),
                 seed: 1,
             },
         }
@@ -201,6 +204,19 @@ impl ProblemBuilder {
         self
     }
 
+    /// The fault domain of each node, by any label; `None` for one of its own. Nodes of one domain fail together: a plan
+    /// borrows one helper of them at most, and they do not relay in both trees of a protected one. Default: nobody shares
+    /// one.
+    pub fn domains(mut self, labels: impl IntoIterator<Item = Option<String>>) -> Self {
+        let mut known = BTreeMap::new();
+        let mut number = |label: String| {
+            let next = known.len() as u32;
+            *known.entry(label).or_insert(next)
+        };
+        self.problem.domains = labels.into_iter().map(|label| label.map(&mut number)).collect();
+        self
+    }
+
     /// Seed of whatever an algorithm draws. Default 1.
     pub fn seed(mut self, seed: u64) -> Self {
         self.problem.seed = seed;
@@ -216,6 +232,9 @@ impl ProblemBuilder {
         let nodes = problem.latency.nodes();
         if problem.degrees.len() != nodes {
             return Err(ProblemError::Degrees { given: problem.degrees.len(), nodes });
+        }
+        if !problem.domains.is_empty() && problem.domains.len() != nodes {
+            return Err(ProblemError::Domains { given: problem.domains.len(), nodes });
         }
         if problem.members.is_empty() {
             return Err(ProblemError::NoMembers);
@@ -268,6 +287,14 @@ pub enum ProblemError {
     #[error("{given} degrees are given for {nodes} nodes")]
     Degrees {
         /// How many degrees there are.
+        given: usize,
+        /// How many there should be.
+        nodes: usize,
+    },
+    /// Not one fault domain a node.
+    #[error("{given} fault domains are given for {nodes} nodes")]
+    Domains {
+        /// How many labels there are.
         given: usize,
         /// How many there should be.
         nodes: usize,

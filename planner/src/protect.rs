@@ -16,7 +16,7 @@
 //! best pair on, each tree in turn is planned anew with all nodes that do not relay in the other one.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -37,7 +37,7 @@ type Maker<'m> = dyn FnMut(&Problem) -> Result<Plan, PlanError> + 'm;
 /// # Errors
 /// `PlanError` if no two trees fit, or none were found.
 pub fn protect(problem: &Problem, budget: Budget<'_>) -> Result<Plan, PlanError> {
-    let problem = problem.unprotected();
+    let problem = problem.with_one_helper_a_domain(&[]).unprotected();
     match budget {
         Budget::Moves(moves) => {
             pair(&problem, &mut |part| best::plan_best(part, Budget::Moves((moves / PLANS).max(1))))
@@ -160,15 +160,43 @@ impl Pair {
 fn beside(problem: &Problem, plan: &Plan) -> Problem {
     let links = plan.trees[0].degrees();
     let mut rest = problem.clone();
-    let source = (problem.objective == Objective::Height).then(|| problem.root());
+    let excepted = Excepted::of(problem);
+    let relays: Vec<NodeIndex> = links
+        .iter()
+        .filter(|&(&node, &links)| links > 1 && !excepted.has(node))
+        .map(|(&node, _)| node)
+        .collect();
+    let domains: BTreeSet<u32> = relays.iter().filter_map(|&relay| problem.domain(relay)).collect();
+    let barred = |node: NodeIndex| {
+        relays.contains(&node) || problem.domain(node).is_some_and(|domain| domains.contains(&domain))
+    };
     for (&node, &taken) in &links {
         let left = problem.degrees[node].0.saturating_sub(taken);
-        let relays = taken > 1 && Some(node) != source;
-        rest.degrees[node] = Degree(if relays { left.min(1) } else { left });
+        rest.degrees[node] = Degree(if barred(node) { left.min(1) } else { left });
     }
-    rest.helpers.retain(|helper| !links.contains_key(helper));
+    rest.helpers.retain(|helper| !links.contains_key(helper) && !barred(*helper));
     rest.max_helpers = problem.max_helpers.map(|most| most.saturating_sub(plan.helpers.len()));
     rest
+}
+
+/// Who may relay in both trees: the source, and what fails with it.
+struct Excepted<'p> {
+    problem: &'p Problem,
+    source: Option<NodeIndex>,
+}
+
+impl<'p> Excepted<'p> {
+    fn of(problem: &'p Problem) -> Self {
+        Self { problem, source: (problem.objective == Objective::Height).then(|| problem.root()) }
+    }
+
+    fn has(&self, node: NodeIndex) -> bool {
+        let falls_with = |source| {
+            let domain = self.problem.domain(node);
+            node == source || domain.is_some() && domain == self.problem.domain(source)
+        };
+        self.source.is_some_and(falls_with)
+    }
 }
 
 /// Who may relay in the first tree, to begin with.
@@ -210,7 +238,6 @@ impl Split {
             .chain(problem.helpers.iter().copied())
             .collect();
         nodes.shuffle(random);
-        let own = problem.members.len() - usize::from(height);
         let members: BTreeSet<NodeIndex> = problem.members.iter().copied().collect();
         let carries = |node: &NodeIndex| problem.degrees[*node].0.saturating_sub(2);
         // Members first: what they can carry is sure to be there.
@@ -222,10 +249,13 @@ impl Split {
         } else {
             [0, 0]
         };
-        for (at, node) in nodes.iter().enumerate() {
-            let to = usize::from(carried[1] < carried[0]);
+        let mut settled = BTreeMap::new();
+        for node in &nodes {
+            let poorer = usize::from(carried[1] < carried[0]);
+            // Whoever fails together relays in the same tree.
+            let to = problem.domain(*node).map_or(poorer, |domain| *settled.entry(domain).or_insert(poorer));
             carried[to] += carries(node);
-            if to == 1 && at < own {
+            if to == 1 && members.contains(node) {
                 leaves.insert(*node);
             } else if to == 1 {
                 without.insert(*node);

@@ -10,8 +10,8 @@ use crate::plan::{Plan, Tree};
 use crate::problem::Problem;
 use crate::units::NodeIndex;
 
-/// Checks `plan` against its problem: the right session, sound trees (`verify_tree`), only candidates as helpers and not
-/// too many, no forbidden link, heights as claimed, no degree exceeded over all trees or, in a forest, no budget of copies. Several trees under `Height` or
+/// Checks `plan` against its problem: the right session, sound trees (`verify_tree`), only candidates as helpers, not
+/// too many and of different fault domains, no forbidden link, heights as claimed, no degree exceeded over all trees or, in a forest, no budget of copies. Several trees under `Height` or
 /// `Diameter` are stripes: each carries its share of the stream, and a link of it counts as that share.
 ///
 /// # Errors
@@ -26,6 +26,12 @@ pub fn verify(problem: &Problem, plan: &Plan) -> Result<(), PlanDefect> {
     }
     if problem.max_helpers.is_some_and(|max| plan.helpers.len() > max) {
         return Err(PlanDefect::TooManyHelpers);
+    }
+    let mut borrowed = BTreeSet::new();
+    let shares =
+        |helper: &&NodeIndex| problem.domain(**helper).is_some_and(|domain| !borrowed.insert(domain));
+    if let Some(&helper) = plan.helpers.iter().find(shares) {
+        return Err(PlanDefect::DomainBorrowedTwice(helper));
     }
     let mut degrees = BTreeMap::new();
     for tree in &plan.trees {
@@ -110,10 +116,16 @@ fn verify_protection(problem: &Problem, plan: &Plan) -> Result<(), PlanDefect> {
     let [first, second] = plan.trees.as_slice() else { return Err(PlanDefect::NotTwoTrees) };
     let (first, second) = (first.degrees(), second.degrees());
     let source = (plan.objective == Objective::Height).then(|| problem.root());
-    let relays = |(node, links): (&NodeIndex, &u32)| *links > 1 && Some(*node) != source;
-    if let Some((&node, _)) = first.iter().find(|&(node, links)| {
-        relays((node, links)) && second.get(node).is_some_and(|links| relays((node, links)))
-    }) {
+    let falls_with = |a: NodeIndex, b: NodeIndex| {
+        a == b || problem.domain(a).is_some_and(|domain| problem.domain(b) == Some(domain))
+    };
+    let relays = |links: &BTreeMap<NodeIndex, u32>| -> Vec<NodeIndex> {
+        let several = links.iter().filter(|&(_, &links)| links > 1).map(|(&node, _)| node);
+        several.filter(|&node| source.is_none_or(|source| !falls_with(node, source))).collect()
+    };
+    let in_second = relays(&second);
+    let twice = |node: &NodeIndex| in_second.iter().any(|&other| falls_with(*node, other));
+    if let Some(node) = relays(&first).into_iter().find(twice) {
         return Err(PlanDefect::RelaysTwice(node));
     }
     let idle = |helper: &&NodeIndex| !first.contains_key(helper) && !second.contains_key(helper);
@@ -225,8 +237,11 @@ pub enum PlanDefect {
     /// Protection takes two trees.
     #[error("the plan has not the two trees that protect each other")]
     NotTwoTrees,
-    /// If it dies, both trees are broken.
-    #[error("node {0} relays in both trees")]
+    /// Two helpers that fail together.
+    #[error("helper {0} shares its fault domain with another")]
+    DomainBorrowedTwice(NodeIndex),
+    /// If it dies, or its fault domain does, both trees are broken.
+    #[error("node {0} or its fault domain relays in both trees")]
     RelaysTwice(NodeIndex),
     /// In a forest every member has one tree of its own.
     #[error("a member has no tree to send along, or more than one")]

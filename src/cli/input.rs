@@ -45,3 +45,12 @@ pub(super) fn pairs(path: &Path) -> Result<Vec<(NodeIndex, NodeIndex)>, CliError
     };
     data_lines(&read(path)?).map(pair).collect()
 }
+
+/// The fault domain of every node, one a line; blank or `-` for one of its own.
+pub(super) fn domains(path: &Path) -> Result<Vec<Option<String>>, CliError> {
+    let label = |line: &str| {
+        let label = line.trim();
+        (!label.is_empty() && label != "-").then(|| label.to_owned())
+    };
+    Ok(read(path)?.lines().filter(|line| !line.starts_with('#')).map(label).collect())
+}

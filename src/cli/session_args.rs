@@ -72,6 +72,10 @@ pub(super) struct SessionArgs {
     #[arg(long, value_name = "FILE")]
     forbid: Option<PathBuf>,
 
+    /// Which nodes fail together: one label a line, in node order, blank or - for none. A plan borrows one helper of each
+    #[arg(long, value_name = "FILE")]
+    domains: Option<PathBuf>,
+
     /// Plan two trees, each of which reaches every member, in which no node but the source relays in both
     #[arg(long)]
     pub(super) protect: bool,
@@ -109,6 +113,8 @@ pub(super) struct World {
     max_helpers: Option<usize>,
     coords: Option<Coords>,
     protect: bool,
+    domains: Vec<Option<String>>,
+    domains_file: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -183,6 +189,8 @@ impl SessionArgs {
             max_helpers: self.max_helpers,
             coords,
             protect: self.protect,
+            domains: self.domains.as_deref().map_or(Ok(Vec::new()), input::domains)?,
+            domains_file: self.domains,
         })
     }
 }
@@ -270,6 +278,7 @@ impl World {
                 .radius(self.radius)
                 .max_helpers(self.max_helpers)
                 .protect(protect)
+                .domains(self.domains.iter().cloned())
                 .seed(seed)
                 .build()
                 .map_err(|error| self.malformed(&error))
@@ -281,6 +290,10 @@ impl World {
         let (place, todo) = match (error, &self.degrees_file) {
             (ProblemError::DuplicateMember(_), _) => ("--members".to_owned(), "list each node once"),
             (ProblemError::DuplicateHelper(_), _) => ("--helpers".to_owned(), "list each node once"),
+            (ProblemError::Domains { .. }, _) => {
+                let path = self.domains_file.as_deref().unwrap_or(Path::new("--domains"));
+                (path.display().to_string(), "give one label a line, for every row of the matrix")
+            }
             (ProblemError::Degrees { .. }, Some(path)) => {
                 (path.display().to_string(), "give one integer a line, for every row of the matrix")
             }

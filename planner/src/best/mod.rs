@@ -63,6 +63,7 @@ impl Budget<'_> {
 /// # Errors
 /// `PlanError` if there is no tree, or none was found.
 pub fn plan_best(problem: &Problem, mut budget: Budget<'_>) -> Result<Plan, PlanError> {
+    let problem = &*problem.with_one_helper_a_domain(&[]);
     if problem.protect {
         return protect(problem, budget);
     }

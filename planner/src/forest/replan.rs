@@ -25,6 +25,7 @@ pub fn replan_tree(
     source: NodeIndex,
     mut budget: Budget<'_>,
 ) -> Result<Plan, PlanError> {
+    let problem = &*problem.with_one_helper_a_domain(&plan.helpers);
     let instance = Instance::new(problem, |degree| degree >= 2);
     let local: BTreeMap<NodeIndex, usize> =
         instance.nodes.iter().enumerate().map(|(at, &node)| (node, at)).collect();
