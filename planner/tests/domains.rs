@@ -13,7 +13,7 @@ use support::{Case, case, repeatable};
 
 /// The case's nodes in `count` domains, every third node in one of its own.
 fn problem(case: &Case, count: usize, objective: Objective, protect: bool) -> Problem {
-    let label = |node: usize| (node % 3 > 0).then(|| format!("room {}", node * 7 % count));
+    let label = |node: usize| (!node.is_multiple_of(3)).then(|| format!("room {}", node * 7 % count));
     let builder = case.builder().objective(objective).protect(protect);
     builder.domains((0..case.ms.len()).map(label)).build().expect("a case is well-formed")
 }
