@@ -31,6 +31,7 @@ mod plan_error; // why nothing came out
 mod probed; // planning on predictions, with probes
 mod problem; // what goes in
 mod protect; // two trees, and no relay in both
+mod replan; // a plan from another, attachments, backups
 mod samples; // several recordings as one
 mod search; // which hubs are tried
 mod table_a; // AMCast, and where helpers hook in
@@ -55,6 +56,7 @@ pub use plan_error::PlanError;
 pub use probed::{PASSES_MAX, Pass, Planner, Probed, Probing, plan_probed};
 pub use problem::{Problem, ProblemBuilder, ProblemError};
 pub use protect::protect;
+pub use replan::{Backups, MovePrice, Moves, Replanned, Slots, backups, moves, replan};
 pub use samples::quantile_of;
 pub use units::{Degree, NodeIndex, OneWay, RoundTrip};
 pub use verify::{PlanDefect, verify, verify_tree};

@@ -11,9 +11,6 @@
 //! What is made small is the better tree's height (or diameter) plus `OTHER_WEIGHT` times the other's: with the first,
 //! everybody talks; with the other, those below a dead relay do until the trees are mended.
 //!
-//! With a tree for every source (`Objective::Forest`, `forest::pairs`), each source has two, in both of which it sends
-//! itself, and the budget is that of copies.
-//!
 //! Once it is settled which nodes may relay in which tree, the trees are two problems of the usual kind, with degree 1
 //! for those that may not. So any algorithm that keeps degrees will do. Several ways to settle it are tried; from the
 //! best pair on, each tree in turn is planned anew with all nodes that do not relay in the other one.
@@ -26,11 +23,11 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use crate::best::{self, Budget};
-use crate::forest;
 use crate::names::{Algorithm, Objective};
 use crate::plan::Plan;
 use crate::plan_error::PlanError;
 use crate::problem::Problem;
+use crate::replan::{MovePrice, replan};
 use crate::units::{Degree, NodeIndex};
 
 /// Plans one tree.
@@ -41,12 +38,7 @@ type Maker<'m> = dyn FnMut(&Problem) -> Result<Plan, PlanError> + 'm;
 /// # Errors
 /// `PlanError` if no two trees fit, or none were found.
 pub fn protect(problem: &Problem, budget: Budget<'_>) -> Result<Plan, PlanError> {
-    let problem = problem.with_one_helper_a_domain(&[]);
-    if problem.objective == Objective::Forest {
-        let mut budget = budget;
-        return forest::best(&Problem { protect: true, ..problem.into_owned() }, &mut budget);
-    }
-    let problem = problem.unprotected();
+    let problem = problem.with_one_helper_a_domain(&[]).unprotected();
     match budget {
         Budget::Moves(moves) => {
             pair(&problem, &mut |part| best::plan_best(part, Budget::Moves((moves / PLANS).max(1))))
@@ -66,16 +58,68 @@ pub fn protect(problem: &Problem, budget: Budget<'_>) -> Result<Plan, PlanError>
     }
 }
 
+/// Two trees that keep what they can of the installed plan's two: each planned from what is installed beside the other.
+/// Both anew if that does not work out, as where somebody relays in both.
+///
+/// # Errors
+/// `PlanError` if no two trees fit, or none were found.
+pub(crate) fn replanned(
+    problem: &Problem,
+    installed: &Plan,
+    budget: &mut Budget<'_>,
+    price: MovePrice,
+) -> Result<Plan, PlanError> {
+    let problem = problem.unprotected();
+    check(&problem)?;
+    let part = |at: usize| Plan {
+        trees: installed.trees.get(at).cloned().into_iter().collect(),
+        ..installed.clone()
+    };
+    let mut half = |at: usize, rest: &Problem| {
+        let from = part(at);
+        let again = match budget {
+            Budget::Moves(moves) => replan(rest, &from, Budget::Moves(*moves / 2), price),
+            Budget::Share(share) => {
+                let mut spent = || 2.0 * share() - at as f64;
+                replan(rest, &from, Budget::Share(&mut spent), price)
+            }
+        };
+        again.map(|again| again.plan)
+    };
+    let first = half(0, &aside(&problem, &part(1)));
+    let pair = first.and_then(|first| {
+        let second = half(1, &beside(&problem, &first))?;
+        Ok(Pair { trees: [first, second] })
+    });
+    match pair {
+        Ok(pair) => Ok(pair.into_plan(&problem)),
+        Err(_) => match budget {
+            Budget::Moves(moves) => protect(&problem, Budget::Moves(*moves)),
+            Budget::Share(share) => protect(&problem, Budget::Share(&mut **share)),
+        },
+    }
+}
+
+/// What a tree that is to be mended leaves for the other: as `beside`, and a link for every member that comes to it.
+fn aside(problem: &Problem, plan: &Plan) -> Problem {
+    let present: BTreeSet<NodeIndex> = problem.members.iter().chain(&problem.helpers).copied().collect();
+    let mut left = plan.clone();
+    for tree in &mut left.trees {
+        tree.edges.retain(|(a, b)| present.contains(a) && present.contains(b));
+    }
+    let placed: BTreeSet<NodeIndex> =
+        left.trees.iter().flat_map(|tree| &tree.edges).flat_map(|&(a, b)| [a, b]).collect();
+    let mut rest = if left.trees.is_empty() { problem.clone() } else { beside(problem, &left) };
+    for member in problem.members.iter().filter(|member| !placed.contains(member)) {
+        rest.degrees[*member] = Degree(problem.degrees[*member].0.saturating_sub(1));
+    }
+    rest
+}
+
 /// Two trees by `algorithm`.
 pub(crate) fn plan(problem: &Problem, algorithm: Algorithm) -> Result<Plan, PlanError> {
     if algorithm.may_exceed_degrees() {
         return Err(PlanError::Unprotected(algorithm));
-    }
-    if problem.objective == Objective::Forest {
-        return match algorithm {
-            Algorithm::Best => forest::plan(problem, algorithm),
-            other => Err(PlanError::Unsupported(other, Objective::Forest)),
-        };
     }
     if algorithm == Algorithm::Best {
         return protect(
@@ -121,6 +165,9 @@ fn pair(problem: &Problem, maker: &mut Maker<'_>) -> Result<Plan, PlanError> {
 
 /// Whether two trees can fit at all, with every pair allowed: a helper of degree d brings d - 2.
 fn check(problem: &Problem) -> Result<(), PlanError> {
+    if problem.objective == Objective::Forest {
+        return Err(PlanError::ForestUnprotected);
+    }
     let members = problem.members.len();
     if members == 1 {
         return Ok(());

@@ -3,6 +3,7 @@
 //! makes w ln(sum) larger by x is accepted with probability e^(-x / (r w)), for a ratio r of temperature to width.
 
 use super::draws::Draws;
+use super::installed::Installed;
 use super::moves::Extras;
 use super::near::Near;
 use super::pace::Pace;
@@ -39,8 +40,11 @@ pub(super) struct Walk<'a, 'n> {
     best: (f64, Vec<(u32, u32)>),
     /// Thresholds for a move, by chance: by how much the sum may grow.
     limits: Vec<f64>,
-    /// By how much more it must fall for a helper that comes.
+    /// By how much more it must fall for a helper that comes, and for a link that moves.
     toll: f64,
+    move_toll: f64,
+    /// What is installed, if links that move have a price.
+    installed: Option<&'n Installed>,
 }
 
 impl<'a, 'n> Walk<'a, 'n> {
@@ -50,6 +54,7 @@ impl<'a, 'n> Walk<'a, 'n> {
         start: &Draft,
         middle: bool,
         schedule: Schedule,
+        installed: Option<&'n Installed>,
         seed: u64,
     ) -> Self {
         let value = start.value(instance);
@@ -66,6 +71,8 @@ impl<'a, 'n> Walk<'a, 'n> {
             best: (f64::INFINITY, Vec::new()),
             limits: vec![1.0; CHANCES],
             toll: 1.0,
+            move_toll: 1.0,
+            installed,
         };
         walk.note();
         walk
@@ -103,6 +110,13 @@ impl<'a, 'n> Walk<'a, 'n> {
             *limit = (-chance.ln() * ratio).exp();
         }
         self.toll = (gain * scale / width).exp();
+        self.move_toll = (self.move_price() / width).exp();
+    }
+
+    /// Price of a link, in what the tree's height is measured in: half of the diameter.
+    fn move_price(&self) -> f64 {
+        let price = self.installed.map_or(0.0, |installed| installed.price);
+        if self.tree.has_middle() { price / 2.0 } else { price }
     }
 
     fn step(&mut self) {
@@ -113,8 +127,16 @@ impl<'a, 'n> Walk<'a, 'n> {
             2 => self.toll * self.toll,
             _ => 1.0 / self.toll,
         };
-        let limit = self.limits[self.draws.below(CHANCES)];
-        if judged.total * toll <= self.tree.total() * limit {
+        let limit = self.tree.total() * self.limits[self.draws.below(CHANCES)];
+        let mut total = judged.total * toll;
+        if let Some(installed) = self.installed {
+            // Most proposals are out of the question, whatever links they would bring back.
+            if total > limit * self.move_toll.powi(LINKS_BACK_MAX) {
+                return;
+            }
+            total *= self.move_toll.powi(installed.change(&self.tree, judged.step, &self.extras));
+        }
+        if total <= limit {
             self.tree.make(judged.step, &self.extras);
             self.note();
         }
@@ -123,7 +145,12 @@ impl<'a, 'n> Walk<'a, 'n> {
     /// Keeps the tree if it is the best so far.
     fn note(&mut self) {
         let price = self.schedule.gain * self.scale;
-        let value = self.tree.height() + price * self.tree.helpers as f64;
+        let mut value = self.tree.height() + price * self.tree.helpers as f64;
+        if let Some(installed) = self.installed
+            && value < self.best.0
+        {
+            value += self.move_price() * f64::from(installed.moved(&self.tree));
+        }
         if value < self.best.0 - 1e-9 {
             self.best.0 = value;
             self.tree.links(&mut self.best.1);
@@ -133,5 +160,7 @@ impl<'a, 'n> Walk<'a, 'n> {
 
 /// Proposals between two looks at the budget: some twenty microseconds.
 const PROPOSALS_A_POLL: u64 = 256;
+/// Links that one move may bring back, of those that count before it is looked at closely.
+const LINKS_BACK_MAX: i32 = 3;
 /// How finely chance is graded.
 const CHANCES: usize = 256;

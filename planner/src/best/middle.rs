@@ -17,6 +17,13 @@ impl SmoothTree<'_> {
         self.instance.cost(parent as usize, node as usize)
     }
 
+    /// The other end of the link above `node`: across the middle, if that is where it hangs; `NO` at the root.
+    #[inline]
+    pub(super) fn above(&self, node: u32) -> u32 {
+        let parent = self.node(node).parent;
+        if parent == self.top && self.has_middle() { self.across(node) } else { parent }
+    }
+
     /// The other node beside the middle.
     pub(super) fn across(&self, side: u32) -> u32 {
         let first = self.node(self.top).first;

@@ -12,6 +12,7 @@
 mod anneal;
 pub(crate) mod draws;
 mod helper_moves;
+mod installed;
 mod make;
 mod middle;
 mod moves;
@@ -33,6 +34,7 @@ use crate::problem::Problem;
 use crate::protect::protect;
 use crate::search::grown_within;
 use anneal::{Schedule, Walk};
+pub(crate) use installed::Installed;
 use near::Near;
 
 /// How long `best` may search.
@@ -45,6 +47,16 @@ pub enum Budget<'a> {
 }
 
 impl Budget<'_> {
+    /// What suits a change of a plan (`replan`): a few milliseconds in sessions of 100.
+    pub fn for_replan(problem: &Problem) -> Self {
+        let count = problem.members.len() as u64;
+        let moves = match problem.objective {
+            Objective::Height | Objective::Diameter => REPLAN_MOVES_A_MEMBER * count,
+            Objective::Forest => REPLAN_MOVES_A_PAIR * count * count,
+        };
+        Self::Moves(moves.clamp(REPLAN_MOVES_MIN, MOVES_MAX))
+    }
+
     /// What suits the size of the problem.
     pub(crate) fn default_for(instance: &Instance<'_>) -> Self {
         Self::Moves((MOVES_A_MEMBER * instance.members as u64).min(MOVES_MAX))
@@ -52,7 +64,8 @@ impl Budget<'_> {
 
     pub(crate) fn spent(&mut self, done: u64) -> f64 {
         match self {
-            Self::Moves(moves) => done as f64 / (*moves).max(1) as f64,
+            Self::Moves(0) => 1.0,
+            Self::Moves(moves) => done as f64 / *moves as f64,
             Self::Share(share) => share(),
         }
     }
@@ -86,9 +99,33 @@ pub(crate) fn best(
     }
     let shared = instance.problem.objective == Objective::Diameter;
     let mean = if shared { instance.with_mean_costs() } else { None };
-    let found = annealed(mean.as_ref().unwrap_or(instance), &start, helpers_max, budget);
+    let found = annealed(mean.as_ref().unwrap_or(instance), &start, helpers_max, None, budget);
     let found = found.without_idle_helpers(instance);
     Ok(if found.value(instance) <= value { found } else { start })
+}
+
+/// A tree where no other is left to start from.
+pub(crate) fn grown_anew(instance: &Instance<'_>) -> Result<Draft, PlanError> {
+    start(instance, usize::MAX).map(|(draft, _)| draft)
+}
+
+/// From `start` on, with a price on every link that is not `installed`. What comes out is no worse than `start`, by the
+/// objective alone and with that price.
+pub(crate) fn again(
+    instance: &Instance<'_>,
+    start: Draft,
+    installed: &Installed,
+    budget: &mut Budget<'_>,
+) -> Draft {
+    let value = start.value(instance);
+    if instance.members == 1 || value <= 0.0 {
+        return start;
+    }
+    let shared = instance.problem.objective == Objective::Diameter;
+    let mean = if shared { instance.with_mean_costs() } else { None };
+    let found = annealed(mean.as_ref().unwrap_or(instance), &start, usize::MAX, Some(installed), budget);
+    let is_worth_it = installed.cost(instance, &found) <= installed.cost(instance, &start);
+    if found.value(instance) <= value && is_worth_it { found } else { start }
 }
 
 /// The best of what the seed's algorithms make, with its value.
@@ -125,7 +162,13 @@ fn start(instance: &Instance<'_>, helpers_max: usize) -> Result<(Draft, f64), Pl
     best.ok_or_else(|| failure.expect("without a start there is a failure"))
 }
 
-fn annealed(instance: &Instance<'_>, start: &Draft, helpers_max: usize, budget: &mut Budget<'_>) -> Draft {
+fn annealed(
+    instance: &Instance<'_>,
+    start: &Draft,
+    helpers_max: usize,
+    installed: Option<&Installed>,
+    budget: &mut Budget<'_>,
+) -> Draft {
     let mut near = Near::new(instance);
     let n = instance.members as f64;
     let short = ((0.4 / n).clamp(0.005, 0.02), 0.25);
@@ -139,7 +182,7 @@ fn annealed(instance: &Instance<'_>, start: &Draft, helpers_max: usize, budget: 
     };
     let middle = instance.problem.objective == Objective::Diameter;
     let mut done = 0;
-    Walk::new(instance, &mut near, start, middle, schedule, instance.problem.seed).run(|more| {
+    Walk::new(instance, &mut near, start, middle, schedule, installed, instance.problem.seed).run(|more| {
         let spent = budget.spent(done);
         done += more;
         spent
@@ -150,6 +193,10 @@ fn annealed(instance: &Instance<'_>, start: &Draft, helpers_max: usize, budget: 
 const MOVES_A_MEMBER: u64 = 5_000;
 /// A guess: beyond 200 members more of them is patience, which is the caller's to have.
 const MOVES_MAX: u64 = 1_000_000;
+/// Proposals for a change of a plan: most of the tree is good as it is.
+const REPLAN_MOVES_A_MEMBER: u64 = 40;
+const REPLAN_MOVES_A_PAIR: u64 = 50;
+const REPLAN_MOVES_MIN: u64 = 4_000;
 /// Width of the smoothing at the end of a cycle, by the height. It and the schedule were tried out on recorded matrices.
 const WIDTH_COLD: f64 = 0.0015;
 /// What a helper must bring, as a share of the height or diameter: a tenth of a per cent, and less in sessions of more

@@ -6,6 +6,7 @@
 
 use super::change::Change;
 use super::grove::{Grove, NO};
+use super::installed::Installed;
 use super::moves::Judged;
 use crate::best::Budget;
 use crate::best::draws::Draws;
@@ -28,6 +29,8 @@ pub(super) struct Walk<'g, 'a> {
     schedule: Schedule,
     /// The only tree that may change, if there is one.
     tree: Option<u32>,
+    /// What is installed, if links that move have a price.
+    installed: Option<&'g Installed>,
     takers: Vec<u32>,
     scale: f64,
     price: f64,
@@ -38,14 +41,21 @@ pub(super) struct Walk<'g, 'a> {
 }
 
 impl<'g, 'a> Walk<'g, 'a> {
-    pub(super) fn new(grove: &'g mut Grove<'a>, schedule: Schedule, tree: Option<u32>, seed: u64) -> Self {
+    pub(super) fn new(
+        grove: &'g mut Grove<'a>,
+        schedule: Schedule,
+        tree: Option<u32>,
+        installed: Option<&'g Installed>,
+        seed: u64,
+    ) -> Self {
         let scale = grove.worst().max(1e-3);
-        let best = vec![NO; grove.view.trees() * grove.view.len()];
+        let best = vec![NO; grove.view.members * grove.view.len()];
         let mut walk = Self {
             grove,
             draws: Draws::new(seed),
             schedule,
             tree,
+            installed,
             takers: Vec::new(),
             scale,
             price: schedule.price * scale,
@@ -110,7 +120,8 @@ impl<'g, 'a> Walk<'g, 'a> {
     }
 
     fn value(&self, grove: &Grove<'_>) -> f64 {
-        grove.worst() + MEAN_WEIGHT * grove.delay / grove.pairs() + self.price * grove.used.len() as f64
+        let moved = self.installed.map_or(0.0, |old| old.price * f64::from(old.moved(grove)));
+        grove.value(self.price) + moved
     }
 
     fn cool(&mut self, share: f64) {
@@ -126,7 +137,16 @@ impl<'g, 'a> Walk<'g, 'a> {
 
     fn step(&mut self) {
         let Some((step, change)) = self.propose() else { return };
-        if self.energy(change) <= self.limits[self.draws.below(CHANCES)] {
+        let limit = self.limits[self.draws.below(CHANCES)];
+        let mut energy = self.energy(change);
+        if let Some(installed) = self.installed {
+            // Most proposals are out of the question, whatever links they would bring back.
+            if energy - f64::from(LINKS_BACK_MAX) * installed.price > limit {
+                return;
+            }
+            energy += installed.price * f64::from(installed.change(self.grove, step, &self.takers));
+        }
+        if energy <= limit {
             self.grove.make(step, &self.takers);
         }
     }
@@ -149,11 +169,10 @@ impl<'g, 'a> Walk<'g, 'a> {
     }
 
     fn propose(&mut self) -> Judged {
-        let tree = self.tree.unwrap_or_else(|| self.draws.below(self.grove.view.trees()) as u32);
+        let tree = self.tree.unwrap_or_else(|| self.draws.below(self.grove.view.members) as u32);
         let node = self.node_in(tree);
         let grove = &*self.grove;
-        let source = grove.source(tree);
-        if node == source {
+        if node == tree {
             return None;
         }
         let helpers = grove.view.len() > grove.view.members;
@@ -161,7 +180,7 @@ impl<'g, 'a> Walk<'g, 'a> {
             0..=7 => self.propose_hang(tree, node),
             8..=9 => {
                 let other = self.draws.below(grove.view.members) as u32;
-                if other == source { None } else { grove.judge_swap(tree, node, other) }
+                if other == tree { None } else { grove.judge_swap(tree, node, other) }
             }
             10 => grove.judge_rise(tree, node),
             11..=12 => {
@@ -176,7 +195,7 @@ impl<'g, 'a> Walk<'g, 'a> {
             13 => {
                 // Up by one: below the grandparent.
                 let parent = grove.spot(tree, node).parent;
-                if parent == source {
+                if parent == tree {
                     None
                 } else {
                     grove.judge_hang(tree, node, grove.spot(tree, parent).parent)
@@ -197,8 +216,7 @@ impl<'g, 'a> Walk<'g, 'a> {
                 node = other;
             }
         }
-        let source = self.grove.source(tree);
-        while node != source && self.draws.below(4) == 0 {
+        while node != tree && self.draws.below(4) == 0 {
             node = self.grove.spot(tree, node).parent;
         }
         node
@@ -208,7 +226,7 @@ impl<'g, 'a> Walk<'g, 'a> {
     fn place_for(&mut self, tree: u32, node: u32) -> u32 {
         let grove = &*self.grove;
         match self.draws.below(4) {
-            0 => grove.source(tree),
+            0 => tree,
             1 if !grove.used.is_empty() => self.draws.one_of(&grove.used),
             2 => self.draws.one_of(grove.view.near(node)),
             _ => self.draws.below(grove.view.members) as u32,
@@ -241,7 +259,7 @@ impl<'g, 'a> Walk<'g, 'a> {
         let other = self.tree.unwrap_or_else(|| {
             let mut other = tree;
             for _ in 0..TREES_TRIED {
-                let drawn = self.draws.below(grove.view.trees()) as u32;
+                let drawn = self.draws.below(grove.view.members) as u32;
                 if grove.spot(drawn, to).kids > grove.spot(other, to).kids || other == tree {
                     other = drawn;
                 }
@@ -279,7 +297,7 @@ impl<'g, 'a> Walk<'g, 'a> {
         }
         for _ in 0..2 {
             let drawn = self.draws.below(grove.view.members) as u32;
-            if drawn != grove.source(tree) {
+            if drawn != tree {
                 self.takers.push(drawn);
             }
         }
@@ -330,6 +348,8 @@ impl<'g, 'a> Walk<'g, 'a> {
 
 /// What the mean pair counts, by the worst pair.
 pub(super) const MEAN_WEIGHT: f64 = 1.0;
+/// Links that one move may bring back, of those that count before it is looked at closely.
+const LINKS_BACK_MAX: i32 = 4;
 /// Proposals between two looks at the budget.
 const PROPOSALS_A_POLL: u64 = 256;
 /// Steps of the cooling.

@@ -4,6 +4,7 @@
 //! e^(x / w). So with that part kept at each node, what a move would do is known without a walk through the subtree; only
 //! a move that is made walks: over the subtree, for delays, and over the ancestors on both sides, for sums.
 
+use super::anneal::MEAN_WEIGHT;
 use super::copies::Copies;
 use super::view::View;
 
@@ -31,7 +32,7 @@ pub(super) struct Spot {
 const ABSENT: Spot =
     Spot { parent: NO, first: NO, next: NO, before: NO, kids: 0, members: 0, delay: 0.0, sum: 0.0 };
 
-/// One tree per source, the source of tree t being node t of the view; or two, the second ones after all the first.
+/// One tree per source, the source of tree t being node t of the view.
 #[derive(Clone, Debug)]
 pub(super) struct Grove<'a> {
     pub(super) view: &'a View,
@@ -54,12 +55,12 @@ impl<'a> Grove<'a> {
     /// nodes.
     pub(super) fn new(view: &'a View, parents: &[u32]) -> Self {
         let nodes = view.len();
-        let trees = view.trees();
+        let trees = view.members;
         let mut grove = Self {
             view,
             nodes,
             spots: vec![ABSENT; trees * nodes],
-            copies: Copies::new(view.budget.clone(), view.speakers, (nodes - 1) * view.trees_each),
+            copies: Copies::new(view.budget.clone(), view.speakers, nodes - 1),
             uses: vec![0; nodes],
             used: Vec::new(),
             place: vec![NO; nodes],
@@ -69,7 +70,7 @@ impl<'a> Grove<'a> {
             delay: 0.0,
         };
         for tree in 0..trees as u32 {
-            grove.spot_mut(tree, view.source(tree)).parent = TOP;
+            grove.spot_mut(tree, tree).parent = TOP;
             for node in 0..nodes as u32 {
                 let parent = parents[tree as usize * nodes + node as usize];
                 if parent != NO {
@@ -83,33 +84,7 @@ impl<'a> Grove<'a> {
     }
 
     pub(super) fn trees(&self) -> u32 {
-        self.view.trees() as u32
-    }
-
-    /// The source of a tree.
-    #[inline]
-    pub(super) fn source(&self, tree: u32) -> u32 {
-        self.view.source(tree)
-    }
-
-    /// Copies that `node` sends of the tree's source: its children there, and in the other tree if there are two.
-    #[inline]
-    pub(super) fn sent(&self, tree: u32, node: u32) -> u32 {
-        let other = self.view.twin(tree).map_or(0, |twin| self.spot(twin, node).kids);
-        self.spot(tree, node).kids + other
-    }
-
-    /// Whether `node` must be a leaf in the tree: it relays in the other one of the same source, or who fails with it does.
-    /// The source itself sends in both, and whoever fails with it may.
-    #[inline]
-    pub(super) fn is_barred(&self, tree: u32, node: u32) -> bool {
-        let Some(twin) = self.view.twin(tree) else { return false };
-        let source = self.source(tree);
-        let fellows = self.view.fellows(node);
-        node != source
-            && !fellows.contains(&source)
-            && (self.spot(twin, node).kids > 0
-                || fellows.iter().any(|&fellow| self.spot(twin, fellow).kids > 0))
+        self.view.members as u32
     }
 
     #[inline]
@@ -156,7 +131,7 @@ impl<'a> Grove<'a> {
     /// Whether the node may have one more child in the tree.
     #[inline]
     pub(super) fn has_room(&self, tree: u32, node: u32) -> bool {
-        !self.is_barred(tree, node) && self.copies.fits(node, self.sent(tree, node))
+        self.copies.fits(node, self.spot(tree, node).kids)
     }
 
     /// The `at`-th child.
@@ -228,7 +203,7 @@ impl<'a> Grove<'a> {
         if next != NO {
             self.spot_mut(tree, next).before = before;
         }
-        self.copies.remove(parent, self.sent(tree, parent));
+        self.copies.remove(parent, self.spot(tree, parent).kids);
         self.spot_mut(tree, parent).kids -= 1;
         self.add_above(tree, parent, members.wrapping_neg(), -sum);
     }
@@ -244,7 +219,7 @@ impl<'a> Grove<'a> {
             self.spot_mut(tree, first).before = node;
         }
         self.spot_mut(tree, parent).first = node;
-        self.copies.add(parent, self.sent(tree, parent));
+        self.copies.add(parent, self.spot(tree, parent).kids);
         self.spot_mut(tree, parent).kids += 1;
         self.add_above(tree, parent, members, sum);
     }
@@ -287,7 +262,7 @@ impl<'a> Grove<'a> {
     /// Nodes of a tree, every parent before its children.
     pub(super) fn preorder(&self, tree: u32, order: &mut Vec<u32>) {
         order.clear();
-        order.push(self.source(tree));
+        order.push(tree);
         let mut at = 0;
         while at < order.len() {
             let mut child = self.spot(tree, order[at]).first;
@@ -307,9 +282,14 @@ impl<'a> Grove<'a> {
             .fold(0.0, |worst, tree| tree[..members].iter().map(|spot| spot.delay).fold(worst, f64::max))
     }
 
-    /// Pairs of a source and another member, by tree.
+    /// What is made small, with so much for every helper in use: O(M^2).
+    pub(super) fn value(&self, helper_price: f64) -> f64 {
+        self.worst() + MEAN_WEIGHT * self.delay / self.pairs() + helper_price * self.used.len() as f64
+    }
+
+    /// Pairs of a source and another member.
     pub(super) fn pairs(&self) -> f64 {
-        (self.view.trees() * (self.view.members - 1)).max(1) as f64
+        (self.view.members * (self.view.members - 1)).max(1) as f64
     }
 
     /// Parents of all nodes in all trees, as `new` takes them.

@@ -18,9 +18,10 @@ mod change;
 mod copies;
 mod evict;
 mod grove;
+mod installed;
 mod load;
+mod mend;
 mod moves;
-mod pairs;
 mod replan;
 mod stars;
 mod start;
@@ -29,6 +30,7 @@ mod view;
 pub(crate) use load::copies;
 pub use load::copies_excess;
 pub use replan::replan_tree;
+pub(crate) use replan::replanned;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,8 +52,7 @@ pub(crate) fn plan(problem: &Problem, algorithm: Algorithm) -> Result<Plan, Plan
     match algorithm {
         Algorithm::Best => {
             let members = problem.members.len() as u64;
-            let trees = members * (1 + u64::from(problem.protect));
-            best(problem, &mut Budget::Moves((MOVES_A_PAIR * members * trees).min(MOVES_MAX)))
+            best(problem, &mut Budget::Moves((MOVES_A_PAIR * members * members).min(MOVES_MAX)))
         }
         Algorithm::Unicast => stars::stars(problem),
         other => Err(PlanError::Unsupported(other, Objective::Forest)),
@@ -62,31 +63,22 @@ pub(crate) fn plan(problem: &Problem, algorithm: Algorithm) -> Result<Plan, Plan
 pub(crate) fn best(problem: &Problem, budget: &mut Budget<'_>) -> Result<Plan, PlanError> {
     let instance = Instance::new(problem, |degree| degree >= 2);
     if instance.members == 1 {
-        let tree = Tree { sources: problem.members.clone(), edges: Vec::new() };
-        return Ok(finish(problem, vec![tree; 1 + usize::from(problem.protect)]));
+        return Ok(finish(problem, vec![Tree { sources: problem.members.clone(), edges: Vec::new() }]));
     }
     if let Some(member) = (0..instance.members).find(|&member| instance.degree[member] == 0) {
         return Err(PlanError::NoDegree(instance.nodes[member]));
     }
     let (view, parents) = start(&instance)?;
     let mut grove = Grove::new(&view, &parents);
-    let parents = Walk::new(&mut grove, SCHEDULE, None, problem.seed).run(budget);
+    let parents = Walk::new(&mut grove, SCHEDULE, None, None, problem.seed).run(budget);
     Ok(to_plan(&instance, &view, &parents))
 }
 
 /// A forest within the budget: each tree grown for itself, or else every tree the same, turned to its source.
 fn start(instance: &Instance<'_>) -> Result<(View, Vec<u32>), PlanError> {
     let view = View::new(instance, &[]);
-    if instance.problem.protect {
-        let parents =
-            pairs::start(&view).map_err(|node| PlanError::NoSecondTree(instance.nodes[node as usize]))?;
-        if helpers_in(&view, &parents) > view.helpers_max {
-            return Err(PlanError::TooFewRelays);
-        }
-        return Ok((view, parents));
-    }
     let mut parents = Vec::with_capacity(view.members * view.len());
-    let stuck = (0..view.members as u32).find_map(|source| match start::grow(&view, source, &view.degree) {
+    let stuck = (0..view.members as u32).find_map(|source| match start::grow(&view, source) {
         Ok(tree) => {
             parents.extend(tree);
             None
@@ -94,7 +86,7 @@ fn start(instance: &Instance<'_>) -> Result<(View, Vec<u32>), PlanError> {
         Err(member) => Some(PlanError::Stuck(instance.nodes[member as usize])),
     });
     let Some(stuck) = stuck.or_else(|| {
-        (helpers_in(&view, &parents) > view.helpers_max).then(|| PlanError::Stuck(instance.nodes[0]))
+        (used_in(&view, &parents) > view.helpers_max).then(|| PlanError::Stuck(instance.nodes[0]))
     }) else {
         return Ok((view, parents));
     };
@@ -135,7 +127,7 @@ fn turned(view: &View, links: &[(usize, usize)], source: usize) -> Vec<u32> {
     parent
 }
 
-fn helpers_in(view: &View, parents: &[u32]) -> usize {
+fn used_in(view: &View, parents: &[u32]) -> usize {
     let used = |helper: usize| parents.chunks(view.len()).any(|tree| tree[helper] != NO);
     (view.members..view.len()).filter(|&helper| used(helper)).count()
 }
@@ -143,26 +135,21 @@ fn helpers_in(view: &View, parents: &[u32]) -> usize {
 /// The plan of these parents.
 fn to_plan(instance: &Instance<'_>, view: &View, parents: &[u32]) -> Plan {
     let outer = |node: u32| instance.nodes[view.nodes[node as usize]];
-    let mut trees = Vec::with_capacity(view.trees());
-    for (tree, parents) in parents.chunks(view.len()).enumerate() {
-        let source = view.source(tree as u32);
+    let mut trees = Vec::with_capacity(view.members);
+    for (source, parents) in parents.chunks(view.len()).enumerate() {
         let mut kids = vec![Vec::new(); view.len()];
         for (node, &parent) in parents.iter().enumerate().filter(|&(_, &parent)| parent != NO) {
             kids[parent as usize].push(node as u32);
         }
         let mut edges = Vec::new();
-        let mut open = vec![source];
+        let mut open = vec![source as u32];
         while let Some(node) = open.pop() {
             edges.extend(kids[node as usize].iter().map(|&kid| (outer(node), outer(kid))));
             open.extend_from_slice(&kids[node as usize]);
         }
-        trees.push(Tree { sources: vec![outer(source)], edges });
+        trees.push(Tree { sources: vec![outer(source as u32)], edges });
     }
-    if instance.problem.protect {
-        pairs::finish(instance.problem, trees)
-    } else {
-        finish(instance.problem, trees)
-    }
+    finish(instance.problem, trees)
 }
 
 /// A plan of trees that hang from their sources, judged on latency alone. Its height is that of the root's own tree,
