@@ -14,6 +14,7 @@ mod error;
 mod gen_matrix;
 mod host;
 mod input;
+mod installed;
 mod join;
 mod live;
 mod matrix_args;

@@ -4,15 +4,18 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use alm_planner::{Algorithm, NodeIndex, Problem, lower_bound};
+use alm_planner::{Algorithm, MovePrice, NodeIndex, Objective, Plan, Problem, backups, lower_bound};
 use clap::ValueEnum;
+use clap::builder::ArgPredicate;
 
 use super::draw::{self, Choice, Purpose, draw, generator};
 use super::error::{CliError, reason};
+use super::installed;
 use super::matrix_args::MatrixArgs;
 use super::plan_output::{self, Answer};
-use super::planning::Effort;
+use super::planning::{Effort, timed_replan};
 use super::session_args::{SessionArgs, World, too_many};
+use super::units;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -42,10 +45,27 @@ pub(super) struct Args {
         long,
         value_name = "NAMES",
         default_value = "critical",
-        default_value_ifs([("objective", "forest", "best"), ("protect", "true", "best")]),
+        default_value_ifs([
+            ("objective", ArgPredicate::Equals("forest".into()), "best"),
+            ("protect", ArgPredicate::Equals("true".into()), "best"),
+            ("from", ArgPredicate::IsPresent, "best"),
+        ]),
         value_delimiter = ','
     )]
     algorithm: Vec<Algorithm>,
+
+    /// Plan from this plan, as --format json printed it for the session before it changed: moves a link only where that is
+    /// worth it, and says how many moved
+    #[arg(long, value_name = "PLAN.json", conflicts_with_all = ["latency", "probes"])]
+    from: Option<PathBuf>,
+
+    /// With --from, what moving a link must bring, as a share of what is made small
+    #[arg(long, value_name = "SHARE", default_value = "0.4%", value_parser = units::share, requires = "from")]
+    move_price: f64,
+
+    /// Also name for every node the parent it goes to when its parent dies; in text and JSON, for one tree
+    #[arg(long)]
+    backups: bool,
 
     /// How to print the plan
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -57,8 +77,9 @@ pub(super) struct Args {
 }
 
 const EXAMPLE: &str = "\
-Example:
+Examples:
   $ alm plan --matrix pings.rtt --members random:20 --degrees paper --helpers all --algorithm amcast,best
+  $ alm plan --matrix pings.rtt --members 3,5,9 --degrees paper --helpers all --from plan.json --backups
 
 Flags may also be set as ALM_MATRIX and so on in the environment, or by name in the configuration file.";
 
@@ -83,6 +104,9 @@ pub(super) struct Job {
     /// The same session on the latencies that plans are judged on, if they are others.
     judge: Option<Problem>,
     algorithms: Vec<Algorithm>,
+    /// The plan to start from, and what a link is worth.
+    installed: Option<(Plan, MovePrice)>,
+    backups: bool,
     effort: Effort,
     seed: u64,
     format: Format,
@@ -94,12 +118,30 @@ impl Args {
     pub(super) fn resolve(self) -> Result<Job, CliError> {
         let latency = self.matrix.latency()?;
         let judge = self.matrix.judge(latency.nodes())?;
-        let effort = self.session.effort();
+        let (effort, objective) = (self.session.effort(), self.session.objective);
+        let nodes = latency.nodes();
+        if self.backups && (objective == Objective::Forest || self.session.protect) {
+            let todo = "leave it out, or plan one tree";
+            return Err(CliError::wrong("backups are named for one tree alone", "--backups", todo));
+        }
+        if let (Some(_), Some(other)) =
+            (&self.from, self.algorithm.iter().find(|name| **name != Algorithm::Best))
+        {
+            let what = format!("{other} does not plan from an installed plan");
+            return Err(CliError::wrong(what, "--from", "use --algorithm best"));
+        }
+        let installed = match &self.from {
+            Some(path) => Some(installed::read(path, nodes, objective)?),
+            None => None,
+        };
+        let price = MovePrice { share: self.move_price, ..MovePrice::default() };
         let world = self.session.resolve(latency, judge, self.matrix.file(), None, Choice::None)?;
         let members = choose_members(&self.members, self.root, self.seed, &world.usable)?;
         let (problem, judge) = world.session(members, self.seed)?;
         let (algorithms, seed) = (self.algorithm, self.seed);
-        Ok(Job { world, problem, judge, algorithms, effort, seed, format: self.format, out: self.out })
+        let installed = installed.map(|plan| (plan, price));
+        let (backups, format, out) = (self.backups, self.format, self.out);
+        Ok(Job { world, problem, judge, algorithms, installed, backups, effort, seed, format, out })
     }
 }
 
@@ -136,7 +178,10 @@ pub(super) fn run(job: &Job, out: &mut dyn Write) -> Result<(), CliError> {
     let judge = job.judge.as_ref();
     let mut answers = Vec::new();
     for &algorithm in &job.algorithms {
-        let timed = job.world.plan(&job.problem, judge, algorithm, job.effort);
+        let (timed, moves) = match &job.installed {
+            Some((plan, price)) => timed_replan(&job.problem, judge, (plan, *price), job.effort),
+            None => (job.world.plan(&job.problem, judge, algorithm, job.effort), None),
+        };
         let plan = timed.plan.map_err(|error| {
             CliError::failed(
                 format_args!("{algorithm} finds no plan ({error})"),
@@ -144,7 +189,8 @@ pub(super) fn run(job: &Job, out: &mut dyn Write) -> Result<(), CliError> {
                 plan_output::todo(&error),
             )
         })?;
-        answers.push(Answer { algorithm, plan, elapsed: timed.elapsed, count: timed.count });
+        let backups = job.backups.then(|| backups(&job.problem, &plan));
+        answers.push(Answer { algorithm, plan, elapsed: timed.elapsed, count: timed.count, moves, backups });
     }
     let problem = judge.unwrap_or(&job.problem);
     let bound = lower_bound(problem);

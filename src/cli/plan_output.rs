@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use alm_planner::{
-    Algorithm, NodeIndex, Objective, OneWay, Plan, PlanError, Problem, Tree, degree_excess,
+    Algorithm, Backups, Moves, NodeIndex, Objective, OneWay, Plan, PlanError, Problem, Tree, degree_excess,
     later_pair_latencies, pair_latencies, tree_values,
 };
 use serde::Serialize;
@@ -21,6 +21,9 @@ pub(super) struct Answer {
     pub(super) plan: Plan,
     pub(super) elapsed: Duration,
     pub(super) count: Option<ProbeCount>,
+    /// Only where it was planned from an installed plan.
+    pub(super) moves: Option<Moves>,
+    pub(super) backups: Option<Backups>,
 }
 
 /// Writes the answer in `format`, ending with a line break.
@@ -84,6 +87,21 @@ struct Json<'a> {
     probes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     probe_rounds: Option<usize>,
+    /// Of a plan made from an installed one: links that it moved, those it kept, and nodes that came and went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moves: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links_kept: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes_came: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes_gone: Option<usize>,
+    /// [node, its backup parent].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backups: Option<&'a [(NodeIndex, NodeIndex)]>,
+    /// The child of the root that takes its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heir: Option<NodeIndex>,
     elapsed_us: u64,
     seed: u64,
 }
@@ -122,6 +140,12 @@ fn write_json(
         degree_excess: answer.algorithm.may_exceed_degrees().then(|| degree_excess(problem, plan)),
         probes: answer.count.map(|count| count.probes),
         probe_rounds: answer.count.map(|count| count.rounds),
+        moves: answer.moves.map(|moves| moves.moved),
+        links_kept: answer.moves.map(|moves| moves.kept),
+        nodes_came: answer.moves.map(|moves| moves.came),
+        nodes_gone: answer.moves.map(|moves| moves.gone),
+        backups: answer.backups.as_ref().map(|backups| backups.pairs.as_slice()),
+        heir: answer.backups.as_ref().and_then(|backups| backups.heir),
         elapsed_us: u64::try_from(answer.elapsed.as_micros()).unwrap_or(u64::MAX),
         seed,
     };
@@ -136,6 +160,7 @@ pub(super) fn todo(error: &PlanError) -> &'static str {
         PlanError::DirectionsDiffer(_) => "leave --directed out",
         PlanError::Unsupported(_, Objective::Forest) => "use --algorithm best",
         PlanError::Unprotected(_) => "use an algorithm that keeps degrees, such as best",
+        PlanError::ForestUnprotected => "use --objective height or diameter",
         PlanError::DegreesTooSmallForTwo { .. } | PlanError::NoSecondTree(_) | PlanError::TooFewRelays => {
             "raise --degrees, allow more --helpers, or leave --protect out"
         }
@@ -177,12 +202,24 @@ fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn W
         figures(problem, plan),
         answer.elapsed.as_secs_f64() * 1000.0,
     )?;
-    if problem.is_protected() {
-        let other = values(problem, plan).into_iter().fold(0.0, f64::max);
-        writeln!(out, "the {named} is {reached} along the better tree, {other:.1} ms along the other")?;
+    if let ([first, second], true) = (values(problem, plan).as_slice(), problem.is_protected()) {
+        let (first, second) = (first.min(*second), first.max(*second));
+        writeln!(out, "the {named} is {first:.1} ms along one tree, {second:.1} ms along the other")?;
     }
     if let Some(ProbeCount { probes, rounds }) = answer.count {
         writeln!(out, "{} probed in {}", count(probes, "planned link"), count(rounds, "round"))?;
+    }
+    if let Some(Moves { kept, moved, came, gone }) = answer.moves {
+        let (kept, moved) = (count(kept, "link"), count(moved, "link"));
+        writeln!(
+            out,
+            "{kept} kept, {moved} moved; {} came, {} gone",
+            count(came, "node"),
+            count(gone, "node")
+        )?;
+    }
+    if let Some(backups) = &answer.backups {
+        write_backups(backups, out)?;
     }
     let excess = degree_excess(problem, plan);
     if excess > 0 {
@@ -196,6 +233,16 @@ fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn W
     let percent = (reached.ms() / bound.ms() - 1.0) * 100.0;
     let verdict = if percent >= 0.5 { format!("is {percent:.0} % above") } else { "reaches it".to_owned() };
     writeln!(out, "no plan has a {named} below {bound}; this one {verdict}")
+}
+
+/// Who goes where when its parent dies.
+fn write_backups(backups: &Backups, out: &mut dyn Write) -> io::Result<()> {
+    if backups.pairs.is_empty() {
+        return writeln!(out, "there is no room for a backup parent");
+    }
+    let pairs: Vec<String> = backups.pairs.iter().map(|(node, to)| format!("{node} goes to {to}")).collect();
+    writeln!(out, "backup parents: {}", pairs.join(", "))?;
+    backups.heir.map_or(Ok(()), |heir| writeln!(out, "when the root dies, {heir} takes its place"))
 }
 
 fn parties(plan: &Plan) -> String {

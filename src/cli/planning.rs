@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use alm_planner::{Algorithm, Budget, Plan, PlanError, Problem, judged, plan, plan_best};
+use alm_planner::{
+    Algorithm, Budget, MovePrice, Moves, Plan, PlanError, Problem, judged, moves, plan, plan_best, replan,
+};
 
 /// How long `best` may search; nothing given leaves it to its own number of moves.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,4 +68,29 @@ pub(super) fn timed_plan(
         None => planned,
     };
     Timed { plan, elapsed, count: None }
+}
+
+/// Plans from an installed plan; the figures as in `timed_plan`, and what became of the installed one.
+pub(super) fn timed_replan(
+    problem: &Problem,
+    judge: Option<&Problem>,
+    (installed, price): (&Plan, MovePrice),
+    effort: Effort,
+) -> (Timed, Option<Moves>) {
+    let watch = Watch::start();
+    let planned = match (effort.moves, effort.budget) {
+        (Some(moves), _) => replan(problem, installed, Budget::Moves(moves), price),
+        (None, Some(budget)) => {
+            let mut spent = || watch.elapsed().as_secs_f64() / budget.as_secs_f64().max(1e-9);
+            replan(problem, installed, Budget::Share(&mut spent), price)
+        }
+        (None, None) => replan(problem, installed, Budget::for_replan(problem), price),
+    };
+    let elapsed = watch.elapsed();
+    let plan = planned.map(|again| match judge {
+        Some(judge) => judged(judge, again.plan),
+        None => again.plan,
+    });
+    let moves = plan.as_ref().ok().map(|plan| moves(installed, plan));
+    (Timed { plan, elapsed, count: None }, moves)
 }
