@@ -61,7 +61,7 @@ pub enum PlanError {
     /// The algorithm does not keep degrees, so that two trees of it share no budget.
     #[error("{0} does not plan two trees within one budget")]
     Unprotected(Algorithm),
-    /// Forests are not planned in pairs.
-    #[error("no two trees are planned for the objective forest")]
-    ForestUnprotected,
+    /// One tree of a source that has two cannot change without the other.
+    #[error("the two trees of member {0} are planned together")]
+    TreesTogether(NodeIndex),
 }

@@ -11,6 +11,9 @@
 //! What is made small is the better tree's height (or diameter) plus `OTHER_WEIGHT` times the other's: with the first,
 //! everybody talks; with the other, those below a dead relay do until the trees are mended.
 //!
+//! With a tree for every source (`Objective::Forest`, `forest::pairs`), each source has two, in both of which it sends
+//! itself, and the budget is that of copies.
+//!
 //! Once it is settled which nodes may relay in which tree, the trees are two problems of the usual kind, with degree 1
 //! for those that may not. So any algorithm that keeps degrees will do. Several ways to settle it are tried; from the
 //! best pair on, each tree in turn is planned anew with all nodes that do not relay in the other one.
@@ -23,6 +26,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use crate::best::{self, Budget};
+use crate::forest;
 use crate::names::{Algorithm, Objective};
 use crate::plan::Plan;
 use crate::plan_error::PlanError;
@@ -38,7 +42,12 @@ type Maker<'m> = dyn FnMut(&Problem) -> Result<Plan, PlanError> + 'm;
 /// # Errors
 /// `PlanError` if no two trees fit, or none were found.
 pub fn protect(problem: &Problem, budget: Budget<'_>) -> Result<Plan, PlanError> {
-    let problem = problem.with_one_helper_a_domain(&[]).unprotected();
+    let problem = problem.with_one_helper_a_domain(&[]);
+    if problem.objective == Objective::Forest {
+        let mut budget = budget;
+        return forest::best(&Problem { protect: true, ..problem.into_owned() }, &mut budget);
+    }
+    let problem = problem.unprotected();
     match budget {
         Budget::Moves(moves) => {
             pair(&problem, &mut |part| best::plan_best(part, Budget::Moves((moves / PLANS).max(1))))
@@ -121,6 +130,12 @@ pub(crate) fn plan(problem: &Problem, algorithm: Algorithm) -> Result<Plan, Plan
     if algorithm.may_exceed_degrees() {
         return Err(PlanError::Unprotected(algorithm));
     }
+    if problem.objective == Objective::Forest {
+        return match algorithm {
+            Algorithm::Best => forest::plan(problem, algorithm),
+            other => Err(PlanError::Unsupported(other, Objective::Forest)),
+        };
+    }
     if algorithm == Algorithm::Best {
         return protect(
             problem,
@@ -165,9 +180,6 @@ fn pair(problem: &Problem, maker: &mut Maker<'_>) -> Result<Plan, PlanError> {
 
 /// Whether two trees can fit at all, with every pair allowed: a helper of degree d brings d - 2.
 fn check(problem: &Problem) -> Result<(), PlanError> {
-    if problem.objective == Objective::Forest {
-        return Err(PlanError::ForestUnprotected);
-    }
     let members = problem.members.len();
     if members == 1 {
         return Ok(());

@@ -51,7 +51,7 @@ pub fn verify(problem: &Problem, plan: &Plan) -> Result<(), PlanDefect> {
     if problem.protect {
         verify_protection(problem, plan)?;
     }
-    if plan.objective == Objective::Forest {
+    if plan.objective == Objective::Forest && !problem.protect {
         verify_sources(plan)?;
     }
     let (height, diameter) = figures(problem, plan);
@@ -111,25 +111,46 @@ pub fn verify_tree(
     Ok(())
 }
 
-/// Checks that there are two trees, that nobody relays in both, and that every helper is in one.
+/// Checks that there are two trees, or two for every source, that nobody relays in both, and that every helper is in one.
 fn verify_protection(problem: &Problem, plan: &Plan) -> Result<(), PlanDefect> {
-    let [first, second] = plan.trees.as_slice() else { return Err(PlanDefect::NotTwoTrees) };
-    let (first, second) = (first.degrees(), second.degrees());
-    let source = (plan.objective == Objective::Height).then(|| problem.root());
+    if plan.objective != Objective::Forest {
+        let [first, second] = plan.trees.as_slice() else { return Err(PlanDefect::NotTwoTrees) };
+        let source = (plan.objective == Objective::Height).then(|| problem.root());
+        verify_pair(problem, first, second, source)?;
+    } else {
+        for &source in &plan.members {
+            let mut own = plan.trees.iter().filter(|tree| tree.sources == [source]);
+            let (Some(first), Some(second), None) = (own.next(), own.next(), own.next()) else {
+                return Err(PlanDefect::NotTwoTrees);
+            };
+            verify_pair(problem, first, second, Some(source))?;
+        }
+    }
+    let linked: BTreeSet<_> =
+        plan.trees.iter().flat_map(|tree| &tree.edges).map(|&(_, child)| child).collect();
+    plan.helpers
+        .iter()
+        .find(|helper| !linked.contains(helper))
+        .map_or(Ok(()), |&helper| Err(PlanDefect::Missing(helper)))
+}
+
+/// Checks that nobody relays in both trees, but for the source and whoever fails with it.
+fn verify_pair(
+    problem: &Problem,
+    first: &Tree,
+    second: &Tree,
+    source: Option<NodeIndex>,
+) -> Result<(), PlanDefect> {
     let falls_with = |a: NodeIndex, b: NodeIndex| {
         a == b || problem.domain(a).is_some_and(|domain| problem.domain(b) == Some(domain))
     };
-    let relays = |links: &BTreeMap<NodeIndex, u32>| -> Vec<NodeIndex> {
-        let several = links.iter().filter(|&(_, &links)| links > 1).map(|(&node, _)| node);
+    let relays = |tree: &Tree| -> Vec<NodeIndex> {
+        let several = tree.degrees().into_iter().filter(|&(_, links)| links > 1).map(|(node, _)| node);
         several.filter(|&node| source.is_none_or(|source| !falls_with(node, source))).collect()
     };
-    let in_second = relays(&second);
+    let in_second = relays(second);
     let twice = |node: &NodeIndex| in_second.iter().any(|&other| falls_with(*node, other));
-    if let Some(node) = relays(&first).into_iter().find(twice) {
-        return Err(PlanDefect::RelaysTwice(node));
-    }
-    let idle = |helper: &&NodeIndex| !first.contains_key(helper) && !second.contains_key(helper);
-    plan.helpers.iter().find(idle).map_or(Ok(()), |&helper| Err(PlanDefect::Missing(helper)))
+    relays(first).into_iter().find(twice).map_or(Ok(()), |node| Err(PlanDefect::RelaysTwice(node)))
 }
 
 /// Checks the shape of one tree of a plan. A forest's tree hangs from its first source. It has only its own helpers, and
@@ -168,12 +189,25 @@ pub(crate) fn figures(problem: &Problem, plan: &Plan) -> (f64, f64) {
     if !problem.protect {
         return figures_of(problem, plan, &plan.trees);
     }
-    let of = |tree: &Tree| figures_of(problem, plan, std::slice::from_ref(tree));
-    let value = |&(height, diameter): &(f64, f64)| {
-        if plan.objective == Objective::Height { height } else { diameter }
+    let better = |trees: &mut dyn Iterator<Item = &Tree>| {
+        let value = |&(height, diameter): &(f64, f64)| {
+            if plan.objective == Objective::Height { height } else { diameter }
+        };
+        let figures = trees.map(|tree| figures_of(problem, plan, std::slice::from_ref(tree)));
+        figures.min_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or((0.0, 0.0))
     };
-    let figures = plan.trees.iter().map(of);
-    figures.min_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or((0.0, 0.0))
+    if plan.objective != Objective::Forest {
+        return better(&mut plan.trees.iter());
+    }
+    let of =
+        |&source: &NodeIndex| better(&mut plan.trees.iter().filter(|tree| tree.sources.contains(&source)));
+    let worse = |a: (f64, f64), b: (f64, f64)| (a.0.max(b.0), a.1.max(b.1));
+    plan.members.iter().map(of).fold((0.0, 0.0), worse)
+}
+
+/// Latency from the tree's first source to the farthest member.
+pub(crate) fn farthest_in(problem: &Problem, tree: &Tree) -> f64 {
+    farthest_member(problem, tree.sources[0], tree)
 }
 
 /// Height and diameter over these of a plan's trees.

@@ -63,14 +63,21 @@ proptest! {
         for degree in &mut case.degrees {
             *degree += 3;
         }
-        let objective = if case.diameter { Objective::Diameter } else { Objective::Height };
+        let objective = [Objective::Height, Objective::Diameter, Objective::Forest][case.members % 3];
         let problem = problem(&case, count, objective, true);
         let Ok(plan) = plan_best(&problem, Budget::Moves(3_000)) else { return Ok(()) };
         prop_assert_eq!(verify(&problem, &plan), Ok(()));
+        let of = |source: NodeIndex| {
+            let own = plan.trees.iter().filter(|tree| tree.sources.contains(&source));
+            Plan { root: source, trees: own.cloned().collect(), ..plan.clone() }
+        };
+        let sources = if objective == Objective::Forest { problem.members() } else { &problem.members()[..1] };
         for domain in 0..count as u32 {
             let dead = |node| problem.domain(node) == Some(domain);
-            let source_is_dead = objective == Objective::Height && dead(plan.root);
-            prop_assert!(source_is_dead || survives(&plan, dead), "{domain} takes others with it: {:?}", plan.trees);
+            for source in sources.iter().map(|&source| of(source)) {
+                let source_is_dead = objective != Objective::Diameter && dead(source.root);
+                prop_assert!(source_is_dead || survives(&source, dead), "{domain} takes others: {:?}", source.trees);
+            }
         }
     }
 }

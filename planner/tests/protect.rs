@@ -75,6 +75,48 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(repeatable(64))]
+
+    #[test]
+    fn every_source_reaches_all_but_the_dead(mut case in case(1..14, 8), more in 1..3_u32, speakers in 1..4_u32) {
+        for degree in &mut case.degrees {
+            *degree += more;
+        }
+        let builder = case.builder().objective(Objective::Forest).protect(true).speakers(speakers);
+        let problem = builder.build().expect("a case is well-formed");
+        let Ok(plan) = plan_best(&problem, Budget::Moves(4_000)) else {
+            let scarce = case.degrees[..case.members].iter().any(|&degree| degree < 4);
+            prop_assert!(scarce || case.forbidden.iter().any(|(a, b)| a != b));
+            return Ok(());
+        };
+        prop_assert_eq!(verify(&problem, &plan), Ok(()));
+        for &source in problem.members() {
+            let own: Vec<&Tree> = plan.trees.iter().filter(|tree| tree.sources.contains(&source)).collect();
+            prop_assert_eq!(own.len(), 2);
+            for dead in (0..case.ms.len()).filter(|&node| node != source) {
+                let left = problem.members().iter().filter(|&&member| member != dead);
+                let whole = |tree: &&Tree| {
+                    let reached = reached(tree, source, dead);
+                    left.clone().all(|member| reached.contains(member))
+                };
+                prop_assert!(own.iter().any(whole), "{dead} cuts {source} off: {own:?}");
+            }
+        }
+        for node in 0..case.ms.len() {
+            let sends = |&source: &NodeIndex| {
+                let own = plan.trees.iter().filter(|tree| tree.sources.contains(&source));
+                own.flat_map(|tree| &tree.edges).filter(|&&(parent, _)| parent == node).count() as u32
+            };
+            let mut copies: Vec<u32> = problem.members().iter().map(sends).collect();
+            copies.sort_unstable_by(|a, b| b.cmp(a));
+            let most: u32 = copies.iter().take(speakers as usize).sum();
+            // A session of one sends nothing, whatever its trees' sources say.
+            prop_assert!(most <= problem.copies(node) || case.members == 1);
+        }
+    }
+}
+
 #[test]
 fn budgets_of_time_and_of_moves_both_end() {
     let mut case = Case::plain(12, 8);
@@ -103,7 +145,8 @@ fn what_does_not_fit_is_said() {
     assert_eq!(error(&problem(vec![2, 2, 2, 3], Objective::Height)), small);
     // Enough in all, but nobody else may relay.
     assert_eq!(error(&problem(vec![2, 2, 2, 6], Objective::Height)), PlanError::TooFewRelays);
-    assert_eq!(error(&problem(vec![4; 4], Objective::Forest)), PlanError::ForestUnprotected);
+    let shared = plan(&problem(vec![4; 4], Objective::Forest), Algorithm::CriticalAdjust).unwrap_err();
+    assert_eq!(shared, PlanError::Unsupported(Algorithm::CriticalAdjust, Objective::Forest));
     let star = plan(&problem(vec![4; 4], Objective::Height), Algorithm::Unicast).unwrap_err();
     assert_eq!(star, PlanError::Unprotected(Algorithm::Unicast));
     let alone = plan(&problem(vec![0], Objective::Height), Algorithm::Best).unwrap();

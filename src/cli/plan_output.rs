@@ -160,7 +160,6 @@ pub(super) fn todo(error: &PlanError) -> &'static str {
         PlanError::DirectionsDiffer(_) => "leave --directed out",
         PlanError::Unsupported(_, Objective::Forest) => "use --algorithm best",
         PlanError::Unprotected(_) => "use an algorithm that keeps degrees, such as best",
-        PlanError::ForestUnprotected => "use --objective height or diameter",
         PlanError::DegreesTooSmallForTwo { .. } | PlanError::NoSecondTree(_) | PlanError::TooFewRelays => {
             "raise --degrees, allow more --helpers, or leave --protect out"
         }
@@ -202,9 +201,9 @@ fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn W
         figures(problem, plan),
         answer.elapsed.as_secs_f64() * 1000.0,
     )?;
-    if let ([first, second], true) = (values(problem, plan).as_slice(), problem.is_protected()) {
-        let (first, second) = (first.min(*second), first.max(*second));
-        writeln!(out, "the {named} is {first:.1} ms along one tree, {second:.1} ms along the other")?;
+    if problem.is_protected() {
+        let other = values(problem, plan).into_iter().fold(0.0, f64::max);
+        writeln!(out, "the {named} is {reached} along the better tree, {other:.1} ms along the other")?;
     }
     if let Some(ProbeCount { probes, rounds }) = answer.count {
         writeln!(out, "{} probed in {}", count(probes, "planned link"), count(rounds, "round"))?;

@@ -49,7 +49,7 @@ impl<'g, 'a> Walk<'g, 'a> {
         seed: u64,
     ) -> Self {
         let scale = grove.worst().max(1e-3);
-        let best = vec![NO; grove.view.members * grove.view.len()];
+        let best = vec![NO; grove.view.trees() * grove.view.len()];
         let mut walk = Self {
             grove,
             draws: Draws::new(seed),
@@ -169,10 +169,11 @@ impl<'g, 'a> Walk<'g, 'a> {
     }
 
     fn propose(&mut self) -> Judged {
-        let tree = self.tree.unwrap_or_else(|| self.draws.below(self.grove.view.members) as u32);
+        let tree = self.tree.unwrap_or_else(|| self.draws.below(self.grove.view.trees()) as u32);
         let node = self.node_in(tree);
         let grove = &*self.grove;
-        if node == tree {
+        let source = grove.source(tree);
+        if node == source {
             return None;
         }
         let helpers = grove.view.len() > grove.view.members;
@@ -180,7 +181,7 @@ impl<'g, 'a> Walk<'g, 'a> {
             0..=7 => self.propose_hang(tree, node),
             8..=9 => {
                 let other = self.draws.below(grove.view.members) as u32;
-                if other == tree { None } else { grove.judge_swap(tree, node, other) }
+                if other == source { None } else { grove.judge_swap(tree, node, other) }
             }
             10 => grove.judge_rise(tree, node),
             11..=12 => {
@@ -195,7 +196,7 @@ impl<'g, 'a> Walk<'g, 'a> {
             13 => {
                 // Up by one: below the grandparent.
                 let parent = grove.spot(tree, node).parent;
-                if parent == tree {
+                if parent == source {
                     None
                 } else {
                     grove.judge_hang(tree, node, grove.spot(tree, parent).parent)
@@ -216,7 +217,8 @@ impl<'g, 'a> Walk<'g, 'a> {
                 node = other;
             }
         }
-        while node != tree && self.draws.below(4) == 0 {
+        let source = self.grove.source(tree);
+        while node != source && self.draws.below(4) == 0 {
             node = self.grove.spot(tree, node).parent;
         }
         node
@@ -226,7 +228,7 @@ impl<'g, 'a> Walk<'g, 'a> {
     fn place_for(&mut self, tree: u32, node: u32) -> u32 {
         let grove = &*self.grove;
         match self.draws.below(4) {
-            0 => tree,
+            0 => grove.source(tree),
             1 if !grove.used.is_empty() => self.draws.one_of(&grove.used),
             2 => self.draws.one_of(grove.view.near(node)),
             _ => self.draws.below(grove.view.members) as u32,
@@ -259,7 +261,7 @@ impl<'g, 'a> Walk<'g, 'a> {
         let other = self.tree.unwrap_or_else(|| {
             let mut other = tree;
             for _ in 0..TREES_TRIED {
-                let drawn = self.draws.below(grove.view.members) as u32;
+                let drawn = self.draws.below(grove.view.trees()) as u32;
                 if grove.spot(drawn, to).kids > grove.spot(other, to).kids || other == tree {
                     other = drawn;
                 }
@@ -297,7 +299,7 @@ impl<'g, 'a> Walk<'g, 'a> {
         }
         for _ in 0..2 {
             let drawn = self.draws.below(grove.view.members) as u32;
-            if drawn != tree {
+            if drawn != grove.source(tree) {
                 self.takers.push(drawn);
             }
         }

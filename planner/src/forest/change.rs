@@ -91,7 +91,7 @@ impl Grove<'_> {
         for tree in 0..self.trees() {
             self.preorder(tree, &mut order);
             for &node in &order {
-                let counts = !self.view.is_helper(node) && node != tree;
+                let counts = !self.view.is_helper(node) && node != self.source(tree);
                 let term = if counts { self.term(self.spot(tree, node).delay) } else { 0.0 };
                 let spot = self.spot_mut(tree, node);
                 spot.sum = term;
@@ -103,7 +103,7 @@ impl Grove<'_> {
                 above.sum += sum;
                 above.members += members;
             }
-            self.sum += self.spot(tree, tree).sum;
+            self.sum += self.spot(tree, self.source(tree)).sum;
         }
         worst
     }

@@ -32,7 +32,7 @@ pub(super) struct Spot {
 const ABSENT: Spot =
     Spot { parent: NO, first: NO, next: NO, before: NO, kids: 0, members: 0, delay: 0.0, sum: 0.0 };
 
-/// One tree per source, the source of tree t being node t of the view.
+/// One tree per source, the source of tree t being node t of the view; or two, the second ones after all the first.
 #[derive(Clone, Debug)]
 pub(super) struct Grove<'a> {
     pub(super) view: &'a View,
@@ -55,12 +55,12 @@ impl<'a> Grove<'a> {
     /// nodes.
     pub(super) fn new(view: &'a View, parents: &[u32]) -> Self {
         let nodes = view.len();
-        let trees = view.members;
+        let trees = view.trees();
         let mut grove = Self {
             view,
             nodes,
             spots: vec![ABSENT; trees * nodes],
-            copies: Copies::new(view.budget.clone(), view.speakers, nodes - 1),
+            copies: Copies::new(view.budget.clone(), view.speakers, (nodes - 1) * view.trees_each),
             uses: vec![0; nodes],
             used: Vec::new(),
             place: vec![NO; nodes],
@@ -70,7 +70,7 @@ impl<'a> Grove<'a> {
             delay: 0.0,
         };
         for tree in 0..trees as u32 {
-            grove.spot_mut(tree, tree).parent = TOP;
+            grove.spot_mut(tree, view.source(tree)).parent = TOP;
             for node in 0..nodes as u32 {
                 let parent = parents[tree as usize * nodes + node as usize];
                 if parent != NO {
@@ -84,7 +84,33 @@ impl<'a> Grove<'a> {
     }
 
     pub(super) fn trees(&self) -> u32 {
-        self.view.members as u32
+        self.view.trees() as u32
+    }
+
+    /// The source of a tree.
+    #[inline]
+    pub(super) fn source(&self, tree: u32) -> u32 {
+        self.view.source(tree)
+    }
+
+    /// Copies that `node` sends of the tree's source: its children there, and in the other tree if there are two.
+    #[inline]
+    pub(super) fn sent(&self, tree: u32, node: u32) -> u32 {
+        let other = self.view.twin(tree).map_or(0, |twin| self.spot(twin, node).kids);
+        self.spot(tree, node).kids + other
+    }
+
+    /// Whether `node` must be a leaf in the tree: it relays in the other one of the same source, or who fails with it does.
+    /// The source itself sends in both, and whoever fails with it may.
+    #[inline]
+    pub(super) fn is_barred(&self, tree: u32, node: u32) -> bool {
+        let Some(twin) = self.view.twin(tree) else { return false };
+        let source = self.source(tree);
+        let fellows = self.view.fellows(node);
+        node != source
+            && !fellows.contains(&source)
+            && (self.spot(twin, node).kids > 0
+                || fellows.iter().any(|&fellow| self.spot(twin, fellow).kids > 0))
     }
 
     #[inline]
@@ -131,7 +157,7 @@ impl<'a> Grove<'a> {
     /// Whether the node may have one more child in the tree.
     #[inline]
     pub(super) fn has_room(&self, tree: u32, node: u32) -> bool {
-        self.copies.fits(node, self.spot(tree, node).kids)
+        !self.is_barred(tree, node) && self.copies.fits(node, self.sent(tree, node))
     }
 
     /// The `at`-th child.
@@ -203,7 +229,7 @@ impl<'a> Grove<'a> {
         if next != NO {
             self.spot_mut(tree, next).before = before;
         }
-        self.copies.remove(parent, self.spot(tree, parent).kids);
+        self.copies.remove(parent, self.sent(tree, parent));
         self.spot_mut(tree, parent).kids -= 1;
         self.add_above(tree, parent, members.wrapping_neg(), -sum);
     }
@@ -219,7 +245,7 @@ impl<'a> Grove<'a> {
             self.spot_mut(tree, first).before = node;
         }
         self.spot_mut(tree, parent).first = node;
-        self.copies.add(parent, self.spot(tree, parent).kids);
+        self.copies.add(parent, self.sent(tree, parent));
         self.spot_mut(tree, parent).kids += 1;
         self.add_above(tree, parent, members, sum);
     }
@@ -262,7 +288,7 @@ impl<'a> Grove<'a> {
     /// Nodes of a tree, every parent before its children.
     pub(super) fn preorder(&self, tree: u32, order: &mut Vec<u32>) {
         order.clear();
-        order.push(tree);
+        order.push(self.source(tree));
         let mut at = 0;
         while at < order.len() {
             let mut child = self.spot(tree, order[at]).first;
@@ -287,9 +313,9 @@ impl<'a> Grove<'a> {
         self.worst() + MEAN_WEIGHT * self.delay / self.pairs() + helper_price * self.used.len() as f64
     }
 
-    /// Pairs of a source and another member.
+    /// Pairs of a source and another member, by tree.
     pub(super) fn pairs(&self) -> f64 {
-        (self.view.members * (self.view.members - 1)).max(1) as f64
+        (self.view.trees() * (self.view.members - 1)).max(1) as f64
     }
 
     /// Parents of all nodes in all trees, as `new` takes them.

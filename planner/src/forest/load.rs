@@ -8,17 +8,20 @@ use crate::units::NodeIndex;
 
 /// Copies that each sending node sends for those K sources for which it sends most, K being the problem's speakers.
 pub(crate) fn copies(problem: &Problem, plan: &Plan) -> BTreeMap<NodeIndex, u32> {
-    let mut by_source: BTreeMap<NodeIndex, Vec<u32>> = BTreeMap::new();
+    let mut by_source: BTreeMap<NodeIndex, BTreeMap<NodeIndex, u32>> = BTreeMap::new();
     for tree in &plan.trees {
         for (node, links) in tree.degrees() {
-            // Whoever else is the source, one of the links is where it comes from.
-            let sent = tree.sources.iter().map(|&source| links - u32::from(source != node));
-            by_source.entry(node).or_default().extend(sent);
+            for &source in &tree.sources {
+                // Whoever else is the source, one of the links is where it comes from.
+                let sent = links - u32::from(source != node);
+                *by_source.entry(node).or_default().entry(source).or_default() += sent;
+            }
         }
     }
     by_source
         .into_iter()
-        .map(|(node, mut sent)| {
+        .map(|(node, sent)| {
+            let mut sent: Vec<u32> = sent.into_values().collect();
             sent.sort_unstable_by(|a, b| b.cmp(a));
             (node, sent.iter().take(problem.speakers as usize).sum())
         })

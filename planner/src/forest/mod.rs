@@ -22,6 +22,7 @@ mod installed;
 mod load;
 mod mend;
 mod moves;
+mod pairs;
 mod replan;
 mod stars;
 mod start;
@@ -52,7 +53,8 @@ pub(crate) fn plan(problem: &Problem, algorithm: Algorithm) -> Result<Plan, Plan
     match algorithm {
         Algorithm::Best => {
             let members = problem.members.len() as u64;
-            best(problem, &mut Budget::Moves((MOVES_A_PAIR * members * members).min(MOVES_MAX)))
+            let trees = members * (1 + u64::from(problem.protect));
+            best(problem, &mut Budget::Moves((MOVES_A_PAIR * members * trees).min(MOVES_MAX)))
         }
         Algorithm::Unicast => stars::stars(problem),
         other => Err(PlanError::Unsupported(other, Objective::Forest)),
@@ -63,7 +65,8 @@ pub(crate) fn plan(problem: &Problem, algorithm: Algorithm) -> Result<Plan, Plan
 pub(crate) fn best(problem: &Problem, budget: &mut Budget<'_>) -> Result<Plan, PlanError> {
     let instance = Instance::new(problem, |degree| degree >= 2);
     if instance.members == 1 {
-        return Ok(finish(problem, vec![Tree { sources: problem.members.clone(), edges: Vec::new() }]));
+        let tree = Tree { sources: problem.members.clone(), edges: Vec::new() };
+        return Ok(finish(problem, vec![tree; 1 + usize::from(problem.protect)]));
     }
     if let Some(member) = (0..instance.members).find(|&member| instance.degree[member] == 0) {
         return Err(PlanError::NoDegree(instance.nodes[member]));
@@ -77,8 +80,16 @@ pub(crate) fn best(problem: &Problem, budget: &mut Budget<'_>) -> Result<Plan, P
 /// A forest within the budget: each tree grown for itself, or else every tree the same, turned to its source.
 fn start(instance: &Instance<'_>) -> Result<(View, Vec<u32>), PlanError> {
     let view = View::new(instance, &[]);
+    if instance.problem.protect {
+        let parents =
+            pairs::start(&view).map_err(|node| PlanError::NoSecondTree(instance.nodes[node as usize]))?;
+        if used_in(&view, &parents) > view.helpers_max {
+            return Err(PlanError::TooFewRelays);
+        }
+        return Ok((view, parents));
+    }
     let mut parents = Vec::with_capacity(view.members * view.len());
-    let stuck = (0..view.members as u32).find_map(|source| match start::grow(&view, source) {
+    let stuck = (0..view.members as u32).find_map(|source| match start::grow(&view, source, &view.degree) {
         Ok(tree) => {
             parents.extend(tree);
             None
@@ -135,21 +146,26 @@ fn used_in(view: &View, parents: &[u32]) -> usize {
 /// The plan of these parents.
 fn to_plan(instance: &Instance<'_>, view: &View, parents: &[u32]) -> Plan {
     let outer = |node: u32| instance.nodes[view.nodes[node as usize]];
-    let mut trees = Vec::with_capacity(view.members);
-    for (source, parents) in parents.chunks(view.len()).enumerate() {
+    let mut trees = Vec::with_capacity(view.trees());
+    for (tree, parents) in parents.chunks(view.len()).enumerate() {
+        let source = view.source(tree as u32);
         let mut kids = vec![Vec::new(); view.len()];
         for (node, &parent) in parents.iter().enumerate().filter(|&(_, &parent)| parent != NO) {
             kids[parent as usize].push(node as u32);
         }
         let mut edges = Vec::new();
-        let mut open = vec![source as u32];
+        let mut open = vec![source];
         while let Some(node) = open.pop() {
             edges.extend(kids[node as usize].iter().map(|&kid| (outer(node), outer(kid))));
             open.extend_from_slice(&kids[node as usize]);
         }
-        trees.push(Tree { sources: vec![outer(source as u32)], edges });
+        trees.push(Tree { sources: vec![outer(source)], edges });
     }
-    finish(instance.problem, trees)
+    if instance.problem.protect {
+        pairs::finish(instance.problem, trees)
+    } else {
+        finish(instance.problem, trees)
+    }
 }
 
 /// A plan of trees that hang from their sources, judged on latency alone. Its height is that of the root's own tree,

@@ -58,7 +58,11 @@ impl Grove<'_> {
         if same && (self.is_below(tree, place, node) || self.is_below(tree, node, child)) {
             return None;
         }
-        if !same && !self.copies.fits_for(to, self.spot(tree, to).kids, self.spot(other, to).kids) {
+        // For another tree of the same source, it sends as many as before.
+        let twin = self.view.twin(tree) == Some(other);
+        if !same && self.is_barred(tree, to)
+            || !same && !twin && !self.copies.fits_for(to, self.sent(tree, to), self.sent(other, to))
+        {
             return None;
         }
         let change = self.change_of_hanging(tree, node, to) + {
@@ -80,11 +84,10 @@ impl Grove<'_> {
 
     pub(super) fn judge_rise(&self, tree: u32, node: u32) -> Judged {
         let parent = self.spot(tree, node).parent;
-        if parent == tree || (self.view.is_helper(parent) && self.spot(tree, parent).kids == 1) {
+        if parent == self.source(tree) || (self.view.is_helper(parent) && self.spot(tree, parent).kids == 1) {
             return None;
         }
-        let kids = self.spot(tree, node).kids;
-        if !self.copies.fits(node, kids) {
+        if !self.has_room(tree, node) {
             return None;
         }
         let above = self.spot(tree, parent).parent;
@@ -105,12 +108,17 @@ impl Grove<'_> {
 
     pub(super) fn judge_exchange(&self, tree: u32, leaf: u32, inner: u32) -> Judged {
         let kids = self.spot(tree, inner).kids;
-        if inner == tree || kids == 0 || self.spot(tree, leaf).kids > 0 || self.view.is_helper(inner) {
+        if inner == self.source(tree)
+            || kids == 0
+            || self.spot(tree, leaf).kids > 0
+            || self.view.is_helper(inner)
+        {
             return None;
         }
         let (above_leaf, above) = (self.spot(tree, leaf).parent, self.spot(tree, inner).parent);
         let child = above_leaf == inner;
-        if (!child && self.is_below(tree, above_leaf, inner)) || !self.copies.fits_change(leaf, 0, kids) {
+        let fits = !self.is_barred(tree, leaf) && self.copies.fits_change(leaf, 0, kids);
+        if (!child && self.is_below(tree, above_leaf, inner)) || !fits {
             return None;
         }
         let leaf_delay = self.spot(tree, above).delay + self.view.cost(above, leaf);
@@ -137,6 +145,9 @@ impl Grove<'_> {
         crowd: bool,
         takers: &mut Vec<u32>,
     ) -> Judged {
+        if self.is_barred(tree, helper) {
+            return None;
+        }
         let delay = self.spot(tree, parent).delay + self.view.cost(parent, helper);
         let mut change = Change { helpers: i32::from(!self.is_used(helper)), ..Change::default() };
         let mut kept = 0;
@@ -169,11 +180,11 @@ impl Grove<'_> {
         let spot = self.spot(tree, helper);
         let above = spot.parent;
         let (fits, delay) = if by == above {
-            let before = self.spot(tree, by).kids;
+            let before = self.sent(tree, by);
             (self.copies.fits_change(by, before, before + spot.kids - 1), self.spot(tree, by).delay)
         } else {
             (
-                self.copies.fits_change(by, 0, spot.kids),
+                !self.is_barred(tree, by) && self.copies.fits_change(by, 0, spot.kids),
                 self.spot(tree, above).delay + self.view.cost(above, by),
             )
         };

@@ -22,7 +22,7 @@ use crate::units::NodeIndex;
 /// the price of helpers together.
 ///
 /// # Errors
-/// `PlanError::Stuck` if a member has no tree of its own in the plan, or a tree is not over the problem's members and
+/// `PlanError::TreesTogether` if every source has two trees. `PlanError::Stuck` if a member has no tree of its own in the plan, or a tree is not over the problem's members and
 /// usable helpers, along links that may exist. A node that sends too much already gets no more to send.
 pub fn replan_tree(
     problem: &Problem,
@@ -30,6 +30,9 @@ pub fn replan_tree(
     source: NodeIndex,
     mut budget: Budget<'_>,
 ) -> Result<Plan, PlanError> {
+    if problem.protect {
+        return Err(PlanError::TreesTogether(source));
+    }
     let problem = &*problem.with_one_helper_a_domain(&plan.helpers);
     let instance = Instance::new(problem, |degree| degree >= 2);
     let local: BTreeMap<NodeIndex, usize> =

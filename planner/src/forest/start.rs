@@ -4,15 +4,15 @@
 use super::grove::NO;
 use super::view::View;
 
-/// Parents in the tree of `source`, by node; else the member that found no place. Grown by the member that is reached
+/// Parents in the tree of `source`, by node, in which no node has more children than `degree` says; else the member that found no place. Grown by the member that is reached
 /// soonest next (Shi and Turner's compact tree, on delays). A member that finds no place is placed as soon as possible
 /// in the next attempt; a helper comes in only where no member has room or reach. O(M^2) an attempt, and O(H^2) for
 /// each way through helpers.
-pub(super) fn grow(view: &View, source: u32) -> Result<Vec<u32>, u32> {
+pub(super) fn grow(view: &View, source: u32, degree: &[u32]) -> Result<Vec<u32>, u32> {
     let mut urgent = vec![false; view.members];
     let mut stuck = source;
     for _ in 0..ATTEMPTS_MAX {
-        match (Growth::new(view, source)).run(&urgent) {
+        match (Growth::new(view, source, degree)).run(&urgent) {
             Ok(parent) => return Ok(parent),
             Err(member) => {
                 stuck = member;
@@ -27,6 +27,10 @@ pub(super) fn grow(view: &View, source: u32) -> Result<Vec<u32>, u32> {
 
 struct Growth<'a> {
     view: &'a View,
+    /// Most children of every node.
+    degree: &'a [u32],
+    /// Children that the placed nodes may still get.
+    slots: u64,
     parent: Vec<u32>,
     kids: Vec<u32>,
     delay: Vec<f64>,
@@ -38,10 +42,12 @@ struct Growth<'a> {
 }
 
 impl<'a> Growth<'a> {
-    fn new(view: &'a View, source: u32) -> Self {
+    fn new(view: &'a View, source: u32, degree: &'a [u32]) -> Self {
         let nodes = view.len();
         let mut growth = Self {
             view,
+            degree,
+            slots: u64::from(degree[source as usize]),
             parent: vec![NO; nodes],
             kids: vec![0; nodes],
             delay: vec![0.0; nodes],
@@ -61,10 +67,14 @@ impl<'a> Growth<'a> {
                 (best != NO).then(|| self.delay[best as usize] + self.view.cost(best, member))
             };
             let soonest = (self.open.iter().enumerate())
-                .filter_map(|(at, &member)| reach(member).map(|delay| (!urgent[member as usize], delay, at)))
-                .min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+                .filter_map(|(at, &member)| {
+                    // The last slot is for somebody who brings another.
+                    let last = self.slots == 1 && self.open.len() > 1 && self.degree[member as usize] == 0;
+                    reach(member).map(|delay| (last, !urgent[member as usize], delay, at))
+                })
+                .min_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)));
             match soonest {
-                Some((_, _, at)) => {
+                Some((.., at)) => {
                     let member = self.open.swap_remove(at);
                     self.place(member, self.best[member as usize]);
                 }
@@ -78,13 +88,14 @@ impl<'a> Growth<'a> {
     }
 
     fn has_room(&self, node: u32) -> bool {
-        self.kids[node as usize] < self.view.degree[node as usize]
+        self.kids[node as usize] < self.degree[node as usize]
     }
 
     fn place(&mut self, node: u32, parent: u32) {
         self.parent[node as usize] = parent;
         self.delay[node as usize] = self.delay[parent as usize] + self.view.cost(parent, node);
         self.kids[parent as usize] += 1;
+        self.slots = (self.slots + u64::from(self.degree[node as usize])).saturating_sub(1);
         self.placed.push(node);
         self.offer(node);
         if !self.has_room(parent) {
@@ -147,7 +158,7 @@ impl<'a> Growth<'a> {
             }
             for helper in view.members as u32..nodes {
                 let fresh = self.parent[helper as usize] == NO && from[helper as usize] == NO;
-                if fresh && view.cost(node, helper).is_finite() && view.budget[helper as usize] > 0 {
+                if fresh && view.cost(node, helper).is_finite() && self.degree[helper as usize] > 0 {
                     from[helper as usize] = node;
                     queue.push(helper);
                 }

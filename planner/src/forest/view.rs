@@ -1,6 +1,8 @@
 //! The part of an instance that a forest is planned on: all members, and the helpers that look most useful. Every tree
 //! keeps an entry for every node, so that hundreds of helpers that nobody will use would only cost time.
 
+use std::collections::BTreeMap;
+
 use crate::instance::Instance;
 
 /// Members first, then the chosen helpers. Node numbers are those of the view; `nodes` maps them to the instance's.
@@ -13,6 +15,10 @@ pub(super) struct View {
     pub(super) degree: Vec<u32>,
     pub(super) speakers: u32,
     pub(super) helpers_max: usize,
+    /// 2 where trees protect each other, 1 elsewhere.
+    pub(super) trees_each: usize,
+    /// Who else is in a node's fault domain.
+    fellows: Vec<Vec<u32>>,
     cost: Vec<f64>,
     near: Vec<u32>,
     near_count: usize,
@@ -40,6 +46,8 @@ impl View {
             degree,
             speakers,
             helpers_max,
+            trees_each: 1 + usize::from(instance.problem.protect),
+            fellows: fellows(instance, &nodes),
             cost,
             near: Vec::new(),
             near_count: NEAR.min(nodes.len() - 1),
@@ -51,6 +59,31 @@ impl View {
 
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    pub(super) fn trees(&self) -> usize {
+        self.members * self.trees_each
+    }
+
+    /// The source of a tree: second trees come after all the first, in the same order.
+    #[inline]
+    pub(super) fn source(&self, tree: u32) -> u32 {
+        let members = self.members as u32;
+        if tree >= members { tree - members } else { tree }
+    }
+
+    /// The other tree of the same source.
+    #[inline]
+    pub(super) fn twin(&self, tree: u32) -> Option<u32> {
+        let members = self.members as u32;
+        let other = || if tree >= members { tree - members } else { tree + members };
+        (self.trees_each == 2).then(other)
+    }
+
+    /// Who fails with `node`.
+    #[inline]
+    pub(super) fn fellows(&self, node: u32) -> &[u32] {
+        &self.fellows[node as usize]
     }
 
     #[inline]
@@ -77,6 +110,21 @@ impl View {
             self.near.extend_from_slice(&others[..self.near_count]);
         }
     }
+}
+
+fn fellows(instance: &Instance<'_>, nodes: &[usize]) -> Vec<Vec<u32>> {
+    let domain = |node: usize| instance.problem.domain(instance.nodes[node]);
+    let mut by_domain: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (at, &node) in nodes.iter().enumerate() {
+        if let Some(domain) = domain(node) {
+            by_domain.entry(domain).or_default().push(at as u32);
+        }
+    }
+    let others = |(at, &node): (usize, &usize)| {
+        let all = domain(node).and_then(|domain| by_domain.get(&domain)).into_iter().flatten();
+        all.copied().filter(|&other| other != at as u32).collect()
+    };
+    nodes.iter().enumerate().map(others).collect()
 }
 
 /// Helpers that may be worth a place, by four lists: those from which all members are near on average, and at worst;
