@@ -68,7 +68,7 @@ pub fn protect(problem: &Problem, budget: Budget<'_>) -> Result<Plan, PlanError>
 }
 
 /// Two trees that keep what they can of the installed plan's two: each planned from what is installed beside the other.
-/// Both anew if that does not work out, as where somebody relays in both.
+/// Both anew if that does not work out, as where somebody relays in both; and all trees of a forest.
 ///
 /// # Errors
 /// `PlanError` if no two trees fit, or none were found.
@@ -78,6 +78,13 @@ pub(crate) fn replanned(
     budget: &mut Budget<'_>,
     price: MovePrice,
 ) -> Result<Plan, PlanError> {
+    let anew = |budget: &mut Budget<'_>| match budget {
+        Budget::Moves(moves) => protect(problem, Budget::Moves(*moves)),
+        Budget::Share(share) => protect(problem, Budget::Share(&mut **share)),
+    };
+    if problem.objective == Objective::Forest {
+        return anew(budget);
+    }
     let problem = problem.unprotected();
     check(&problem)?;
     let part = |at: usize| Plan {
@@ -102,10 +109,7 @@ pub(crate) fn replanned(
     });
     match pair {
         Ok(pair) => Ok(pair.into_plan(&problem)),
-        Err(_) => match budget {
-            Budget::Moves(moves) => protect(&problem, Budget::Moves(*moves)),
-            Budget::Share(share) => protect(&problem, Budget::Share(&mut **share)),
-        },
+        Err(_) => anew(budget),
     }
 }
 
