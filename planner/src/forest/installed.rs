@@ -6,7 +6,7 @@ use super::grove::{Grove, NO, TOP};
 use super::moves::Step;
 use super::view::View;
 
-/// Links between the nodes of a view, tree by tree: (parent, child). `None` for a source that had no tree.
+/// Links between the nodes of a view, tree by tree: (parent, child). `None` for a tree that was not there.
 pub(super) type Links = Vec<Option<Vec<(u32, u32)>>>;
 
 /// An installed forest.
@@ -28,7 +28,7 @@ impl Installed {
         let mut came = vec![true; links.len() * nodes];
         for (tree, links) in links.iter().enumerate() {
             let start = tree * nodes;
-            came[start + tree] = false;
+            came[start + view.source(tree as u32) as usize] = false;
             for &(parent, child) in links.iter().flatten() {
                 came[start + parent as usize] = false;
                 came[start + child as usize] = false;

@@ -10,7 +10,7 @@ use super::view::View;
 
 /// Parents in every tree, as a grove takes them. `None` if something finds no place.
 pub(super) fn mend(view: &View, links: &Links) -> Option<Vec<u32>> {
-    let mut mending = Mending::new(view, links.len());
+    let mut mending = Mending::new(view);
     let pieces: Vec<Vec<u32>> = (links.iter().enumerate())
         .map(|(tree, links)| mending.keep(tree, links.as_deref().unwrap_or(&[])))
         .collect();
@@ -39,11 +39,11 @@ struct Offer {
 }
 
 impl<'v> Mending<'v> {
-    fn new(view: &'v View, trees: usize) -> Self {
-        let nodes = view.len();
+    fn new(view: &'v View) -> Self {
+        let (nodes, trees) = (view.len(), view.trees());
         Self {
             view,
-            copies: Copies::new(view.budget.clone(), view.speakers, nodes - 1),
+            copies: Copies::new(view.budget.clone(), view.speakers, (nodes - 1) * view.trees_each),
             parent: vec![NO; trees * nodes],
             kids: vec![Vec::new(); trees * nodes],
             delay: vec![0.0; trees * nodes],
@@ -52,6 +52,35 @@ impl<'v> Mending<'v> {
 
     fn at(&self, tree: usize, node: u32) -> usize {
         tree * self.view.len() + node as usize
+    }
+
+    fn source(&self, tree: usize) -> u32 {
+        self.view.source(tree as u32)
+    }
+
+    fn kids(&self, tree: usize, node: u32) -> u32 {
+        self.kids[self.at(tree, node)].len() as u32
+    }
+
+    /// Copies that `node` sends of the tree's source.
+    fn sent(&self, tree: usize, node: u32) -> u32 {
+        let other = self.view.twin(tree as u32).map_or(0, |twin| self.kids(twin as usize, node));
+        self.kids(tree, node) + other
+    }
+
+    /// Whether `node` must be a leaf in the tree, as in a grove.
+    fn is_barred(&self, tree: usize, node: u32) -> bool {
+        let Some(twin) = self.view.twin(tree as u32) else { return false };
+        let source = self.source(tree);
+        let fellows = self.view.fellows(node);
+        let relays = |node: u32| self.kids(twin as usize, node) > 0;
+        node != source
+            && !fellows.contains(&source)
+            && (relays(node) || fellows.iter().any(|&fellow| relays(fellow)))
+    }
+
+    fn has_room(&self, tree: usize, node: u32) -> bool {
+        !self.is_barred(tree, node) && self.copies.fits(node, self.sent(tree, node))
     }
 
     /// Hangs what can be kept; the tops of the pieces that wait, members that have no link among them.
@@ -71,26 +100,25 @@ impl<'v> Mending<'v> {
         }
         let mut placed = vec![false; nodes];
         for (parent, child) in kept {
-            let at = self.at(tree, parent);
-            let is_free = self.parent[self.at(tree, child)] == NO && child as usize != tree;
+            let is_free = self.parent[self.at(tree, child)] == NO && child != self.source(tree);
             placed[parent as usize] = true;
             placed[child as usize] = true;
-            if is_free && self.copies.fits(parent, self.kids[at].len() as u32) {
+            if is_free && self.has_room(tree, parent) {
                 self.tie(tree, child, parent);
             }
         }
         let waits = |node: &u32| {
             let member = (*node as usize) < self.view.members;
-            *node as usize != tree
+            *node != self.source(tree)
                 && self.parent[self.at(tree, *node)] == NO
-                && (member || (placed[*node as usize] && !self.kids[self.at(tree, *node)].is_empty()))
+                && (member || (placed[*node as usize] && self.kids(tree, *node) > 0))
         };
         (0..nodes as u32).filter(waits).collect()
     }
 
     fn tie(&mut self, tree: usize, node: u32, parent: u32) {
         let (at, above) = (self.at(tree, node), self.at(tree, parent));
-        self.copies.add(parent, self.kids[above].len() as u32);
+        self.copies.add(parent, self.sent(tree, parent));
         self.kids[above].push(node);
         self.parent[at] = parent;
     }
@@ -99,13 +127,13 @@ impl<'v> Mending<'v> {
         let at = self.at(tree, node);
         let parent = std::mem::replace(&mut self.parent[at], NO);
         let above = self.at(tree, parent);
-        self.copies.remove(parent, self.kids[above].len() as u32);
+        self.copies.remove(parent, self.sent(tree, parent));
         self.kids[above].retain(|&kid| kid != node);
     }
 
     /// Hangs the pieces, the one that is reached soonest next.
     fn join(&mut self, tree: usize, tops: Vec<u32>) -> Option<()> {
-        let source = tree as u32;
+        let source = self.source(tree);
         let mut main = self.measure(tree, source, 0.0);
         let mut waiting: Vec<Offer> =
             tops.into_iter().map(|top| Offer { top, delay: f64::INFINITY, place: NO }).collect();
@@ -130,7 +158,7 @@ impl<'v> Mending<'v> {
             self.tie(tree, top, place);
             let new = self.measure(tree, top, delay);
             main.extend_from_slice(&new);
-            let full = !self.copies.fits(place, self.kids[self.at(tree, place)].len() as u32);
+            let full = !self.has_room(tree, place);
             for offer in &mut waiting {
                 if full && offer.place == place {
                     (offer.delay, offer.place) = (f64::INFINITY, NO);
@@ -147,8 +175,7 @@ impl<'v> Mending<'v> {
     /// hang, so that the later of the two is reached as soon as possible.
     fn bridge(&mut self, tree: usize, top: u32, main: &[u32]) -> bool {
         let helpers = self.helpers_for(tree);
-        let kids_of = |node: u32| self.kids[self.at(tree, node)].len() as u32;
-        let own = self.copies.fits(top, kids_of(top));
+        let own = self.has_room(tree, top);
         let mut best: Option<(f64, u32, u32, u32)> = None;
         for &place in main {
             let at = self.at(tree, place);
@@ -182,9 +209,9 @@ impl<'v> Mending<'v> {
         let used: Vec<bool> = (0..nodes).map(|node| node >= self.view.members && is_used(node)).collect();
         let more = used.iter().filter(|&&used| used).count() < self.view.helpers_max;
         let may_come = |&helper: &u32| {
-            let is_absent =
-                self.parent[self.at(tree, helper)] == NO && self.kids[self.at(tree, helper)].is_empty();
-            is_absent && (more || used[helper as usize]) && self.copies.fits_change(helper, 0, 2)
+            let is_absent = self.parent[self.at(tree, helper)] == NO && self.kids(tree, helper) == 0;
+            let may_relay = !self.is_barred(tree, helper) && self.copies.fits_change(helper, 0, 2);
+            is_absent && (more || used[helper as usize]) && may_relay
         };
         (self.view.members as u32..nodes as u32).filter(may_come).collect()
     }
@@ -212,7 +239,7 @@ impl<'v> Mending<'v> {
         for &place in places {
             let at = self.at(tree, place);
             let delay = self.delay[at] + self.view.cost(place, offer.top);
-            if delay < offer.delay && self.copies.fits(place, self.kids[at].len() as u32) {
+            if delay < offer.delay && self.has_room(tree, place) {
                 (offer.delay, offer.place) = (delay, place);
             }
         }

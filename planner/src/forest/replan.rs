@@ -82,7 +82,8 @@ pub(crate) fn replanned(
 ) -> Result<Plan, PlanError> {
     let instance = Instance::new(problem, |degree| degree >= 2);
     if instance.members == 1 {
-        return Ok(finish(problem, vec![Tree { sources: problem.members.clone(), edges: Vec::new() }]));
+        let tree = Tree { sources: problem.members.clone(), edges: Vec::new() };
+        return Ok(finish(problem, vec![tree; 1 + usize::from(problem.protect)]));
     }
     if let Some(member) = (0..instance.members).find(|&member| instance.degree[member] == 0) {
         return Err(PlanError::NoDegree(instance.nodes[member]));
@@ -99,7 +100,7 @@ pub(crate) fn replanned(
     let value = |parents: &Vec<u32>| {
         let grove = Grove::new(&view, parents);
         let worst = grove.worst();
-        let installed = Installed::new(&view, &links, price.at(worst) / view.members as f64);
+        let installed = Installed::new(&view, &links, price.at(worst) / view.trees() as f64);
         grove.value(HELPER_PRICE * worst) + installed.price * f64::from(installed.moved(&grove))
     };
     let best = mended.map(|parents| (value(&parents), parents)).min_by(|a, b| a.0.total_cmp(&b.0));
@@ -115,7 +116,7 @@ pub(crate) fn replanned(
     let worst = grove.worst();
     let helper_price = HELPER_PRICE * worst;
     let before = grove.value(helper_price);
-    let installed = Installed::new(&view, &links, price.at(worst) / view.members as f64);
+    let installed = Installed::new(&view, &links, price.at(worst) / view.trees() as f64);
     let found = Walk::new(&mut grove, REPLAN, None, Some(&installed), problem.seed).run(budget);
     let is_worse = Grove::new(&view, &found).value(helper_price) > before + 1e-9;
     Ok(to_plan(&instance, &view, if is_worse { &parents } else { &found }))
@@ -190,13 +191,15 @@ fn links_in(
         .map(|(at, &node)| (instance.nodes[node], at as u32))
         .collect();
     local.extend(stand_ins);
-    let links_of = |member: &NodeIndex| {
-        let tree = installed.trees.iter().find(|tree| tree.sources.contains(member))?;
+    let links_of = |tree: u32| {
+        let source = instance.nodes[view.nodes[view.source(tree) as usize]];
+        let mut trees = installed.trees.iter().filter(|old| old.sources.contains(&source));
+        let old = trees.nth(tree as usize / view.members)?;
         let find = |node| local.get(node).copied();
-        let links = tree.edges.iter().filter_map(|(a, b)| Some((find(a)?, find(b)?)));
-        Some(turned_links(view, local[member], links))
+        let links = old.edges.iter().filter_map(|(a, b)| Some((find(a)?, find(b)?)));
+        Some(turned_links(view, view.source(tree), links))
     };
-    instance.problem.members.iter().map(links_of).collect()
+    (0..view.trees() as u32).map(links_of).collect()
 }
 
 /// The links, parents first, hung from `source` where they are in its piece, and as they were elsewhere; without those

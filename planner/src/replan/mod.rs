@@ -68,8 +68,7 @@ pub struct Replanned {
 /// Plans `problem`, the session as it is now, from the `installed` plan. The plan that comes out is no worse than the
 /// installed one repaired, and every link that it moves beyond that is worth its price. The installed plan may be for
 /// other members, another root or other helpers, and broken in any way: links that cannot be are not kept. Of several
-/// trees where one is asked for, the first counts; where two are that protect each other, the first two. A forest of pairs is
-/// planned anew.
+/// trees where one is asked for, the first counts; where two are that protect each other, the first two.
 ///
 /// # Errors
 /// `PlanError` if there is no tree, or none was found.
@@ -86,12 +85,10 @@ pub fn replan(
         lent.contains(helper) && problem.domain(*helper).is_none_or(|domain| domains.insert(domain))
     });
     let problem = &*problem.with_one_helper_a_domain(&borrowed);
-    let plan = if problem.protect && problem.objective == Objective::Forest {
-        forest::best(problem, &mut budget)?
+    let plan = if problem.objective == Objective::Forest {
+        forest::replanned(problem, installed, &mut budget, price)?
     } else if problem.protect {
         protect::replanned(problem, installed, &mut budget, price)?
-    } else if problem.objective == Objective::Forest {
-        forest::replanned(problem, installed, &mut budget, price)?
     } else {
         let instance = Instance::new(problem, |degree| degree >= 2);
         let links = repair::installed_links(&instance, installed);

@@ -24,20 +24,18 @@ pub struct Moves {
     pub gone: usize,
 }
 
-/// What became of `before` in `after`. Trees of a forest are compared by their source, others with that which has most
-/// links in common; a tree without counterpart came, or is gone, with all its links.
+/// What became of `before` in `after`. A tree is compared with that which has most links in common, in a forest of those
+/// of the same source; a tree without counterpart came, or is gone, with all its links.
 pub fn moves(before: &Plan, after: &Plan) -> Moves {
     let mut sum = Moves::default();
     let mut open: Vec<&Tree> = before.trees.iter().collect();
     for tree in &after.trees {
         let own = links(tree);
         let common = |old: &Tree| links(old).intersection(&own).count();
-        let at = if after.objective == Objective::Forest {
-            open.iter().position(|old| old.sources.first() == tree.sources.first())
-        } else {
-            // The first of equals.
-            (0..open.len()).rev().max_by_key(|&at| common(open[at]))
-        };
+        let forest = after.objective == Objective::Forest;
+        let alike = |&at: &usize| !forest || open[at].sources.first() == tree.sources.first();
+        // The first of equals.
+        let at = (0..open.len()).rev().filter(alike).max_by_key(|&at| common(open[at]));
         let old = at.map(|at| open.remove(at));
         let Some(old) = old else {
             sum.came += tree.edges.len();
