@@ -1,7 +1,8 @@
 //! `alm`: conferencing without servers.
 //!
 //! The map: [`net`] reaches peers, [`pool`] knows who is there, [`session`] runs one conference, [`node`] wires the two
-//! and the forwarding table into one state machine, [`live`] drives it, [`cli`] is what people type.
+//! and the forwarding table into one state machine, [`live`] drives it, [`sim`] runs many in virtual time, [`cli`] is what
+//! people type.
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -12,6 +13,7 @@ pub mod net;
 pub mod node;
 pub mod pool;
 pub mod session;
+pub mod sim;
 #[cfg(test)]
 mod testing;
 pub mod wire;

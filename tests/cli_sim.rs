@@ -1,4 +1,4 @@
-//! `alm sim sessions` and `alm bench coords` from outside.
+//! `alm sim` and `alm bench coords` from outside.
 
 #![allow(clippy::unwrap_used, reason = "a case that cannot be set up fails its test")]
 
@@ -53,12 +53,44 @@ fn sessions_compete_the_same_way_every_time() {
 }
 
 #[test]
+fn a_pool_is_simulated_to_the_same_bytes_with_the_contracts_fields() {
+    let dir = with_matrix(30);
+    let run = |args: &str| {
+        let args = format!("sim pool --nodes 40 --matrix plane.rtt --duration 15s --lookups 5 {args}");
+        let output = alm(&dir, &args);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let outcome: Value = serde_json::from_str(&run("--format json --crash 10%@2s")).unwrap();
+    assert_eq!((outcome["nodes"].as_u64(), outcome["seed"].as_u64()), (Some(40), Some(1)));
+    for field in ["hops_mean", "stretch_mean", "messages_per_node_s", "bytes_per_node_s", "heal_s"] {
+        assert!(outcome[field].is_f64(), "{field}: {outcome}");
+    }
+    for field in ["hops_p99", "lookups", "lost", "wrong"] {
+        assert!(outcome[field].is_u64(), "{field}: {outcome}");
+    }
+    for field in
+        ["somo_height", "view_age_ms_p50", "view_complete", "root_report_bytes", "bandwidth_error_p50"]
+    {
+        assert!(outcome.get(field).is_some_and(Value::is_null), "{field}: {outcome}");
+    }
+    let rough = "--churn 60s --loss 2% --partition 30%@5s..10s";
+    assert_eq!(run(rough), run(rough), "the same arguments, the same bytes");
+    assert!(run(rough).contains("hops_mean"));
+}
+
+#[test]
 fn more_members_than_nodes_and_odd_counts_are_refused() {
     let dir = with_matrix(20);
     for (args, word) in [
         ("sim sessions --matrix plane.rtt --sessions 9 --members 6", "54 members"),
         ("sim sessions --matrix plane.rtt --sessions 0", "--sessions"),
         ("sim sessions --matrix none.rtt --sessions 1", "none.rtt"),
+        ("sim pool --nodes 0", "--nodes"),
+        ("sim pool --nodes 9 --crash 50%", "--crash"),
+        ("sim pool --nodes 9 --partition 2@1s..2s", "--partition"),
+        ("sim pool --nodes 9 --lookups 2000000", "--lookups"),
+        ("sim pool --nodes 9 --matrix none.rtt", "none.rtt"),
         ("bench coords --matrix plane.rtt --dimensions 99", "--dimensions 99"),
         ("bench coords --matrix plane.rtt --methods magic", "magic"),
     ] {

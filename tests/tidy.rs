@@ -33,8 +33,16 @@ fn assert_absent(places: &[&str], words: &[&str], why: &str) {
 
 #[test]
 fn the_logic_knows_no_runtime_and_no_socket() {
-    let logic =
-        ["src/pool", "src/session", "src/node", "src/wire.rs", "src/identity.rs", "planner/src", "media/src"];
+    let logic = [
+        "src/pool",
+        "src/sim",
+        "src/session",
+        "src/node",
+        "src/wire.rs",
+        "src/identity.rs",
+        "planner/src",
+        "media/src",
+    ];
     assert_absent(
         &logic,
         &["tokio", "quinn", "UdpSocket", "std::thread::sleep"],
@@ -53,6 +61,16 @@ fn the_planner_and_the_wire_do_no_io() {
 }
 
 #[test]
+fn the_simulator_has_no_rule_of_the_protocol() {
+    // It may count messages, but neither make nor read one, nor look into what a node knows but through its doors.
+    assert_absent(
+        &["src/sim"],
+        &["RingMessage::", "Ping", "Pong", "LeafSet", "Table", "digit", "HopAck {", "Route {", "heartbeat"],
+        "the protocol lives in src/pool",
+    );
+}
+
+#[test]
 fn dependencies_point_one_way() {
     let upward = "a lower layer must not know a higher one";
     assert_absent(
@@ -67,7 +85,8 @@ fn dependencies_point_one_way() {
     );
     assert_absent(&["src/session"], &["crate::node", "crate::live", "crate::cli", "crate::event"], upward);
     assert_absent(&["src/node"], &["crate::live", "crate::cli", "crate::event"], upward);
-    assert_absent(&["src/live"], &["crate::cli"], upward);
+    assert_absent(&["src/live", "src/sim"], &["crate::cli"], upward);
+    assert_absent(&["src/pool", "src/session", "src/node", "src/live"], &["crate::sim"], upward);
     assert_absent(&["media/src", "planner/src"], &["alm::"], upward);
 }
 

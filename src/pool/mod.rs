@@ -5,13 +5,23 @@
 //! an aggregation tree will fill at any size.
 
 mod contacts;
+mod coord; // round trips -> place
 mod degree;
+mod leafset; // r neighbours a side
 mod message;
+mod moment; // a node's own time
 mod node;
+mod peer; // another node, in the fewest bytes
+mod position; // the ring's arithmetic, zones and digits
+pub mod ring; // one node of a ring of any size
 mod round_trip;
+mod routing; // the prefix table
 #[cfg(test)]
 mod tests;
 
 pub use self::degree::{DegreeTable, Holding, Priority, Refused};
 pub use self::message::{Contact, Hello, NodeReport, PoolMessage, Reservation};
+pub use self::moment::Moment;
 pub use self::node::{Event, Output, PoolConfig, PoolNode};
+pub use self::peer::{Endpoint, Peer, Place};
+pub use self::position::{Mark, Zone};

@@ -15,6 +15,6 @@ mod space;
 mod vivaldi;
 
 pub use embedding::{CoordMethod, DIMENSIONS_MAX, Embedding, Probes, UnknownMethod, embed, relative_errors};
-pub use simplex::{Loss, Neighbour, refine};
+pub use simplex::{Loss, Neighbour, refine, refine_within};
 pub use space::{Coordinate, Model};
 pub use vivaldi::{VivaldiNode, vivaldi};

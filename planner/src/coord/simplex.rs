@@ -38,6 +38,19 @@ pub fn refine<const N: usize>(
     step: f64,
     neighbours: &[Neighbour<N>],
 ) -> Coordinate<N> {
+    refine_within(STEPS_MAX, model, loss, from, step, neighbours)
+}
+
+/// As [`refine`], in no more than `steps` steps: for a node that refines again and again, and need not come to the end.
+#[must_use]
+pub fn refine_within<const N: usize>(
+    steps: u64,
+    model: Model,
+    loss: Loss,
+    from: Coordinate<N>,
+    step: f64,
+    neighbours: &[Neighbour<N>],
+) -> Coordinate<N> {
     let trusted: Vec<Neighbour<N>> = neighbours.iter().copied().filter(is_sound).collect();
     if trusted.is_empty() || !is_finite(&from) {
         return from;
@@ -50,7 +63,7 @@ pub fn refine<const N: usize>(
     let simplex = std::iter::once(from).chain((0..N).map(corner)).collect();
     let disagreement = Disagreement { model, loss, neighbours: &trusted };
     let found = NelderMead::new(simplex).with_sd_tolerance(SD_TOLERANCE).and_then(|solver| {
-        Executor::new(disagreement, solver).configure(|state| state.max_iters(STEPS_MAX)).timer(false).run()
+        Executor::new(disagreement, solver).configure(|state| state.max_iters(steps)).timer(false).run()
     });
     // The solver fails on costs that are no number only, and such neighbours were left out.
     let best = found.ok().and_then(|found| found.state().get_best_param().copied());

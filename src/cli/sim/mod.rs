@@ -1,5 +1,6 @@
 //! `alm sim`: what would happen, in virtual time, from a seed.
 
+mod pool;
 mod sessions;
 
 use std::io::Write;
@@ -18,10 +19,13 @@ pub(super) struct Args {
 
 const EXAMPLE: &str = "\
 Example:
+  $ alm sim pool --nodes 1000 --duration 2m
   $ alm sim sessions --matrix ts1200.rtt --sessions 60";
 
 #[derive(Debug, Subcommand)]
 enum World {
+    /// A pool of nodes on their ring
+    Pool(pool::Args),
     /// Many sessions that compete for one pool of helpers
     Sessions(sessions::Args),
 }
@@ -29,6 +33,7 @@ enum World {
 /// Runs the simulation and writes what came of it.
 pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
     match args.world {
+        World::Pool(args) => pool::run(&args.resolve()?, out),
         World::Sessions(args) => sessions::run(&args.resolve()?, out),
     }
 }

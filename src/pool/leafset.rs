@@ -1,0 +1,156 @@
+//! The leaf set: the nearest nodes on either side of the ring (the patent, [0043]; Pastry, section 2.1).
+//!
+//! One list in clockwise order from the node itself: the first `side` of it are the right side, the last `side` the left
+//! one, and in a ring of no more than twice as many nodes every other node is on both.
+
+use super::moment::Moment;
+use super::peer::Peer;
+use crate::identity::Position;
+
+/// A node near by, as it was last heard of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaf {
+    pub(super) peer: Peer,
+    /// When anything of it was heard last.
+    pub(super) heard: Moment,
+    /// The last measured round trip, microseconds; 0 is unmeasured.
+    pub(super) round_trip_us: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct LeafSet {
+    me: Position,
+    side: usize,
+    leaves: Vec<Leaf>,
+}
+
+impl LeafSet {
+    pub(super) fn new(me: Position, side: usize) -> Self {
+        Self { me, side, leaves: Vec::new() }
+    }
+
+    /// Clockwise from the node itself.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Leaf> {
+        self.leaves.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.leaves.len()
+    }
+
+    pub(super) fn right(&self) -> Option<&Leaf> {
+        self.leaves.first()
+    }
+
+    pub(super) fn left(&self) -> Option<&Leaf> {
+        self.leaves.last()
+    }
+
+    /// The outermost on the left side, and on the right one.
+    pub(super) fn ends(&self) -> [Option<&Leaf>; 2] {
+        let side = self.leaves.len().min(self.side);
+        [self.leaves.get(self.leaves.len() - side), self.leaves.get(side.wrapping_sub(1))]
+    }
+
+    pub(super) fn get(&self, position: Position) -> Option<&Leaf> {
+        let found = self.find(position).ok()?;
+        self.leaves.get(found)
+    }
+
+    pub(super) fn get_mut(&mut self, position: Position) -> Option<&mut Leaf> {
+        let found = self.find(position).ok()?;
+        self.leaves.get_mut(found)
+    }
+
+    /// True when a node there belongs in it and is not yet.
+    pub(super) fn wants(&self, position: Position) -> bool {
+        position != self.me
+            && match self.find(position) {
+                Ok(_) => false,
+                Err(at) => {
+                    self.leaves.len() < 2 * self.side || at < self.side || at > self.leaves.len() - self.side
+                }
+            }
+    }
+
+    /// Takes a node in that [`wants`](Self::wants) is true of, and lets go of one that is crowded out.
+    pub(super) fn insert(&mut self, leaf: Leaf) {
+        if let (true, Err(at)) = (self.wants(leaf.peer.position), self.find(leaf.peer.position)) {
+            self.leaves.insert(at, leaf);
+            if self.leaves.len() > 2 * self.side {
+                self.leaves.remove(self.side);
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, position: Position) -> Option<Leaf> {
+        let found = self.find(position).ok()?;
+        Some(self.leaves.remove(found))
+    }
+
+    /// Nodes on the right side, nearest first.
+    pub(super) fn right_side(&self) -> &[Leaf] {
+        &self.leaves[..self.leaves.len().min(self.side)]
+    }
+
+    /// True when all nodes between here and `key` are known, on the side where it is.
+    pub(super) fn covers(&self, key: Position) -> bool {
+        if self.leaves.len() < 2 * self.side {
+            return true;
+        }
+        let [left_end, right_end] = self.ends().map(|end| end.map(|leaf| self.me.way_to(leaf.peer.position)));
+        let way = Some(self.me.way_to(key));
+        way <= right_end || way > left_end
+    }
+
+    fn find(&self, position: Position) -> Result<usize, usize> {
+        let way = self.me.way_to(position);
+        self.leaves.binary_search_by_key(&way, |leaf| self.me.way_to(leaf.peer.position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::NodeId;
+
+    fn leaf(position: u128) -> Leaf {
+        let peer = Peer::new(NodeId([0; 32]), "10.0.0.1:1".parse().unwrap());
+        Leaf { peer: Peer { position: Position(position), ..peer }, heard: Moment::ZERO, round_trip_us: 0 }
+    }
+
+    fn positions(set: &LeafSet) -> Vec<u128> {
+        set.iter().map(|leaf| leaf.peer.position.0).collect()
+    }
+
+    #[test]
+    fn the_nearest_on_either_side_stay() {
+        let mut set = LeafSet::new(Position(100), 2);
+        for position in [500, 300, 90, 110, 120, 10, u128::MAX] {
+            set.insert(leaf(position));
+        }
+        assert_eq!(positions(&set), [110, 120, 10, 90]);
+        assert!(set.wants(Position(105)) && set.wants(Position(50)));
+        assert!(!set.wants(Position(130)) && !set.wants(Position(5)), "crowded out");
+        assert!(!set.wants(Position(100)) && !set.wants(Position(90)), "oneself, and one that is there");
+        let ends = set.ends().map(|end| end.unwrap().peer.position.0);
+        assert_eq!(ends, [10, 120]);
+        assert!(set.covers(Position(115)) && set.covers(Position(120)) && set.covers(Position(50)));
+        assert!(!set.covers(Position(121)) && !set.covers(Position(10)) && !set.covers(Position(0)));
+    }
+
+    #[test]
+    fn a_small_ring_is_known_whole() {
+        let mut set = LeafSet::new(Position(100), 2);
+        assert_eq!(set.ends().map(|end| end.is_some()), [false, false]);
+        assert!(set.covers(Position(7)));
+        set.insert(leaf(5));
+        set.insert(leaf(200));
+        assert_eq!(set.left().unwrap().peer.position.0, 5);
+        assert_eq!(set.right().unwrap().peer.position.0, 200);
+        assert!(set.covers(Position(50)) && set.covers(Position(150)));
+        assert_eq!(set.remove(Position(5)).unwrap().peer.position.0, 5);
+        assert_eq!(set.left().unwrap().peer.position.0, 200);
+        assert!(set.remove(Position(5)).is_none());
+    }
+}

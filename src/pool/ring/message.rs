@@ -1,0 +1,314 @@
+//! What ring nodes say to each other. All of it may be lost, repeated or late.
+//!
+//! ```text
+//! x -- Ping ---------> p                        every heartbeat to the left neighbour: x is there, and whom it sees
+//! x -- Ping ---------> y -- Pong --------> x    are you there, how far, whom do you see, whom do you know around me
+//! x -- Gone ---------> leaves                   my right neighbour is silent: look for yourselves
+//! x -- Leave --------> leaves                   goodbye
+//! x -- Route --------> y -- HopAck ------> x    a packet for whoever answers for a key, one hop further
+//!                      root -- Found ----> origin
+//!                      root -- Welcome --> joiner    the nodes around you
+//!                      each hop -- Rows -> joiner    and some for your table
+//! x -- RowRequest ---> y -- Rows --------> x    lazy repair and improvement of tables
+//! x -- Step ---------> y -- Steps -------> x    an iterative lookup: y does no work for a stranger
+//! ```
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::identity::Position;
+use crate::pool::peer::{Peer, Place};
+use crate::pool::position::Mark;
+
+/// See the [module](self).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum RingMessage {
+    /// I am there, and this is whom I see.
+    Ping(Ping),
+    /// The answer, if one was asked for.
+    Pong(Pong),
+    /// A node that does not answer the sender, its left neighbour.
+    Gone(Position),
+    /// The sender leaves the ring.
+    Leave,
+    /// A packet on its way.
+    Route(Route),
+    /// A packet has come this hop.
+    HopAck {
+        /// Of the [`Route`].
+        hop: u32,
+    },
+    /// Nodes for the receiver's table; at most [`PEERS_MAX`].
+    Rows(Vec<Peer>),
+    /// Asks for a row of a table.
+    RowRequest {
+        /// Which.
+        row: u8,
+    },
+    /// Nodes around the receiver; at most [`PEERS_MAX`].
+    Welcome(Vec<Peer>),
+    /// The sender answers for the key that was looked up.
+    Found {
+        /// The origin's number for the lookup.
+        request: u32,
+        /// How far the packet went.
+        hops: u8,
+    },
+    /// Asks for nodes nearer to a key.
+    Step {
+        /// The asker's number for the lookup.
+        request: u32,
+        /// Which.
+        key: Position,
+    },
+    /// The answer.
+    Steps {
+        /// Of the question.
+        request: u32,
+        /// The sender answers for the key.
+        root: bool,
+        /// Nodes nearer to it, the nearest first; at most [`PEERS_MAX`].
+        peers: Vec<Peer>,
+    },
+}
+
+/// See [`RingMessage::Ping`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ping {
+    /// Repeated in the pong; nothing if none is wanted.
+    pub nonce: Option<u32>,
+    /// The pong shall name the nodes around the sender.
+    pub leaves: bool,
+    /// Who sends it.
+    pub view: View,
+}
+
+/// See [`RingMessage::Pong`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pong {
+    /// Of the ping.
+    pub nonce: u32,
+    /// Who sends it.
+    pub view: View,
+    /// Nodes around the receiver; at most [`PEERS_MAX`], none unless asked for or in doubt.
+    pub leaves: Vec<Peer>,
+}
+
+/// How a node sees itself and its neighbours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct View {
+    /// It answers for its zone; not while it joins.
+    pub active: bool,
+    /// Its left neighbour, itself if there is none.
+    pub left: Mark,
+    /// Its right neighbour.
+    pub right: Mark,
+    /// Where it is in the space of latencies.
+    pub place: Place,
+}
+
+/// See [`RingMessage::Route`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Route {
+    /// The sender's number for this hop.
+    pub hop: u32,
+    /// What travels.
+    pub packet: Packet,
+}
+
+/// A packet for whoever answers for a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Packet {
+    /// What is wanted there.
+    pub errand: Errand,
+    /// Where to.
+    pub key: Position,
+    /// Who wants it.
+    pub origin: Peer,
+    /// Hops so far.
+    pub hops: u8,
+}
+
+/// Why a packet travels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Errand {
+    /// Who answers for the key? The number is the origin's.
+    Lookup(u32),
+    /// The key is the origin's own position: it joins. Rows of its table below this one have been sent to it.
+    Join {
+        /// The next row to send.
+        row: u8,
+    },
+    /// The key is the origin's own position: it wants to know who is around it, in case there are two rings.
+    Seek,
+}
+
+impl Errand {
+    /// The packet goes to its origin's own position.
+    pub(super) fn is_for_origin(self) -> bool {
+        matches!(self, Self::Join { .. } | Self::Seek)
+    }
+}
+
+/// What a message is part of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// A lookup.
+    Lookup,
+    /// The acknowledgement of a hop, of a lookup or of another packet.
+    HopAck,
+    /// Another packet; its hop is acknowledged too.
+    Routed,
+    /// The rest of what keeps the ring.
+    Upkeep,
+}
+
+/// Nodes in one message: with a key, an address and a place each it still fits a datagram.
+pub const PEERS_MAX: usize = 16;
+/// The largest message, bytes.
+pub const RING_MESSAGE_MAX: usize = 1_150;
+/// The first byte of every message: the version of these formats.
+const VERSION: u8 = 1;
+
+/// Bytes that are no message of this version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("malformed ring message")]
+pub struct Malformed;
+
+impl RingMessage {
+    /// The bytes of a message.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut bytes = vec![VERSION];
+        bytes =
+            postcard::to_extend(self, bytes).expect("our messages hold nothing that postcard cannot write");
+        bytes.into()
+    }
+
+    /// How many bytes [`encode`](Self::encode) gives, without writing them.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        1 + postcard::experimental::serialized_size(self).expect("as for encode")
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// When the bytes are none, too many, of another version, or say more than a message may.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let (&VERSION, body) = bytes.split_first().ok_or(Malformed)? else { return Err(Malformed) };
+        if bytes.len() > RING_MESSAGE_MAX {
+            return Err(Malformed);
+        }
+        match postcard::take_from_bytes::<Self>(body) {
+            Ok((message, [])) if message.peers().len() <= PEERS_MAX => Ok(message),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// What it is part of, for those who count.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        match self {
+            Self::Route(Route { packet: Packet { errand: Errand::Lookup(_), .. }, .. })
+            | Self::Found { .. }
+            | Self::Step { .. }
+            | Self::Steps { .. } => Purpose::Lookup,
+            Self::HopAck { .. } => Purpose::HopAck,
+            Self::Route(_) => Purpose::Routed,
+            _ => Purpose::Upkeep,
+        }
+    }
+
+    fn peers(&self) -> &[Peer] {
+        match self {
+            Self::Rows(peers) | Self::Welcome(peers) | Self::Steps { peers, .. } => peers,
+            Self::Pong(pong) => &pong.leaves,
+            _ => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, RngExt, SeedableRng};
+
+    use super::*;
+    use crate::identity::NodeId;
+
+    fn peer(random: &mut StdRng) -> Peer {
+        let addr = format!("[2001:db8::{:x}]:{}", random.random::<u16>(), random.random::<u16>());
+        let node = NodeId(random.random());
+        Peer { place: Place(random.random()), ..Peer::new(node, addr.parse().unwrap()) }
+    }
+
+    fn samples() -> Vec<RingMessage> {
+        let random = &mut StdRng::seed_from_u64(7);
+        let peers: Vec<Peer> = (0..PEERS_MAX).map(|_| peer(random)).collect();
+        let view = View { active: true, left: Mark(u64::MAX), right: Mark(3), place: peers[0].place };
+        let packet = |errand| Packet { errand, key: Position(u128::MAX), origin: peers[1], hops: 200 };
+        vec![
+            RingMessage::Ping(Ping { nonce: None, leaves: false, view }),
+            RingMessage::Pong(Pong { nonce: u32::MAX, view, leaves: peers.clone() }),
+            RingMessage::Gone(Position(5)),
+            RingMessage::Leave,
+            RingMessage::Route(Route { hop: u32::MAX, packet: packet(Errand::Lookup(u32::MAX)) }),
+            RingMessage::Route(Route { hop: 1, packet: packet(Errand::Join { row: 255 }) }),
+            RingMessage::Route(Route { hop: 1, packet: packet(Errand::Seek) }),
+            RingMessage::HopAck { hop: 300 },
+            RingMessage::Rows(peers.clone()),
+            RingMessage::RowRequest { row: 4 },
+            RingMessage::Welcome(Vec::new()),
+            RingMessage::Found { request: 9, hops: 3 },
+            RingMessage::Step { request: 9, key: Position(1) },
+            RingMessage::Steps { request: u32::MAX, root: true, peers },
+        ]
+    }
+
+    #[test]
+    fn messages_survive_the_wire_and_their_size_is_known_without_it() {
+        for message in samples() {
+            let bytes = message.encode();
+            assert_eq!(RingMessage::decode(&bytes), Ok(message.clone()));
+            assert_eq!(message.encoded_len(), bytes.len());
+            assert!(bytes.len() <= RING_MESSAGE_MAX, "{} bytes", bytes.len());
+        }
+        let random = &mut StdRng::seed_from_u64(8);
+        let many = RingMessage::Rows((0..=PEERS_MAX).map(|_| peer(random)).collect());
+        assert_eq!(RingMessage::decode(&many.encode()), Err(Malformed), "one too many");
+    }
+
+    /// Whatever bytes come, decoding ends, and what it takes for a message is one.
+    fn decode_any(bytes: &[u8]) {
+        if let Ok(message) = RingMessage::decode(bytes) {
+            assert!(message.peers().len() <= PEERS_MAX);
+            assert_eq!(RingMessage::decode(&message.encode()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn hostile_bytes_do_no_harm() {
+        let random = &mut StdRng::seed_from_u64(9);
+        for message in samples() {
+            let good = message.encode();
+            for cut in 0..good.len() {
+                decode_any(&good[..cut]);
+            }
+            for _ in 0..200 {
+                let mut bytes = good.to_vec();
+                let at = random.random_range(0..bytes.len());
+                bytes[at] ^= 1 << random.random_range(0..8);
+                decode_any(&bytes);
+            }
+        }
+        for _ in 0..5_000 {
+            let mut bytes = vec![0; random.random_range(0..200)];
+            random.fill_bytes(&mut bytes);
+            if let Some(first) = bytes.first_mut() {
+                *first = VERSION;
+            }
+            decode_any(&bytes);
+        }
+    }
+}

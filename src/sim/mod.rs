@@ -1,0 +1,70 @@
+//! A pool of up to hundreds of thousands of nodes in one process and in virtual time: the same [`RingNode`] that runs live,
+//! over a network that delays, loses and parts. No rule of the protocol lives here (`tests/tidy.rs` reads the sources for
+//! that): the simulator carries messages, wakes nodes, makes them come and go, and judges what they answer by what it
+//! alone can see. The same scenario gives the same outcome, to the last digit.
+
+mod count;
+mod distance;
+mod judge;
+mod queue;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+pub use self::distance::Distances;
+pub use self::run::simulate;
+use crate::pool::ring::RingConfig;
+
+/// What is to happen. Times count from when all nodes have joined and settled.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Nodes at any time.
+    pub nodes: usize,
+    /// How each of them behaves.
+    pub ring: RingConfig,
+    /// The mean of exponential session lengths; for every node that crashes another one joins.
+    pub churn: Option<Duration>,
+    /// The share of messages that are lost.
+    pub loss: f64,
+    /// A share of all nodes that crash at once, and when.
+    pub crash: Option<(f64, Duration)>,
+    /// A share of all nodes that are cut off from the others, from when to when.
+    pub partition: Option<(f64, Duration, Duration)>,
+    /// Lookups a second in the whole pool.
+    pub lookups_per_s: f64,
+    /// How long it is watched.
+    pub duration: Duration,
+    /// Of everything that is drawn.
+    pub seed: u64,
+}
+
+/// What came of it; `None` where nothing was to be seen.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Outcome {
+    /// Hops of a lookup: mean, and 99th percentile.
+    pub hops_mean: Option<f64>,
+    /// See `hops_mean`.
+    pub hops_p99: Option<u8>,
+    /// Sum of lookup delays over sum of direct delays.
+    pub stretch_mean: Option<f64>,
+    /// Lookups whose origin lived to see their end.
+    pub lookups: u64,
+    /// Those that came to nothing.
+    pub lost: u64,
+    /// Lookups that arrived at a node that does not answer for the key.
+    pub wrong: u64,
+    /// Sent, acknowledgements included, lookups not.
+    pub messages_per_node_s: f64,
+    /// On the wire, headers included.
+    pub bytes_per_node_s: f64,
+    /// From a crash, or the end of a partition, to one whole ring, seconds.
+    pub heal_s: Option<f64>,
+    /// Events that were simulated.
+    pub events: u64,
+    /// When the watching began, virtual time.
+    pub joined_after: Duration,
+    /// Nodes that each node knows, at the end, mean.
+    pub known_mean: f64,
+}

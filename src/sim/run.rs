@@ -1,0 +1,435 @@
+//! One simulation from the first node to the last event.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+
+use super::count::Traffic;
+use super::distance::Distances;
+use super::judge::{Census, Lookups};
+use super::queue::{Queue, Store};
+use super::{Outcome, Scenario};
+use crate::identity::{NodeId, Position};
+use crate::pool::ring::{Event, Input, RingMessage, RingNode};
+use crate::pool::{Moment, Peer};
+
+/// What is in the queue.
+enum Happening {
+    /// A message arrives.
+    Arrival(u32),
+    /// A node wants to be woken.
+    Wake(u32),
+    /// A node crashes.
+    Crash(u32),
+    /// A node starts.
+    Start(u32),
+    /// Somebody looks something up.
+    Lookup,
+    /// As many nodes start as the pool can take in.
+    Growth,
+    /// A share of all nodes crash.
+    MassCrash(f64),
+    /// A share of all nodes is cut off; nothing: all are together again.
+    Partition(Option<f64>),
+    /// Is the ring whole?
+    Inspection,
+}
+
+/// A message under way.
+struct Parcel {
+    from: Peer,
+    to: Peer,
+    message: RingMessage,
+}
+
+/// A node, or the place of one.
+struct Slot {
+    node: Option<Box<RingNode>>,
+    /// When its earliest wake-up in the queue is.
+    scheduled: Moment,
+    cut_off: bool,
+}
+
+struct Run<'a> {
+    scenario: &'a Scenario,
+    distances: &'a Distances,
+    random: StdRng,
+    now: Moment,
+    queue: Queue<Happening>,
+    parcels: Store<Parcel>,
+    slots: Vec<Slot>,
+    census: Census,
+    started: usize,
+    /// When watching began.
+    watching: Option<Moment>,
+    until: Moment,
+    parted: bool,
+    /// What is to heal, and when it did.
+    hurt_at: Option<Moment>,
+    healed_at: Option<Moment>,
+    traffic: Traffic,
+    node_seconds: f64,
+    counted_at: Moment,
+    lookups: Lookups,
+    events: u64,
+}
+
+/// The pool grows by this share a second: joins run side by side, as in a crowd.
+const GROWTH: f64 = 0.1;
+/// After the last join, tables improve for a while before anything is measured.
+const SETTLING: Duration = Duration::from_secs(120);
+/// Joins that do not come to an end are waited for so long.
+const JOINING_MAX: Duration = Duration::from_secs(600);
+/// After the end, answers that are under way still count.
+const DRAIN: Duration = Duration::from_secs(60);
+/// Where a crash share leaves nobody to ask for a while, a node that starts tries again.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Runs a scenario; `progress` hears now and then which share is done.
+#[must_use]
+pub fn simulate(scenario: &Scenario, distances: &Distances, mut progress: impl FnMut(f64)) -> Outcome {
+    let slot = |_| Slot { node: None, scheduled: Moment::NEVER, cut_off: false };
+    let mut run = Run {
+        scenario,
+        distances,
+        random: StdRng::seed_from_u64(scenario.seed),
+        now: Moment::ZERO,
+        queue: Queue::new(),
+        parcels: Store::new(),
+        slots: (0..scenario.nodes).map(slot).collect(),
+        census: Census::default(),
+        started: 0,
+        watching: None,
+        until: Moment::NEVER,
+        parted: false,
+        hurt_at: None,
+        healed_at: None,
+        traffic: Traffic::default(),
+        node_seconds: 0.0,
+        counted_at: Moment::ZERO,
+        lookups: Lookups::default(),
+        events: 0,
+    };
+    run.queue.push(Moment::ZERO, Happening::Growth);
+    while let Some((now, happening)) = run.queue.pop(run.until) {
+        run.now = now;
+        run.events += 1;
+        run.on(happening);
+        if run.events.is_multiple_of(65_536) {
+            progress(run.share_done());
+        }
+    }
+    run.outcome()
+}
+
+impl Run<'_> {
+    fn on(&mut self, happening: Happening) {
+        match happening {
+            Happening::Arrival(parcel) => {
+                let Parcel { from, to, message } = self.parcels.take(parcel);
+                let slot = slot_of(&to);
+                let there = self.slots[slot as usize].node.as_ref();
+                if there.is_some_and(|node| node.me().position == to.position) {
+                    self.give(slot, Input::Message(from, message));
+                }
+            }
+            Happening::Wake(slot) => {
+                let place = &mut self.slots[slot as usize];
+                if place.scheduled == self.now {
+                    place.scheduled = Moment::NEVER;
+                    match &place.node {
+                        Some(node) if node.poll_timeout() > self.now => self.schedule(slot),
+                        Some(_) => self.give(slot, Input::Timeout),
+                        None => {}
+                    }
+                }
+            }
+            Happening::Crash(slot) => {
+                self.crash(slot);
+                self.queue.push(self.now, Happening::Start(slot));
+            }
+            Happening::Start(slot) => self.start(slot),
+            Happening::Lookup => self.look_up(),
+            Happening::Growth => self.grow(),
+            Happening::MassCrash(share) => {
+                let crashing: Vec<u32> = self.some_of(share);
+                crashing.into_iter().for_each(|slot| self.crash(slot));
+                self.hurt_at = Some(self.now);
+                self.queue.push(self.now + SECOND, Happening::Inspection);
+            }
+            Happening::Partition(share) => self.part(share),
+            Happening::Inspection => self.inspect(),
+        }
+    }
+
+    // Nodes come and go.
+
+    fn grow(&mut self) {
+        let joined = self.census.listed().len();
+        if self.started < self.scenario.nodes {
+            let more = ((joined as f64 * GROWTH) as usize).clamp(1, self.scenario.nodes - self.started);
+            // A pool that cannot take newcomers in gets no more of them.
+            if self.started - joined <= more {
+                for slot in self.started..self.started + more {
+                    let at = self.now + SECOND.mul_f64(self.random.random_range(0.0..1.0));
+                    self.queue.push(at, Happening::Start(slot as u32));
+                }
+                self.started += more;
+            }
+        } else if joined == self.scenario.nodes || self.now > Moment::ZERO + JOINING_MAX {
+            self.watch(self.now + SETTLING);
+            return;
+        }
+        self.queue.push(self.now + SECOND, Happening::Growth);
+    }
+
+    /// All have joined; what is to be seen begins at `from`.
+    fn watch(&mut self, from: Moment) {
+        let Scenario { churn, crash, partition, lookups_per_s, duration, .. } = *self.scenario;
+        self.watching = Some(from);
+        self.counted_at = from;
+        self.until = from + duration + DRAIN;
+        if lookups_per_s > 0.0 {
+            self.queue.push(from, Happening::Lookup);
+        }
+        if let Some((share, at)) = crash {
+            self.queue.push(from + at, Happening::MassCrash(share));
+        }
+        if let Some((share, begin, end)) = partition {
+            self.queue.push(from + begin, Happening::Partition(Some(share)));
+            self.queue.push(from + end, Happening::Partition(None));
+        }
+        // Churn begins while tables settle, so that what is seen is its steady state.
+        if let Some(mean) = churn {
+            for slot in 0..self.scenario.nodes as u32 {
+                let at = self.now + self.session(mean);
+                self.queue.push(at, Happening::Crash(slot));
+            }
+        }
+    }
+
+    fn session(&mut self, mean: Duration) -> Duration {
+        mean.mul_f64(-(1.0 - self.random.random::<f64>()).ln())
+    }
+
+    fn start(&mut self, slot: u32) {
+        let node = NodeId(self.random.random());
+        let me = Peer::new(node, SocketAddr::from((Ipv4Addr::from(slot + 1), PORT)));
+        let chance = StdRng::from_rng(&mut self.random);
+        let mut ring_node = Box::new(RingNode::new(me, self.scenario.ring, chance, self.now));
+        let bootstraps: Vec<u32> =
+            self.census.listed().sample(&mut self.random, BOOTSTRAPS).copied().collect();
+        if bootstraps.is_empty() {
+            // The first node is its own ring.
+            self.census.add(me.position, slot);
+        }
+        for bootstrap in bootstraps {
+            if let Some(node) = &self.slots[bootstrap as usize].node {
+                ring_node.handle(Input::Bootstrap(node.me()), self.now);
+            }
+        }
+        self.slots[slot as usize].node = Some(ring_node);
+        self.slots[slot as usize].scheduled = Moment::NEVER;
+        self.drain(slot);
+        if let (Some(mean), Some(_)) = (self.scenario.churn, self.watching) {
+            let at = self.now + self.session(mean);
+            self.queue.push(at, Happening::Crash(slot));
+        }
+    }
+
+    fn crash(&mut self, slot: u32) {
+        self.count_time();
+        if let Some(node) = self.slots[slot as usize].node.take() {
+            self.census.remove(node.me().position);
+            self.lookups.on_origin_gone(slot);
+        }
+    }
+
+    fn some_of(&mut self, share: f64) -> Vec<u32> {
+        let listed = self.census.listed();
+        let count = (listed.len() as f64 * share).round() as usize;
+        listed.sample(&mut self.random, count).copied().collect()
+    }
+
+    fn part(&mut self, share: Option<f64>) {
+        self.parted = share.is_some();
+        if let Some(share) = share {
+            for slot in self.some_of(share) {
+                self.slots[slot as usize].cut_off = true;
+            }
+        } else {
+            self.hurt_at = Some(self.now);
+            self.queue.push(self.now + SECOND, Happening::Inspection);
+        }
+    }
+
+    // Nodes act.
+
+    fn give(&mut self, slot: u32, input: Input) {
+        if let Some(node) = &mut self.slots[slot as usize].node {
+            node.handle(input, self.now);
+            self.drain(slot);
+        }
+    }
+
+    fn drain(&mut self, slot: u32) {
+        let counting = self.is_watching();
+        let Some(mut node) = self.slots[slot as usize].node.take() else { return };
+        let me = node.me();
+        while let Some(transmit) = node.poll_transmit() {
+            if counting {
+                self.traffic.count(&transmit.message);
+            }
+            let to = slot_of(&transmit.to);
+            let cut = self.parted && self.slots[slot as usize].cut_off != self.slots[to as usize].cut_off;
+            let lost = self.scenario.loss > 0.0 && self.random.random_bool(self.scenario.loss);
+            if !cut && !lost {
+                let at = self.now + self.distances.one_way(slot as usize, to as usize);
+                let parcel = Parcel { from: me, to: transmit.to, message: transmit.message };
+                let parcel = self.parcels.put(parcel);
+                self.queue.push(at, Happening::Arrival(parcel));
+            }
+        }
+        while let Some(event) = node.poll_event() {
+            self.on_event(slot, me.position, event);
+        }
+        self.slots[slot as usize].node = Some(node);
+        self.schedule(slot);
+    }
+
+    fn schedule(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
+        let Some(node) = &place.node else { return };
+        let wake = node.poll_timeout().max(self.now);
+        if wake < place.scheduled && wake < Moment::NEVER {
+            place.scheduled = wake;
+            self.queue.push(wake, Happening::Wake(slot));
+        }
+    }
+
+    fn on_event(&mut self, slot: u32, position: Position, event: Event) {
+        match event {
+            Event::Active => {
+                self.count_time();
+                self.census.add(position, slot);
+            }
+            Event::Delivered { key, origin, request, hops } => {
+                let right = self.answers_for(slot, position, key);
+                let from = slot_of(&origin);
+                let direct = self.distances.one_way(from as usize, slot as usize);
+                self.lookups.on_delivered((from, request), right, hops, direct, self.now);
+            }
+            Event::Found { request, .. } => self.lookups.on_ended(slot, request, true),
+            Event::LookupFailed { request } => self.lookups.on_ended(slot, request, false),
+            Event::ZoneChanged | Event::Measured { .. } => {}
+        }
+    }
+
+    /// True when this node is the one to answer for a key: of all, or of its part of a parted ring until that is whole.
+    fn answers_for(&self, slot: u32, position: Position, key: Position) -> bool {
+        let healing = self.scenario.partition.is_some() && self.healed_at.is_none();
+        let side = |slot: u32| self.slots[slot as usize].cut_off;
+        self.census.root(key, |_| true) == Some(position)
+            || healing && self.census.root(key, |other| side(other) == side(slot)) == Some(position)
+    }
+
+    fn look_up(&mut self) {
+        let key = Position(self.random.random());
+        if let Some(slot) = self.census.listed().choose(&mut self.random).copied()
+            && let Some(node) = &mut self.slots[slot as usize].node
+            && let Some(request) = node.lookup(key, self.now)
+        {
+            self.lookups.start(slot, request, self.now);
+            self.drain(slot);
+        }
+        let wait = self.session(Duration::from_secs_f64(1.0 / self.scenario.lookups_per_s));
+        if self.watching.is_some_and(|from| self.now + wait < from + self.scenario.duration) {
+            self.queue.push(self.now + wait, Happening::Lookup);
+        }
+    }
+
+    // What is seen.
+
+    fn is_watching(&self) -> bool {
+        self.watching.is_some_and(|from| from <= self.now && self.now < from + self.scenario.duration)
+    }
+
+    /// Adds the time that nodes have spent since the last change of their number.
+    fn count_time(&mut self) {
+        if let Some(from) = self.watching {
+            let now = self.now.max(from).min(from + self.scenario.duration);
+            self.node_seconds += now.since(self.counted_at).as_secs_f64() * self.census.listed().len() as f64;
+            self.counted_at = now;
+        }
+    }
+
+    fn inspect(&mut self) {
+        if self.is_whole() {
+            self.healed_at = Some(self.now);
+        } else {
+            self.queue.push(self.now + SECOND / 2, Happening::Inspection);
+        }
+    }
+
+    /// True when every living node has joined and sees its true neighbours, and the zones cover the ring.
+    fn is_whole(&self) -> bool {
+        let ring: Vec<(Position, u32)> = self.census.ring().collect();
+        let living = self.slots.iter().filter(|slot| slot.node.is_some()).count();
+        ring.len() == living
+            && ring.iter().enumerate().all(|(at, (_, slot))| {
+                let left = ring[(at + ring.len() - 1) % ring.len()].0;
+                let right = ring[(at + 1) % ring.len()].0;
+                let Some(node) = &self.slots[*slot as usize].node else { return false };
+                let zone = node.zone().is_some_and(|zone| zone.after == left);
+                let seen = node.neighbours().map(|(left, right)| (left.position, right.position));
+                zone && (seen == Some((left, right)) || ring.len() == 1)
+            })
+    }
+
+    fn share_done(&self) -> f64 {
+        match self.watching {
+            Some(from) => {
+                let all = (self.until.since(Moment::ZERO)).as_secs_f64().max(1e-9);
+                0.3 + 0.7 * (self.now.since(from)).as_secs_f64() / all
+            }
+            None => 0.3 * self.census.listed().len() as f64 / self.scenario.nodes as f64,
+        }
+    }
+
+    fn outcome(mut self) -> Outcome {
+        self.now = self.until;
+        self.count_time();
+        let node_seconds = self.node_seconds.max(1e-9);
+        let living = self.slots.iter().filter_map(|slot| slot.node.as_ref());
+        let known: usize = living.clone().map(|node| node.known()).sum();
+        Outcome {
+            hops_mean: self.lookups.hops_mean(),
+            hops_p99: self.lookups.hops_quantile(0.99),
+            stretch_mean: self.lookups.stretch(),
+            lookups: self.lookups.ended,
+            lost: self.lookups.lost,
+            wrong: self.lookups.wrong,
+            messages_per_node_s: self.traffic.messages as f64 / node_seconds,
+            bytes_per_node_s: self.traffic.bytes as f64 / node_seconds,
+            heal_s: self.hurt_at.zip(self.healed_at).map(|(hurt, healed)| healed.since(hurt).as_secs_f64()),
+            events: self.events,
+            joined_after: self.watching.map_or(Duration::ZERO, |from| from.since(Moment::ZERO)),
+            known_mean: known as f64 / living.count().max(1) as f64,
+        }
+    }
+}
+
+/// Which slot a peer's address stands for.
+fn slot_of(peer: &Peer) -> u32 {
+    match SocketAddr::from(peer.endpoint) {
+        SocketAddr::V4(addr) => addr.ip().to_bits() - 1,
+        SocketAddr::V6(_) => unreachable!("the simulator gives out IPv4 addresses alone"),
+    }
+}
+
+const PORT: u16 = 4_433;
+/// Nodes that a newcomer is told of.
+const BOOTSTRAPS: usize = 3;

@@ -1,0 +1,75 @@
+//! Small pools in bad networks. What must never happen is counted; what must happen comes after the calm.
+
+use std::time::Duration;
+
+use alm_planner::{Directions, LatencyMatrix, Missing, Plane};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::{Distances, Outcome, Scenario, simulate};
+use crate::pool::ring::RingConfig;
+
+fn scenario(nodes: usize, seconds: u64) -> Scenario {
+    Scenario {
+        nodes,
+        ring: RingConfig::default(),
+        churn: None,
+        loss: 0.0,
+        crash: None,
+        partition: None,
+        lookups_per_s: 20.0,
+        duration: Duration::from_secs(seconds),
+        seed: 1,
+    }
+}
+
+fn run(scenario: &Scenario) -> Outcome {
+    let trips = Plane::new(50).draw(&mut StdRng::seed_from_u64(1)).unwrap();
+    let matrix = LatencyMatrix::from_round_trips(&trips, Directions::Mean, Missing::ShortestPath).unwrap();
+    simulate(scenario, &Distances::new(&matrix, scenario.nodes, scenario.seed), |_| {})
+}
+
+#[test]
+fn a_quiet_pool_answers_every_lookup_in_few_hops() {
+    let outcome = run(&scenario(60, 30));
+    assert!(outcome.lookups > 300);
+    assert_eq!((outcome.lost, outcome.wrong), (0, 0));
+    assert!(outcome.hops_mean.unwrap() <= 60_f64.log(16.0) + 1.0, "{outcome:?}");
+    assert!(outcome.stretch_mean.unwrap() < 2.0 && outcome.messages_per_node_s < 1.5, "{outcome:?}");
+    assert_eq!(outcome.heal_s, None);
+}
+
+#[test]
+fn no_key_is_ever_answered_for_by_two_while_nodes_come_and_go_and_messages_are_lost() {
+    let (churn, loss) = (Some(Duration::from_secs(300)), 0.05);
+    let outcome = run(&Scenario { churn, loss, ..scenario(50, 60) });
+    assert_eq!(outcome.wrong, 0, "{outcome:?}");
+    assert!(outcome.lookups > 500 && outcome.lost * 100 <= outcome.lookups, "{outcome:?}");
+}
+
+#[test]
+fn half_of_all_nodes_die_and_the_others_are_one_ring_again() {
+    let outcome = run(&Scenario { crash: Some((0.5, Duration::from_secs(5))), ..scenario(60, 40) });
+    assert!(outcome.heal_s.is_some_and(|after| after <= 30.0), "{outcome:?}");
+    assert_eq!(outcome.wrong, 0);
+}
+
+#[test]
+fn two_parts_of_a_ring_that_meet_again_are_one() {
+    let partition = Some((0.3, Duration::from_secs(5), Duration::from_secs(45)));
+    let outcome = run(&Scenario { partition, ..scenario(50, 90) });
+    assert!(outcome.heal_s.is_some_and(|after| after <= 30.0), "{outcome:?}");
+    assert_eq!(outcome.wrong, 0, "each part answers for itself: {outcome:?}");
+}
+
+#[test]
+fn the_same_scenario_gives_the_same_outcome() {
+    let rough = Scenario {
+        churn: Some(Duration::from_secs(120)),
+        loss: 0.1,
+        crash: Some((0.2, Duration::from_secs(3))),
+        ..scenario(25, 10)
+    };
+    assert_eq!(run(&rough), run(&rough));
+    assert_ne!(run(&rough), run(&Scenario { seed: 2, ..rough }));
+}
