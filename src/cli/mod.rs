@@ -26,6 +26,7 @@ mod plan_output;
 mod plan_svg;
 mod planning;
 mod pool;
+mod progress;
 mod report;
 mod session_args;
 mod sim;

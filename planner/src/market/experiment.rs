@@ -57,7 +57,8 @@ pub struct PriorityOutcome {
 }
 
 /// Starts all sessions in random order, ends and starts some of them again, and has all look again now and then, as time
-/// would have them. Sessions plan with `planner`. The same arguments give the same outcome.
+/// would have them. Sessions plan with `planner`. The same arguments give the same outcome. `progress` is told how much is
+/// done, from 0 to 1.
 ///
 /// # Errors
 /// There are not enough nodes for that many disjoint sessions.
@@ -84,20 +85,26 @@ pub fn simulate(
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.shuffle(&mut random);
     let restarts = groups.len() / RESTARTS_A_SESSION;
-    let events = groups.len() + restarts;
+    // Every session is judged at the end.
+    let events = 2 * groups.len() + restarts;
+    let mut done = 0;
+    let mut step = || {
+        done += 1;
+        progress(f64::from(done) / events as f64);
+    };
     let (mut plans, mut losses, mut lives) = (0u64, 0u64, 0u64);
-    for (event, number) in order.iter().copied().enumerate() {
+    for &number in &order {
         market.start(number, priority(number), groups[number].to_vec())?;
-        progress(event as f64 / events as f64);
+        step();
     }
-    for restart in 0..restarts {
+    for _ in 0..restarts {
         let number = random.random_range(0..groups.len());
         if let Some(ended) = market.end(number) {
             (plans, losses, lives) =
                 (plans + u64::from(ended.plans), losses + u64::from(ended.losses), lives + 1);
         }
         market.start(number, priority(number), groups[number].to_vec())?;
-        progress((groups.len() + restart) as f64 / events as f64);
+        step();
     }
     for _ in 0..REVIEWS {
         market.review();
@@ -108,8 +115,8 @@ pub fn simulate(
             (plans + u64::from(session.plans), losses + u64::from(session.losses), lives + 1);
     }
     let judge = Judge { latency, degrees, planner };
-    let by_priority = (1..=3).map(|priority| judge.outcome(&market, priority)).collect::<Result<_, _>>()?;
-    progress(1.0);
+    let by_priority =
+        (1..=3).map(|priority| judge.outcome(&market, priority, &mut step)).collect::<Result<_, _>>()?;
     Ok(Outcome {
         sessions: groups.len(),
         by_priority,
@@ -131,13 +138,19 @@ struct Judge<'a, P> {
 }
 
 impl<P: FnMut(&Problem) -> Result<Plan, PlanError> + Clone> Judge<'_, P> {
-    fn outcome<Q>(&self, market: &Market<Q>, priority: u8) -> Result<PriorityOutcome, ProblemError>
+    fn outcome<Q>(
+        &self,
+        market: &Market<Q>,
+        priority: u8,
+        step: &mut impl FnMut(),
+    ) -> Result<PriorityOutcome, ProblemError>
     where
         Q: FnMut(&Problem) -> Result<Plan, PlanError>,
     {
         let mut sums = [0.0; 4];
         let mut count: f64 = 0.0;
         for session in market.sessions().values().filter(|session| session.priority == priority) {
+            step();
             let alone = self.problem(&session.members, Vec::new())?;
             let others: Vec<NodeIndex> = (0..self.degrees.len())
                 .filter(|n| self.degrees[*n].0 >= 2 && !session.members.contains(n))

@@ -21,6 +21,7 @@ use std::thread;
 
 use alm_planner::{Algorithm, Objective};
 use clap::{Subcommand, ValueEnum};
+use serde::Serialize;
 
 use self::session::{SessionLine, Trial};
 use self::summary::{Summary, summaries};
@@ -132,15 +133,21 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
         return table::write_list(out).map_err(CliError::from_stdout);
     }
     let (format, plot) = (args.format, args.plot.clone());
-    let (matrix, lines) = if args.merge.is_empty() {
-        drawn(args)?
+    let is_fresh = args.merge.is_empty();
+    let (matrix, lines) = if is_fresh {
+        drawn(args, &mut |line| match format {
+            Format::Json => write_line(line, out).map_err(CliError::from_stdout),
+            Format::Table | Format::Csv => Ok(()),
+        })?
     } else {
         let merged = merge::merge(&args.merge)?;
         (merged.matrix, merged.lines)
     };
     let objective = lines.first().map_or(Objective::Height, |line| line.objective);
     let summaries = summaries(&lines, &matrix, objective);
-    write(format, &lines, &summaries, out).map_err(CliError::from_stdout)?;
+    // Of a fresh bench, the sessions' lines are out already.
+    let rest = if is_fresh && format == Format::Json { &[][..] } else { &lines[..] };
+    write(format, rest, &summaries, out).map_err(CliError::from_stdout)?;
     let Some(path) = plot else { return Ok(()) };
     let chart =
         if summaries.len() > 1 { growth::chart(&summaries) } else { distribution::chart(&lines, &summaries) };
@@ -149,8 +156,11 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
     })
 }
 
-/// Draws and plans all sessions.
-fn drawn(args: Args) -> Result<(String, Vec<SessionLine>), CliError> {
+/// Draws and plans all sessions; `each` sees them in order as they are done.
+fn drawn(
+    args: Args,
+    each: &mut dyn FnMut(&SessionLine) -> Result<(), CliError>,
+) -> Result<(String, Vec<SessionLine>), CliError> {
     let latency = args.matrix.latency()?;
     let judge = args.matrix.judge(latency.nodes())?;
     let (effort, objective) = (args.session.effort(), args.session.objective);
@@ -164,12 +174,12 @@ fn drawn(args: Args) -> Result<(String, Vec<SessionLine>), CliError> {
     let shard = args.shard.unwrap_or(Shard { index: 1, count: 1 });
     let numbers =
         (shard.index - 1..args.sessions).step_by(usize::try_from(shard.count).unwrap_or(usize::MAX));
-    let jobs: Vec<(u64, usize)> =
+    let mut jobs: Vec<(u64, usize)> =
         args.group.iter().flat_map(|&group| numbers.clone().map(move |number| (number, group))).collect();
+    jobs.sort_by_key(|&(number, group)| (group, number));
     let trial = Trial { world: &world, algorithms: &algorithms, effort, seed: args.seed };
     let threads = args.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let mut lines = parallel::in_order(&jobs, threads, |&(number, group)| trial.run(number, group))?;
-    lines.sort_by_key(|line| (line.group, line.session));
+    let lines = parallel::in_order(&jobs, threads, |&(number, group)| trial.run(number, group), each)?;
     let name = file.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     Ok((name, lines))
 }
@@ -184,17 +194,17 @@ fn write(
         Format::Table => table::write(lines, summaries, out),
         Format::Csv => table::write_csv(lines, summaries, out),
         Format::Json => {
-            for line in lines {
-                serde_json::to_writer(&mut *out, line)?;
-                writeln!(out)?;
-            }
-            for summary in summaries {
-                serde_json::to_writer(&mut *out, summary)?;
-                writeln!(out)?;
-            }
-            Ok(())
+            lines.iter().try_for_each(|line| write_line(line, out))?;
+            summaries.iter().try_for_each(|summary| write_line(summary, out))
         }
     }
+}
+
+/// One object in one line, at once.
+fn write_line(object: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, object)?;
+    writeln!(out)?;
+    out.flush()
 }
 
 fn members(text: &str) -> Result<usize, String> {

@@ -17,6 +17,7 @@ use crate::cli::draw::{Degrees, Purpose, generator};
 use crate::cli::error::CliError;
 use crate::cli::input;
 use crate::cli::matrix_file::read_matrix;
+use crate::cli::progress::share_bar;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -170,8 +171,11 @@ pub(super) fn run(job: &Job, out: &mut dyn Write) -> Result<(), CliError> {
     for count in &job.counts {
         let experiment = Experiment { sessions: *count, members: job.members, seed: job.seed };
         let planner = |problem: &Problem| job.plan(problem);
-        let outcome = simulate(&experiment, &job.latency, &job.degrees, planner, |_| {})
+        let bar = share_bar(&format!("a market of {count}"));
+        let progress = |share: f64| bar.set_position((share * 1000.0) as u64);
+        let outcome = simulate(&experiment, &job.latency, &job.degrees, planner, progress)
             .map_err(|error| CliError::failed(error, "--sessions", "have fewer sessions, or smaller ones"))?;
+        bar.finish_and_clear();
         let written = match job.format {
             Format::Json => {
                 let line = serde_json::to_string(&json(&outcome))
