@@ -8,6 +8,9 @@
 //! in both together stay within its degree, so that every member takes two of them to begin with. A helper is in one
 //! tree only.
 //!
+//! Where that is possible, the trees have no link in common whose failure would cost somebody both: the source's own, and
+//! in shared trees any.
+//!
 //! What is made small is the better tree's height (or diameter) plus `OTHER_WEIGHT` times the other's: with the first,
 //! everybody talks; with the other, those below a dead relay do until the trees are mended.
 //!
@@ -169,8 +172,7 @@ fn pair(problem: &Problem, maker: &mut Maker<'_>) -> Result<Plan, PlanError> {
     };
     for turn in 0..TURNS {
         let at = 1 - turn % 2;
-        let part = beside(problem, &best.trees[1 - at]);
-        if let Ok(plan) = maker(&part) {
+        if let Ok(plan) = plan_beside(problem, &best.trees[1 - at], maker) {
             let mut trees = best.trees.clone();
             trees[at] = plan;
             let changed = Pair { trees };
@@ -229,6 +231,17 @@ impl Pair {
         let trees = better.trees.into_iter().chain(other.trees).collect();
         Plan { helpers, trees, members: problem.members.clone(), ..better }
     }
+}
+
+/// A tree beside another one: along other links, or else along any.
+fn plan_beside(problem: &Problem, plan: &Plan, maker: &mut Maker<'_>) -> Result<Plan, PlanError> {
+    let rest = beside(problem, plan);
+    let shared = problem.objective == Objective::Diameter;
+    let matters = |&&(parent, _): &&(NodeIndex, NodeIndex)| shared || parent == problem.root();
+    let taken = plan.trees[0].edges.iter().filter(matters).map(|&(a, b)| (a.min(b), a.max(b)));
+    let mut apart = rest.clone();
+    apart.forbidden.extend(taken);
+    maker(&apart).or_else(|_| maker(&rest))
 }
 
 /// What one tree leaves for the other: no relay of it, and of every other node what links it has left.
@@ -351,7 +364,7 @@ impl Split {
         first.helpers.retain(|helper| !self.without.contains(helper));
         first.max_helpers = self.helpers_max;
         let first = maker(&first)?;
-        let second = maker(&beside(problem, &first))?;
+        let second = plan_beside(problem, &first, maker)?;
         Ok(Pair { trees: [first, second] })
     }
 }

@@ -168,3 +168,24 @@ fn a_node_that_relays_twice_is_found() {
     plan.trees = vec![tree(vec![(0, 1), (0, 3), (1, 2)]), tree(vec![(0, 2), (0, 3), (2, 1)])];
     assert_eq!(verify(&problem, &plan), Err(PlanDefect::WrongFigures));
 }
+
+#[test]
+fn no_path_is_in_both_trees_where_it_can_be_helped() {
+    for objective in [Objective::Height, Objective::Diameter, Objective::Forest] {
+        let mut case = Case::plain(9, 7);
+        case.degrees = vec![5; 9];
+        let problem = protected(&case, objective);
+        let plan = plan_best(&problem, Budget::Moves(4_000)).unwrap();
+        assert_eq!(verify(&problem, &plan), Ok(()));
+        for &source in &plan.members[..if objective == Objective::Forest { 7 } else { 1 }] {
+            let own = plan.trees.iter().filter(|tree| tree.sources.contains(&source));
+            let mut links: Vec<_> = own
+                .flat_map(|tree| &tree.edges)
+                .filter(|&&(parent, _)| objective == Objective::Diameter || parent == source)
+                .map(|&(a, b)| (a.min(b), a.max(b)))
+                .collect();
+            links.sort_unstable();
+            assert!(links.windows(2).all(|pair| pair[0] != pair[1]), "{objective}: {links:?}");
+        }
+    }
+}

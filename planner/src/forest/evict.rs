@@ -30,7 +30,10 @@ impl Grove<'_> {
             .filter(|&place| place != avoided && place != node && self.is_placed(tree, place))
             .map(|place| (self.spot(tree, place).delay + self.view.cost(place, node), place))
             .filter(|&(delay, place)| {
-                delay.is_finite() && self.has_room(tree, place) && !self.is_below(tree, place, node)
+                delay.is_finite()
+                    && self.has_room(tree, place)
+                    && !self.is_doubled(tree, place, node)
+                    && !self.is_below(tree, place, node)
             })
             .min_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(_, place)| place)

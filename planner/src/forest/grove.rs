@@ -133,6 +133,14 @@ impl<'a> Grove<'a> {
         self.uses[helper as usize] > 0
     }
 
+    /// Whether the link would come from the source in both trees, so that its failure would cut `node` off.
+    #[inline]
+    pub(super) fn is_doubled(&self, tree: u32, parent: u32, node: u32) -> bool {
+        let source = self.source(tree);
+        let twin = self.view.twin(tree).filter(|_| self.view.apart && parent == source);
+        twin.is_some_and(|twin| self.spot(twin, node).parent == source)
+    }
+
     pub(super) fn trees_with(&self, helper: u32) -> u32 {
         self.uses[helper as usize]
     }

@@ -79,23 +79,24 @@ pub(crate) fn best(problem: &Problem, budget: &mut Budget<'_>) -> Result<Plan, P
 
 /// A forest within the budget: each tree grown for itself, or else every tree the same, turned to its source.
 fn start(instance: &Instance<'_>) -> Result<(View, Vec<u32>), PlanError> {
-    let view = View::new(instance, &[]);
+    let mut view = View::new(instance, &[]);
     if instance.problem.protect {
         let parents =
-            pairs::start(&view).map_err(|node| PlanError::NoSecondTree(instance.nodes[node as usize]))?;
+            pairs::start(&mut view).map_err(|node| PlanError::NoSecondTree(instance.nodes[node as usize]))?;
         if used_in(&view, &parents) > view.helpers_max {
             return Err(PlanError::TooFewRelays);
         }
         return Ok((view, parents));
     }
     let mut parents = Vec::with_capacity(view.members * view.len());
-    let stuck = (0..view.members as u32).find_map(|source| match start::grow(&view, source, &view.degree) {
-        Ok(tree) => {
-            parents.extend(tree);
-            None
-        }
-        Err(member) => Some(PlanError::Stuck(instance.nodes[member as usize])),
-    });
+    let stuck =
+        (0..view.members as u32).find_map(|source| match start::grow(&view, source, &view.degree, &[]) {
+            Ok(tree) => {
+                parents.extend(tree);
+                None
+            }
+            Err(member) => Some(PlanError::Stuck(instance.nodes[member as usize])),
+        });
     let Some(stuck) = stuck.or_else(|| {
         (used_in(&view, &parents) > view.helpers_max).then(|| PlanError::Stuck(instance.nodes[0]))
     }) else {

@@ -28,7 +28,11 @@ pub(super) type Judged = Option<(Step, Change)>;
 
 impl Grove<'_> {
     pub(super) fn judge_hang(&self, tree: u32, node: u32, to: u32) -> Judged {
-        if to == self.spot(tree, node).parent || !self.has_room(tree, to) || self.is_below(tree, to, node) {
+        if to == self.spot(tree, node).parent
+            || !self.has_room(tree, to)
+            || self.is_doubled(tree, to, node)
+            || self.is_below(tree, to, node)
+        {
             return None;
         }
         Some((Step::Hang { tree, node, to }, self.change_of_hanging(tree, node, to)))
@@ -52,6 +56,8 @@ impl Grove<'_> {
             || self.is_below(tree, to, node)
             || self.is_below(other, place, child)
             || !self.has_room(other, place)
+            || self.is_doubled(tree, to, node)
+            || self.is_doubled(other, place, child)
         {
             return None;
         }
@@ -77,6 +83,9 @@ impl Grove<'_> {
         if above_a == above_b || self.is_below(tree, a, b) || self.is_below(tree, b, a) {
             return None;
         }
+        if self.is_doubled(tree, above_b, a) || self.is_doubled(tree, above_a, b) {
+            return None;
+        }
         let at_a = self.spot(tree, above_b).delay + self.view.cost(above_b, a);
         let at_b = self.spot(tree, above_a).delay + self.view.cost(above_a, b);
         Some((Step::Swap { tree, a, b }, self.judge_at(tree, a, at_a) + self.judge_at(tree, b, at_b)))
@@ -91,6 +100,9 @@ impl Grove<'_> {
             return None;
         }
         let above = self.spot(tree, parent).parent;
+        if self.is_doubled(tree, above, node) {
+            return None;
+        }
         let delay = self.spot(tree, above).delay + self.view.cost(above, node);
         let parent_delay = delay + self.view.cost(node, parent);
         let change = self.judge_at(tree, node, delay);
@@ -121,8 +133,11 @@ impl Grove<'_> {
         if (!child && self.is_below(tree, above_leaf, inner)) || !fits {
             return None;
         }
-        let leaf_delay = self.spot(tree, above).delay + self.view.cost(above, leaf);
         let from = if child { leaf } else { above_leaf };
+        if self.is_doubled(tree, above, leaf) || self.is_doubled(tree, from, inner) {
+            return None;
+        }
+        let leaf_delay = self.spot(tree, above).delay + self.view.cost(above, leaf);
         let from_delay = if child { leaf_delay } else { self.spot(tree, from).delay };
         let mut change = self.judge_alone(tree, leaf, leaf_delay)
             + self.judge_alone(tree, inner, from_delay + self.view.cost(from, inner));
@@ -196,6 +211,9 @@ impl Grove<'_> {
         let mut change = Change { helpers: came - gone, ..Change::default() };
         let mut kid = spot.first;
         while kid != NO {
+            if self.is_doubled(tree, by, kid) {
+                return None;
+            }
             change = change + self.judge_at(tree, kid, delay + self.view.cost(by, kid));
             kid = self.spot(tree, kid).next;
         }

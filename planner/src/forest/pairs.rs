@@ -2,6 +2,8 @@
 //! copies. Both trees are annealed with all others; what is made small are the pairs (source, member) along both, so that
 //! the copy that comes last is not late either.
 //!
+//! Where that is possible, no member hangs from the source in both trees: else the failure of one path would cost it both.
+//!
 //! A first pair: half of what there is to send, as equal as can be, is for one tree, and half for the other.
 
 use rand::SeedableRng;
@@ -16,15 +18,28 @@ use crate::problem::Problem;
 use crate::units::NodeIndex;
 use crate::verify::farthest_in;
 
-/// Parents in all first trees, then in all second ones; else a member that found no place.
-pub(super) fn start(view: &View) -> Result<Vec<u32>, u32> {
+/// Parents in all first trees, then in all second ones; else a member that found no place. Where there is no way to keep
+/// every member from hanging from the source in both trees, it says so in the view.
+pub(super) fn start(view: &mut View) -> Result<Vec<u32>, u32> {
+    start_as_is(view).or_else(|_| {
+        view.apart = false;
+        start_as_is(view)
+    })
+}
+
+fn start_as_is(view: &View) -> Result<Vec<u32>, u32> {
     let mut parents = vec![Vec::new(); 2];
     for source in 0..view.members as u32 {
         let mut random = StdRng::seed_from_u64(u64::from(source));
         let mut stuck = source;
         let found = (0..ATTEMPTS).find_map(|_| {
             let [first, second] = shared_out(view, source, &mut random);
-            let grown = grow(view, source, &first).and_then(|a| Ok((a, grow(view, source, &second)?)));
+            let grown = grow(view, source, &first, &[]).and_then(|first| {
+                let doubled = |&node: &u32| view.apart && first[node as usize] == source;
+                let avoided: Vec<u32> = (0..view.members as u32).filter(doubled).collect();
+                let second = grow(view, source, &second, &avoided)?;
+                Ok((first, second))
+            });
             grown.map_err(|member| stuck = member).ok()
         });
         let (first, second) = found.ok_or(stuck)?;

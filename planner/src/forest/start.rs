@@ -4,15 +4,16 @@
 use super::grove::NO;
 use super::view::View;
 
-/// Parents in the tree of `source`, by node, in which no node has more children than `degree` says; else the member that found no place. Grown by the member that is reached
+/// Parents in the tree of `source`, by node, in which no node has more children than `degree` says and those in `avoided` do
+/// not hang from the source; else the member that found no place. Grown by the member that is reached
 /// soonest next (Shi and Turner's compact tree, on delays). A member that finds no place is placed as soon as possible
 /// in the next attempt; a helper comes in only where no member has room or reach. O(M^2) an attempt, and O(H^2) for
 /// each way through helpers.
-pub(super) fn grow(view: &View, source: u32, degree: &[u32]) -> Result<Vec<u32>, u32> {
+pub(super) fn grow(view: &View, source: u32, degree: &[u32], avoided: &[u32]) -> Result<Vec<u32>, u32> {
     let mut urgent = vec![false; view.members];
     let mut stuck = source;
     for _ in 0..ATTEMPTS_MAX {
-        match (Growth::new(view, source, degree)).run(&urgent) {
+        match (Growth::new(view, source, degree, avoided)).run(&urgent) {
             Ok(parent) => return Ok(parent),
             Err(member) => {
                 stuck = member;
@@ -29,6 +30,8 @@ struct Growth<'a> {
     view: &'a View,
     /// Most children of every node.
     degree: &'a [u32],
+    /// Members that may not hang from the source.
+    avoided: &'a [u32],
     /// Children that the placed nodes may still get.
     slots: u64,
     parent: Vec<u32>,
@@ -42,11 +45,12 @@ struct Growth<'a> {
 }
 
 impl<'a> Growth<'a> {
-    fn new(view: &'a View, source: u32, degree: &'a [u32]) -> Self {
+    fn new(view: &'a View, source: u32, degree: &'a [u32], avoided: &'a [u32]) -> Self {
         let nodes = view.len();
         let mut growth = Self {
             view,
             degree,
+            avoided,
             slots: u64::from(degree[source as usize]),
             parent: vec![NO; nodes],
             kids: vec![0; nodes],
@@ -64,7 +68,7 @@ impl<'a> Growth<'a> {
         while !self.open.is_empty() {
             let reach = |member: u32| {
                 let best = self.best[member as usize];
-                (best != NO).then(|| self.delay[best as usize] + self.view.cost(best, member))
+                (best != NO).then(|| self.reach(best, member))
             };
             let soonest = (self.open.iter().enumerate())
                 .filter_map(|(at, &member)| {
@@ -87,6 +91,14 @@ impl<'a> Growth<'a> {
         Ok(self.parent)
     }
 
+    /// When `member` would be reached from a placed node.
+    fn reach(&self, from: u32, member: u32) -> f64 {
+        if from == self.placed[0] && self.avoided.contains(&member) {
+            return f64::INFINITY;
+        }
+        self.delay[from as usize] + self.view.cost(from, member)
+    }
+
     fn has_room(&self, node: u32) -> bool {
         self.kids[node as usize] < self.degree[node as usize]
     }
@@ -103,7 +115,7 @@ impl<'a> Growth<'a> {
                 let member = self.open[at];
                 if self.best[member as usize] == parent {
                     let free = self.placed.iter().copied().filter(|&placed| self.has_room(placed));
-                    let delay = |from: u32| self.delay[from as usize] + self.view.cost(from, member);
+                    let delay = |from: u32| self.reach(from, member);
                     let best = free.min_by(|&a, &b| delay(a).total_cmp(&delay(b)));
                     self.best[member as usize] = best.filter(|&best| delay(best).is_finite()).unwrap_or(NO);
                 }
@@ -116,7 +128,7 @@ impl<'a> Growth<'a> {
             return;
         }
         for &member in &self.open {
-            let delay = |from: u32| self.delay[from as usize] + self.view.cost(from, member);
+            let delay = |from: u32| self.reach(from, member);
             let best = self.best[member as usize];
             if delay(node).is_finite() && (best == NO || delay(node) < delay(best)) {
                 self.best[member as usize] = node;

@@ -17,6 +17,8 @@ pub(super) struct View {
     pub(super) helpers_max: usize,
     /// 2 where trees protect each other, 1 elsewhere.
     pub(super) trees_each: usize,
+    /// Whether no member may hang from the source in both trees.
+    pub(super) apart: bool,
     /// Who else is in a node's fault domain.
     fellows: Vec<Vec<u32>>,
     cost: Vec<f64>,
@@ -47,6 +49,7 @@ impl View {
             speakers,
             helpers_max,
             trees_each: 1 + usize::from(instance.problem.protect),
+            apart: instance.problem.protect,
             fellows: fellows(instance, &nodes),
             cost,
             near: Vec::new(),
