@@ -72,21 +72,25 @@ impl<'a> Pieces<'a> {
         let mut kids: Vec<usize> =
             neighbours.iter().filter(is_free).copied().filter(|&node| waits(node)).collect();
         kids.sort_by(|&a, &b| self.reach[b].to.total_cmp(&self.reach[a].to));
+        if kids.len() < 2 {
+            return;
+        }
+        // Where both directions cost the same, these few rows tell all that is asked below.
+        for &node in kids.iter().chain([&place]) {
+            instance.costs(node);
+        }
         // The number of those that the helper cannot take, and how far down the others reach.
-        let rank = |&helper: &usize| {
+        let rank = |helper: usize| {
             let room = instance.degree[helper] as usize - 1;
             let legs = kids.iter().map(|&kid| instance.cost(helper, kid) + self.reach[kid].to);
             let far = legs.take(room).fold(0.0, f64::max) + instance.cost(place, helper);
             (kids.len().saturating_sub(room), far)
         };
-        let outside = self.outside(helpers_max);
-        let best = outside.iter().min_by(|a, b| {
-            let (a, b) = (rank(a), rank(b));
-            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
-        });
-        let Some(&helper) = best.filter(|&helper| kids.len() > 1 && rank(helper).1.is_finite()) else {
-            return;
-        };
+        let ranked = self.outside(helpers_max).into_iter().map(|helper| (rank(helper), helper));
+        let best = ranked
+            .filter(|((_, far), _)| far.is_finite())
+            .min_by(|((a, far), _), ((b, other), _)| a.cmp(b).then(far.total_cmp(other)));
+        let Some((_, helper)) = best else { return };
         self.parent[helper] = place;
         self.free[place] -= 1;
         self.free[helper] = instance.degree[helper] - 1;
