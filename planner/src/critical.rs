@@ -91,16 +91,25 @@ impl SectionA for CriticalNode {
         let siblings: Vec<usize> =
             growth.outside.iter().copied().filter(|&other| growth.parent[other] == parent).collect();
         let wanted = self.degree_wanted(growth);
-        let (unlinked, farthest) = reach(instance, &siblings);
-        let mut best: Option<((bool, u32, f64), usize)> = None;
+        let siblings = Siblings::new(instance, parent, siblings);
+        let mut best: Option<((bool, usize, f64), usize)> = None;
         for helper in self.candidates(growth, parent) {
             if !instance.may_link(helper, node) {
                 continue;
             }
-            let at = helper - instance.members;
-            let likely = if self.criterion == Criterion::TableB { f64::from(farthest[at]) } else { 0.0 };
-            let cost = instance.cost(parent, helper) + likely;
-            let rank = (instance.degree[helper] < wanted, unlinked[at], cost);
+            let few = instance.degree[helper] < wanted;
+            let cost = instance.cost(parent, helper);
+            let rank = match self.criterion {
+                Criterion::ClosestToParent => (few, siblings.unlinked(helper), cost),
+                Criterion::TableB => {
+                    // Most helpers are out of the question for the farthest siblings alone.
+                    let least = (few, 0, cost + siblings.least_reach(helper));
+                    if best.is_some_and(|(best, _)| least >= best) {
+                        continue;
+                    }
+                    (few, siblings.unlinked(helper), cost + siblings.reach(helper))
+                }
+            };
             if best.is_none_or(|(least, _)| rank < least) {
                 best = Some((rank, helper));
             }
@@ -149,19 +158,48 @@ impl SectionA for CriticalNode {
     }
 }
 
-/// For each helper, how many of `nodes` it cannot talk to, and the cost of its link to the farthest of the others.
-fn reach(instance: &Instance<'_>, nodes: &[usize]) -> (Vec<u32>, Vec<f32>) {
-    let helpers = instance.helpers();
-    let mut unlinked = vec![0; helpers.len()];
-    let mut farthest = vec![0.0_f32; helpers.len()];
-    for &node in nodes {
-        let costs = instance.costs_to(node, helpers.clone());
-        for ((unlinked, farthest), &cost) in unlinked.iter_mut().zip(&mut farthest).zip(&*costs) {
-            *unlinked += u32::from(cost.is_infinite());
-            *farthest = farthest.max(if cost.is_infinite() { 0.0 } else { cost });
+/// The outside nodes whose best parent is the same.
+struct Siblings<'a> {
+    instance: &'a Instance<'a>,
+    /// Those farthest from the parent first.
+    nodes: Vec<usize>,
+    /// For each helper, the cost of its link to the farthest of the first few, as far as there is one.
+    least: Vec<f32>,
+}
+
+impl<'a> Siblings<'a> {
+    fn new(instance: &'a Instance<'a>, parent: usize, mut nodes: Vec<usize>) -> Self {
+        let costs = instance.costs(parent);
+        nodes.sort_by(|&a, &b| costs[b].total_cmp(&costs[a]));
+        let helpers = instance.helpers();
+        let mut least = vec![0.0_f32; helpers.len()];
+        for &node in nodes.iter().take(SIBLINGS_FIRST) {
+            let costs = instance.costs_to(node, helpers.clone());
+            for (least, &cost) in least.iter_mut().zip(&*costs) {
+                *least = if cost > *least && cost < f32::INFINITY { cost } else { *least };
+            }
         }
+        Self { instance, nodes, least }
     }
-    (unlinked, farthest)
+
+    /// No more than `reach`.
+    fn least_reach(&self, helper: usize) -> f64 {
+        f64::from(self.least[helper - self.instance.members])
+    }
+
+    /// The cost of the helper's link to the farthest of those that it can talk to.
+    fn reach(&self, helper: usize) -> f64 {
+        let costs = self.nodes.iter().map(|&node| self.instance.cost(helper, node));
+        costs.filter(|cost| cost.is_finite()).fold(0.0, f64::max)
+    }
+
+    /// How many it cannot talk to.
+    fn unlinked(&self, helper: usize) -> usize {
+        if !self.instance.forbids {
+            return 0;
+        }
+        self.nodes.iter().filter(|&&node| !self.instance.may_link(helper, node)).count()
+    }
 }
 
 /// From the tree over helpers to `node`, in walking order.
@@ -174,3 +212,6 @@ fn way_back(before: &[usize], mut at: usize, node: usize) -> Vec<usize> {
     way.reverse();
     way
 }
+
+/// Siblings that a helper is held against before all others are looked at. A guess.
+const SIBLINGS_FIRST: usize = 8;

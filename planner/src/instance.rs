@@ -117,6 +117,11 @@ impl<'a> Instance<'a> {
         self.rows[from].get_or_init(|| self.laid_out(from))
     }
 
+    /// Costs of the links to `node`, by node, if they are a row: where both directions of every link cost the same.
+    pub(crate) fn costs_back(&self, node: usize) -> Option<&[f32]> {
+        (self.directions != Cost::Apart).then(|| self.costs(node))
+    }
+
     /// Costs of the links from each of `from` to `node`.
     pub(crate) fn costs_to(&self, node: usize, from: Range<usize>) -> Cow<'_, [f32]> {
         if self.directions == Cost::Apart {

@@ -202,9 +202,12 @@ impl<'a> Growth<'a> {
 
     fn choose_parent(&mut self, node: usize) {
         let (mut best, mut parent) = (f64::INFINITY, NONE);
+        let back = self.instance.costs_back(node);
         for &candidate in &self.inside {
             if self.free[candidate] > 0 {
-                let height = self.height[candidate] + self.instance.cost(candidate, node);
+                let cost =
+                    back.map_or_else(|| self.instance.cost(candidate, node), |row| f64::from(row[candidate]));
+                let height = self.height[candidate] + cost;
                 if height < best {
                     (best, parent) = (height, candidate);
                 }

@@ -13,6 +13,7 @@ mod anneal;
 pub(crate) mod draws;
 mod helper_moves;
 mod installed;
+mod least;
 mod make;
 mod middle;
 mod moves;
@@ -171,7 +172,7 @@ fn annealed(
 ) -> Draft {
     let mut near = Near::new(instance);
     let n = instance.members as f64;
-    let short = ((0.4 / n).clamp(0.005, 0.02), 0.25);
+    let short = ((0.4 / n).clamp(0.003, 0.02), 0.4);
     let schedule = Schedule {
         // Few nodes have few trees, with deep valleys between them.
         long: if n <= MEMBERS_FEW as f64 { ((20.0 / (n * n)).clamp(0.01, 0.2), 0.8) } else { short },

@@ -16,7 +16,8 @@ impl Walk<'_, '_> {
         let left = self.schedule.helpers_max - tree.helpers;
         match self.draws.below(20) {
             0..=5 => {
-                let to = self.place_for(node);
+                let lowest = self.draws.below(LOWEST_ONE_IN) == 0;
+                let to = if lowest { self.tree.lowest_place(node)? } else { self.place_for(node) };
                 let tree = &self.tree;
                 if let Some(judged) = tree.judge_hang(node, to) {
                     return Some(judged);
@@ -112,8 +113,10 @@ impl Walk<'_, '_> {
         if tree.placed.len() <= PLACES_SEEN {
             self.others.extend_from_slice(&tree.placed);
         } else {
-            for _ in 0..PLACES_SEEN {
-                self.others.push(self.draws.one_of(&tree.placed));
+            let near = self.near.members(helper);
+            for at in 0..PLACES_DRAWN {
+                let any = near.is_empty() || at % 4 == 0;
+                self.others.push(self.draws.one_of(if any { &tree.placed } else { near }));
             }
         }
         tree.judge_drop(helper, &self.others, &mut self.extras)
@@ -154,11 +157,9 @@ impl Walk<'_, '_> {
         if self.tree.placed.len() <= PLACES_SEEN {
             return self.draws.one_of(&self.tree.placed);
         }
-        let near = self.near.members(node);
         let (mut best, mut least) = (node, f64::INFINITY);
         for _ in 0..PLACES_COMPARED {
-            let any = near.is_empty() || self.draws.below(2) == 0;
-            let place = self.draws.one_of(if any { &self.tree.placed } else { near });
+            let place = self.draws.one_of(&self.tree.placed);
             let there = self.tree.node(place).weight * self.tree.factor(place, node);
             if there < least {
                 (best, least) = (place, there);
@@ -206,9 +207,13 @@ fn random_child(tree: &SmoothTree<'_>, parent: u32, draws: &mut Draws) -> u32 {
     child
 }
 
-/// Places that a child of a helper that leaves may go to.
+/// Up to how many nodes in the tree any of them may be a place, and those that a child of a helper that leaves may go to.
 const PLACES_SEEN: usize = 64;
+/// Such places in larger trees. Tried out.
+const PLACES_DRAWN: usize = 24;
 /// Most children that a helper is asked to have room for. Tried out: asking for three or four finds less.
 const CHILDREN_WANTED: usize = 2;
+/// How often a node is offered the lowest place that there is, rather than one of some.
+const LOWEST_ONE_IN: usize = 4;
 /// Places that are compared in large trees.
-const PLACES_COMPARED: usize = 4;
+const PLACES_COMPARED: usize = 8;

@@ -9,6 +9,7 @@
 //! A height has its root. A diameter has a middle: the tree hangs from a point on a link, `top` is a node that stands
 //! for it, and the tree's height from there, with the point where the sum is least, is half of the diameter.
 
+use super::least::least_sum_at;
 use super::spare::Spare;
 use crate::draft::Draft;
 use crate::instance::Instance;
@@ -48,6 +49,9 @@ pub(super) struct SmoothTree<'a> {
     pub(super) spare: Spare,
     /// log2(e) / w.
     pub(super) rate: f64,
+    /// Heights of the nodes that can take another child; infinite for all others.
+    pub(super) open: Vec<f32>,
+    height: Vec<f32>,
     stack: Vec<u32>,
     /// With a middle, on which side of it a node is.
     pub(super) side: Vec<bool>,
@@ -81,6 +85,8 @@ impl<'a> SmoothTree<'a> {
             helpers: 0,
             spare: Spare::new(instance),
             rate: std::f64::consts::LOG2_E / width,
+            open: vec![f32::INFINITY; count],
+            height: vec![f32::INFINITY; count + usize::from(middle)],
             stack: Vec::new(),
             side: vec![false; if middle { count } else { 0 }],
             slack: (1.0, 1.0),
@@ -140,6 +146,12 @@ impl<'a> SmoothTree<'a> {
     pub(super) fn has_free(&self, node: u32) -> bool {
         let node = self.node(node);
         node.kids < node.room
+    }
+
+    /// The node that can take another child under which `node` would be lowest. O(N).
+    pub(super) fn lowest_place(&self, node: u32) -> Option<u32> {
+        // Where directions differ, by the way back.
+        least_sum_at([&self.open, self.instance.costs(node as usize)]).map(|at| at as u32)
     }
 
     /// The smoothed sum.
@@ -211,6 +223,7 @@ impl<'a> SmoothTree<'a> {
             self.at[moved as usize] = at;
         }
         self.at[node as usize] = NO;
+        self.open[node as usize] = f32::INFINITY;
         if self.is_helper(node) {
             self.helpers -= 1;
             self.spare.give_back(node);
@@ -235,6 +248,7 @@ impl<'a> SmoothTree<'a> {
         let above = &mut self.nodes[parent as usize];
         above.first = node;
         above.kids += 1;
+        self.note_open(parent);
     }
 
     /// Takes `node` from its parent. Measures nothing.
@@ -250,6 +264,16 @@ impl<'a> SmoothTree<'a> {
         }
         self.nodes[parent as usize].kids -= 1;
         self.nodes[node as usize].parent = NO;
+        self.note_open(parent);
+    }
+
+    #[inline]
+    fn note_open(&mut self, node: u32) {
+        if let Some(open) = self.open.get_mut(node as usize) {
+            let entry = &self.nodes[node as usize];
+            let is_open = self.at[node as usize] != NO && entry.kids < entry.room;
+            *open = if is_open { self.height[node as usize] } else { f32::INFINITY };
+        }
     }
 
     /// Moves all children of `from`, with what hangs below them, to `to`.
@@ -300,6 +324,9 @@ impl<'a> SmoothTree<'a> {
             let parent = self.node(at).parent;
             let weight = if parent == NO { 1.0 } else { self.node(parent).weight * self.node(at).link };
             self.nodes[at as usize].weight = weight;
+            let hop = self.node(at).hop as f32;
+            self.height[at as usize] = if parent == NO { 0.0 } else { self.height[parent as usize] + hop };
+            self.note_open(at);
             if self.has_middle() && at != self.top {
                 self.side[at as usize] = if parent == self.top {
                     self.node(parent).first == at
