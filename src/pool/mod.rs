@@ -13,6 +13,7 @@ mod moment; // a node's own time
 mod node;
 mod peer; // another node, in the fewest bytes
 mod position; // the ring's arithmetic, zones and digits
+pub mod records; // objects that survive who keeps them
 pub mod ring; // one node of a ring of any size
 mod round_trip;
 mod routing; // the prefix table
