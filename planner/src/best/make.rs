@@ -147,7 +147,7 @@ impl SmoothTree<'_> {
         self.measure(&[from, to], &[node]);
     }
 
-    /// Takes `node` out if it is a helper that has no child left, and then its parent if that leaves it so too.
+    /// Takes `node` out if it is a helper that has no child left, and then the node above it if that leaves it so too.
     fn prune(&mut self, mut node: u32) {
         while node != self.top && self.is_helper(node) && self.is_placed(node) && self.node(node).kids == 0 {
             let parent = self.node(node).parent;
@@ -162,7 +162,8 @@ impl SmoothTree<'_> {
                 self.nodes[other as usize].hop = 0.0;
                 self.displace(node);
                 self.measure(&[other, self.top], &[child, other]);
-                return;
+                node = other;
+                continue;
             }
             self.unhang(node);
             self.displace(node);
