@@ -27,6 +27,31 @@ impl Tree {
         }
         degrees
     }
+
+    /// Links on the way from a source to the node that is the most links away. O(sources x links).
+    pub fn hops(&self) -> usize {
+        let mut beside: BTreeMap<NodeIndex, Vec<NodeIndex>> = BTreeMap::new();
+        for &(parent, child) in &self.edges {
+            beside.entry(parent).or_default().push(child);
+            beside.entry(child).or_default().push(parent);
+        }
+        let most = |source: NodeIndex| {
+            let (mut level, mut before) = (vec![(source, source)], 0);
+            loop {
+                let next: Vec<_> = (level.iter())
+                    .flat_map(|&(node, from)| {
+                        let others = beside.get(&node).into_iter().flatten();
+                        others.filter(move |&&other| other != from).map(move |&other| (other, node))
+                    })
+                    .collect();
+                if next.is_empty() {
+                    return before;
+                }
+                (level, before) = (next, before + 1);
+            }
+        };
+        self.sources.iter().map(|&source| most(source)).max().unwrap_or(0)
+    }
 }
 
 /// What a planner answers.
@@ -47,4 +72,11 @@ pub struct Plan {
     /// Largest latency between any two members along the tree, without hop cost; in a forest, from one to another along
     /// its own tree.
     pub diameter: OneWay,
+}
+
+impl Plan {
+    /// Links on the way that has most of them, from any source over all trees.
+    pub fn hops(&self) -> usize {
+        self.trees.iter().map(Tree::hops).max().unwrap_or(0)
+    }
 }

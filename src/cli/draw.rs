@@ -78,6 +78,7 @@ pub(super) enum Purpose {
     Members = 1,
     Helpers = 2,
     Degrees = 3,
+    Nats = 4,
 }
 
 /// The generator for one purpose; the same seed gives the same draws.

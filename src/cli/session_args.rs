@@ -72,6 +72,10 @@ pub(super) struct SessionArgs {
     #[arg(long, value_name = "FILE")]
     forbid: Option<PathBuf>,
 
+    /// Share of nodes that are behind a NAT, drawn for each session: no two of them can talk to each other
+    #[arg(long, value_name = "SHARE", default_value = "0", value_parser = units::share)]
+    nat: f64,
+
     /// Which nodes fail together: one label a line, in node order, blank or - for none. A plan borrows one helper of each
     #[arg(long, value_name = "FILE")]
     domains: Option<PathBuf>,
@@ -105,6 +109,7 @@ pub(super) struct World {
     degrees: DegreeLaw,
     degrees_file: Option<PathBuf>,
     forbidden: Vec<(NodeIndex, NodeIndex)>,
+    nat: f64,
     objective: Objective,
     speakers: u32,
     hop_cost: OneWay,
@@ -181,6 +186,7 @@ impl SessionArgs {
             degrees: law,
             degrees_file,
             forbidden: self.forbid.as_deref().map_or(Ok(Vec::new()), input::pairs)?,
+            nat: self.nat,
             objective: self.objective,
             speakers: self.speakers,
             hop_cost: self.hop_cost,
@@ -267,12 +273,14 @@ impl World {
             }
             Choice::Listed(listed) => listed.iter().copied().filter(|node| !members.contains(node)).collect(),
         };
+        let mut forbidden = self.forbidden.clone();
+        forbidden.extend(self.behind_nats(seed));
         let build = |latency: &Arc<LatencyMatrix>| {
             Problem::builder(Arc::clone(latency), degrees.clone(), members.clone())
                 .helpers(helpers.clone())
                 .objective(objective)
                 .speakers(self.speakers)
-                .forbid(self.forbidden.iter().copied())
+                .forbid(forbidden.iter().copied())
                 .hop_cost(self.hop_cost)
                 .helper_min_degree(self.helper_min_degree)
                 .radius(self.radius)
@@ -284,6 +292,14 @@ impl World {
                 .map_err(|error| self.malformed(&error))
         };
         Ok((build(&self.latency)?, self.judge.as_ref().map(build).transpose()?))
+    }
+
+    /// All pairs among the nodes that are drawn to be behind a NAT.
+    fn behind_nats(&self, seed: u64) -> Vec<(NodeIndex, NodeIndex)> {
+        let count = (self.nat * self.usable.len() as f64).round() as usize;
+        let behind =
+            draw(self.usable.clone(), count, &mut generator(seed, Purpose::Nats)).unwrap_or_default();
+        (behind.iter().enumerate()).flat_map(|(at, &a)| behind[..at].iter().map(move |&b| (a, b))).collect()
     }
 
     fn malformed(&self, error: &ProblemError) -> CliError {

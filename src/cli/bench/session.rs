@@ -53,6 +53,9 @@ pub(super) struct PlanLine {
     pub(super) improvement: Option<f64>,
     pub(super) ratio_to_bound: Option<f64>,
     pub(super) helpers: usize,
+    /// Links on the way that has most of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) hops: Option<usize>,
     pub(super) degree_excess: u32,
     /// Of two trees that protect each other: what the objective comes to along the other one, and for one tree alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,6 +163,7 @@ fn figures(
         improvement: reference.filter(|ms| *ms > 0.0).map(|ms| micro((ms - reached) / ms)),
         ratio_to_bound: (bound > 0.0).then(|| micro(reached / bound)),
         helpers: plan.helpers.len(),
+        hops: Some(plan.hops()),
         degree_excess: degree_excess(problem, plan),
         other_ms: problem
             .is_protected()

@@ -28,7 +28,12 @@ pub(super) struct Row {
     pub(super) mean_ms_mean: Option<f64>,
     pub(super) improvement: Option<f64>,
     pub(super) ratio_to_bound: Option<f64>,
+    #[serde(default)]
+    pub(super) ratio_to_bound_p90: Option<f64>,
     pub(super) helpers_mean: Option<f64>,
+    /// Links on the longest way of a plan.
+    #[serde(default)]
+    pub(super) hops_mean: Option<f64>,
     /// Of two trees that protect each other: the share of sessions in which they fit, and what the objective comes to along
     /// either by what it does for one tree alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,7 +122,9 @@ fn row(lines: &[&SessionLine], name: Algorithm) -> Row {
         mean_ms_mean: mean_of(|plan| Some(plan.mean_ms)).map(milli),
         improvement: mean_of(|plan| plan.improvement).map(micro),
         ratio_to_bound: mean_of(|plan| plan.ratio_to_bound).map(micro),
+        ratio_to_bound_p90: percentile(plans.iter().filter_map(|plan| plan.ratio_to_bound).collect(), 0.9),
         helpers_mean: mean_of(|plan| Some(plan.helpers as f64)).map(milli),
+        hops_mean: mean_of(|plan| plan.hops.map(|hops| hops as f64)).map(milli),
         fit: protected.then(|| micro(plans.len() as f64 / lines.len().max(1) as f64)),
         over_unprotected: over_one(if height {
             |plan| Some(plan.height_ms)

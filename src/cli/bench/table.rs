@@ -33,14 +33,14 @@ fn write_one(lines: &[&SessionLine], summary: &Summary, group: usize, out: &mut 
     writeln!(out)?;
     writeln!(
         out,
-        "{:15} {:>22}  {:>22}  {:>8} {:>8}         {:>15}",
-        "", "height, ms", "diameter, ms", "better", "over", "planned in"
+        "{:15} {:>22}  {:>22}  {:>8} {:>17}               {:>15}",
+        "", "height, ms", "diameter, ms", "better", "over the bound", "planned in"
     )?;
     let columns = "  mean  median     p95";
     writeln!(
         out,
-        "{:15} {columns:>22}  {columns:>22}  {:>8} {:>8} helpers {:>7} {:>7}",
-        "algorithm", "(amcast)", "bound", "median", "p99"
+        "{:15} {columns:>22}  {columns:>22}  {:>8} {:>8} {:>8} helpers  hops {:>7} {:>7}",
+        "algorithm", "(amcast)", "mean", "p90", "median", "p99"
     )?;
     let mut notes = Vec::new();
     for row in &summary.algorithms {
@@ -57,11 +57,13 @@ fn write_one(lines: &[&SessionLine], summary: &Summary, group: usize, out: &mut 
         let mark = if excess > 0 { "*" } else { "" };
         writeln!(
             out,
-            "{:15} {h:>6} {h50:>7} {h95:>7}  {d:>6} {d50:>7} {d95:>7}  {:>8} {:>8} {:>7} {:>7} {:>7}",
+            "{:15} {h:>6} {h50:>7} {h95:>7}  {d:>6} {d50:>7} {d95:>7}  {:>8} {:>8} {:>8} {:>7} {:>5} {:>7} {:>7}",
             format!("{}{mark}", row.name),
             cell(row.improvement, |share| format!("{:+.1} %", 100.0 * share)),
             cell(row.ratio_to_bound, |ratio| format!("{:.1} %", 100.0 * (ratio - 1.0))),
+            cell(row.ratio_to_bound_p90, |ratio| format!("{:.1} %", 100.0 * (ratio - 1.0))),
             cell(row.helpers_mean, |helpers| format!("{helpers:.1}")),
+            cell(row.hops_mean, |hops| format!("{hops:.1}")),
             cell(row.plan_us_p50, duration),
             cell(row.plan_us_p99, duration),
         )?;
@@ -112,7 +114,7 @@ pub(super) fn write_csv(lines: &[SessionLine], summaries: &[Summary], out: &mut 
     writeln!(
         out,
         "matrix,objective,group,sessions,name,height_ms_mean,diameter_ms_mean,worst_ms_mean,mean_ms_mean,improvement,\
-         ratio_to_bound,helpers_mean,fit,over_unprotected,other_over_unprotected,probes_mean,gain_kept,plan_us_p50,plan_us_p99"
+         ratio_to_bound,ratio_to_bound_p90,helpers_mean,hops_mean,fit,over_unprotected,other_over_unprotected,probes_mean,gain_kept,plan_us_p50,plan_us_p99"
     )?;
     for (summary, group) in summaries.iter().zip(summary::groups(lines)) {
         // A comma or a quote in a file's name must not end the cell.
@@ -127,7 +129,9 @@ pub(super) fn write_csv(lines: &[SessionLine], summaries: &[Summary], out: &mut 
                 number(row.mean_ms_mean),
                 number(row.improvement),
                 number(row.ratio_to_bound),
+                number(row.ratio_to_bound_p90),
                 number(row.helpers_mean),
+                number(row.hops_mean),
                 number(row.fit),
                 number(row.over_unprotected),
                 number(row.other_over_unprotected),
