@@ -56,6 +56,11 @@ impl Surveyor {
         self.place
     }
 
+    /// True when the place rests on a measurement of that node.
+    pub(super) fn has_measured(&self, of: Mark) -> bool {
+        self.samples.iter().any(|sample| sample.of == of)
+    }
+
     /// A round trip has been measured to a node that says where it is. True when the own place is another one since.
     pub(super) fn on_measured(
         &mut self,

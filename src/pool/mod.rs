@@ -17,6 +17,8 @@ pub mod records; // objects that survive who keeps them
 pub mod ring; // one node of a ring of any size
 mod round_trip;
 mod routing; // the prefix table
+pub mod somo; // reports up a logical tree, news down
+pub mod swarm; // ring and SOMO as one node
 #[cfg(test)]
 mod tests;
 

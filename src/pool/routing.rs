@@ -12,6 +12,7 @@ pub(super) struct Entry {
     pub(super) peer: Peer,
     /// The last measured round trip, microseconds.
     pub(super) round_trip_us: u32,
+    slot: u16,
 }
 
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl Table {
 
     /// Rows up to the last that has an entry.
     pub(super) fn rows(&self) -> usize {
-        self.entries.last().map_or(0, |last| self.me.shared_digits(last.peer.position) + 1)
+        self.entries.last().map_or(0, |last| usize::from(last.slot / 16) + 1)
     }
 
     pub(super) fn get(&self, position: Position) -> Option<&Entry> {
@@ -66,7 +67,7 @@ impl Table {
     }
 
     pub(super) fn row(&self, row: usize) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |entry| self.me.shared_digits(entry.peer.position) == row)
+        self.entries.iter().filter(move |entry| usize::from(entry.slot / 16) == row)
     }
 
     pub(super) fn use_of(&self, position: Position) -> Use {
@@ -86,13 +87,13 @@ impl Table {
                 if self.entries.len() == self.entries.capacity() {
                     self.entries.reserve_exact(GROWTH);
                 }
-                self.entries.insert(at, Entry { peer, round_trip_us });
+                self.entries.insert(at, Entry { peer, round_trip_us, slot: self.slot(peer.position) });
             }
             Ok(at) => {
                 let entry = &mut self.entries[at];
                 let nearer = (round_trip_us as f32) < entry.round_trip_us as f32 * NEARER;
                 if entry.peer.position == peer.position || nearer {
-                    *entry = Entry { peer, round_trip_us };
+                    *entry = Entry { peer, round_trip_us, slot: entry.slot };
                 }
             }
         }
@@ -109,12 +110,12 @@ impl Table {
     /// Where the slot of a position is, or would be.
     fn find(&self, position: Position) -> Result<usize, usize> {
         let slot = self.slot(position);
-        self.entries.binary_search_by_key(&slot, |entry| self.slot(entry.peer.position))
+        self.entries.binary_search_by_key(&slot, |entry| entry.slot)
     }
 
-    fn slot(&self, position: Position) -> usize {
+    fn slot(&self, position: Position) -> u16 {
         let row = self.me.shared_digits(position);
-        if row == DIGITS { usize::MAX } else { row * 16 + position.digit(row) }
+        if row == DIGITS { u16::MAX } else { (row * 16 + position.digit(row)) as u16 }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What nodes send, counted.
 
-use crate::pool::ring::{Purpose, RingMessage};
+use crate::pool::ring::Purpose;
+use crate::pool::swarm::SwarmMessage;
 
 /// Messages and bytes that keep the ring, lookups left out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,9 +13,11 @@ pub(super) struct Traffic {
 /// What a datagram costs on the wire beside its content: IPv4 and UDP 28 bytes, a QUIC short header with an 8-byte
 /// connection id 11, its datagram frame 3, the tag of its seal 16 (RFC 9000, 17.3.1; RFC 9221, 4; RFC 9001, 5.3).
 const HEADERS: usize = 58;
+/// The most content of a packet; larger messages take several.
+const CONTENT: usize = 1_150;
 
 impl Traffic {
-    pub(super) fn count(&mut self, message: &RingMessage) {
+    pub(super) fn count(&mut self, message: &SwarmMessage) {
         let of_lookup = match message.purpose() {
             Purpose::Lookup => true,
             // It is counted with what it acknowledges.
@@ -32,7 +35,7 @@ impl Traffic {
 
     fn add(&mut self, bytes: usize) {
         self.messages += 1;
-        self.bytes += (bytes + HEADERS) as u64;
+        self.bytes += (bytes + bytes.div_ceil(CONTENT) * HEADERS) as u64;
     }
 }
 

@@ -1,4 +1,4 @@
-//! A pool of up to hundreds of thousands of nodes in one process and in virtual time: the same [`RingNode`] that runs live,
+//! A pool of up to hundreds of thousands of nodes in one process and in virtual time: the same [`SwarmNode`] that is to run live,
 //! over a network that delays, loses and parts. No rule of the protocol lives here (`tests/tidy.rs` reads the sources for
 //! that): the simulator carries messages, wakes nodes, makes them come and go, and judges what they answer by what it
 //! alone can see. The same scenario gives the same outcome, to the last digit.
@@ -8,14 +8,19 @@ mod distance;
 mod judge;
 mod queue;
 mod run;
+mod survey;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::time::Duration;
 
 pub use self::distance::Distances;
 pub use self::run::simulate;
 use crate::pool::ring::RingConfig;
+use crate::pool::somo::SomoConfig;
+#[cfg(doc)]
+use crate::pool::swarm::SwarmNode;
 
 /// What is to happen. Times count from when all nodes have joined and settled.
 #[derive(Clone, Debug)]
@@ -24,6 +29,8 @@ pub struct Scenario {
     pub nodes: usize,
     /// How each of them behaves.
     pub ring: RingConfig,
+    /// And how it gathers reports.
+    pub somo: SomoConfig,
     /// The mean of exponential session lengths; for every node that crashes another one joins.
     pub churn: Option<Duration>,
     /// The share of messages that are lost.
@@ -59,6 +66,28 @@ pub struct Outcome {
     pub messages_per_node_s: f64,
     /// On the wire, headers included.
     pub bytes_per_node_s: f64,
+    /// Of SOMO's tree, in steps from the root down, as the root's last view says.
+    pub somo_height: Option<u32>,
+    /// Age of the oldest part of the root's views that show at least 99 % of all nodes, when they were made: median, and
+    /// 99th percentile.
+    pub view_age_ms_p50: Option<f64>,
+    /// See `view_age_ms_p50`.
+    pub view_age_ms_p99: Option<f64>,
+    /// Nodes in the root's views over nodes that there were, mean.
+    pub view_complete: Option<f64>,
+    /// The largest of the root's reports, bytes.
+    pub root_report_bytes: Option<u64>,
+    /// Relative error of foretold round trips over random pairs of which neither has measured the other: median, and 90th
+    /// percentile.
+    pub coord_error_p50: Option<f64>,
+    /// See `coord_error_p50`.
+    pub coord_error_p90: Option<f64>,
+    /// The same of Vivaldi on the same measurements.
+    pub vivaldi_error_p50: Option<f64>,
+    /// See `vivaldi_error_p50`.
+    pub vivaldi_error_p90: Option<f64>,
+    /// From a whole ring after a crash, or the end of a partition, to a view of exactly the nodes that there are, seconds.
+    pub view_heal_s: Option<f64>,
     /// From a crash, or the end of a partition, to one whole ring, seconds.
     pub heal_s: Option<f64>,
     /// Events that were simulated.

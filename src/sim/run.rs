@@ -11,9 +11,13 @@ use super::count::Traffic;
 use super::distance::Distances;
 use super::judge::{Census, Lookups};
 use super::queue::{Queue, Store};
+use super::survey::{Errors, Springs};
+use super::views::Views;
 use super::{Outcome, Scenario};
 use crate::identity::{NodeId, Position};
-use crate::pool::ring::{Event, Input, RingMessage, RingNode};
+use crate::pool::ring;
+use crate::pool::somo::Offer;
+use crate::pool::swarm::{Event, Input, SwarmMessage, SwarmNode};
 use crate::pool::{Moment, Peer};
 
 /// What is in the queue.
@@ -42,12 +46,12 @@ enum Happening {
 struct Parcel {
     from: Peer,
     to: Peer,
-    message: RingMessage,
+    message: SwarmMessage,
 }
 
 /// A node, or the place of one.
 struct Slot {
-    node: Option<Box<RingNode>>,
+    node: Option<Box<SwarmNode>>,
     /// When its earliest wake-up in the queue is.
     scheduled: Moment,
     cut_off: bool,
@@ -74,6 +78,8 @@ struct Run<'a> {
     node_seconds: f64,
     counted_at: Moment,
     lookups: Lookups,
+    views: Views,
+    springs: Springs,
     events: u64,
 }
 
@@ -92,10 +98,12 @@ const SECOND: Duration = Duration::from_secs(1);
 #[must_use]
 pub fn simulate(scenario: &Scenario, distances: &Distances, mut progress: impl FnMut(f64)) -> Outcome {
     let slot = |_| Slot { node: None, scheduled: Moment::NEVER, cut_off: false };
+    let mut random = StdRng::seed_from_u64(scenario.seed);
+    let springs = Springs::new(scenario.nodes, &mut random);
     let mut run = Run {
         scenario,
         distances,
-        random: StdRng::seed_from_u64(scenario.seed),
+        random,
         now: Moment::ZERO,
         queue: Queue::new(),
         parcels: Store::new(),
@@ -111,6 +119,8 @@ pub fn simulate(scenario: &Scenario, distances: &Distances, mut progress: impl F
         node_seconds: 0.0,
         counted_at: Moment::ZERO,
         lookups: Lookups::default(),
+        views: Views::default(),
+        springs,
         events: 0,
     };
     run.queue.push(Moment::ZERO, Happening::Growth);
@@ -132,7 +142,7 @@ impl Run<'_> {
                 let Parcel { from, to, message } = self.parcels.take(parcel);
                 let slot = slot_of(&to);
                 let there = self.slots[slot as usize].node.as_ref();
-                if there.is_some_and(|node| node.me().position == to.position) {
+                if there.is_some_and(|node| node.ring().me().position == to.position) {
                     self.give(slot, Input::Message(from, message));
                 }
             }
@@ -219,7 +229,12 @@ impl Run<'_> {
         let node = NodeId(self.random.random());
         let me = Peer::new(node, SocketAddr::from((Ipv4Addr::from(slot + 1), PORT)));
         let chance = StdRng::from_rng(&mut self.random);
-        let mut ring_node = Box::new(RingNode::new(me, self.scenario.ring, chance, self.now));
+        let Scenario { ring, somo, .. } = *self.scenario;
+        let mut newcomer = Box::new(SwarmNode::new(me, ring, somo, chance, self.now));
+        let degree = self.random.random_range(OFFERED);
+        let offer = Offer { lends: true, free: [degree; 3], uplink_mbit: u16::from(degree) };
+        newcomer.handle(Input::Offer(offer), self.now);
+        self.springs.restart(slot as usize, &mut self.random);
         let bootstraps: Vec<u32> =
             self.census.listed().sample(&mut self.random, BOOTSTRAPS).copied().collect();
         if bootstraps.is_empty() {
@@ -228,10 +243,10 @@ impl Run<'_> {
         }
         for bootstrap in bootstraps {
             if let Some(node) = &self.slots[bootstrap as usize].node {
-                ring_node.handle(Input::Bootstrap(node.me()), self.now);
+                newcomer.handle(Input::Bootstrap(node.ring().me()), self.now);
             }
         }
-        self.slots[slot as usize].node = Some(ring_node);
+        self.slots[slot as usize].node = Some(newcomer);
         self.slots[slot as usize].scheduled = Moment::NEVER;
         self.drain(slot);
         if let (Some(mean), Some(_)) = (self.scenario.churn, self.watching) {
@@ -243,7 +258,7 @@ impl Run<'_> {
     fn crash(&mut self, slot: u32) {
         self.count_time();
         if let Some(node) = self.slots[slot as usize].node.take() {
-            self.census.remove(node.me().position);
+            self.census.remove(node.ring().me().position);
             self.lookups.on_origin_gone(slot);
         }
     }
@@ -278,17 +293,23 @@ impl Run<'_> {
     fn drain(&mut self, slot: u32) {
         let counting = self.is_watching();
         let Some(mut node) = self.slots[slot as usize].node.take() else { return };
-        let me = node.me();
-        while let Some(transmit) = node.poll_transmit() {
+        let me = node.ring().me();
+        while let Some((peer, message)) = node.poll_transmit() {
             if counting {
-                self.traffic.count(&transmit.message);
+                self.traffic.count(&message);
             }
-            let to = slot_of(&transmit.to);
+            let to = slot_of(&peer);
             let cut = self.parted && self.slots[slot as usize].cut_off != self.slots[to as usize].cut_off;
-            let lost = self.scenario.loss > 0.0 && self.random.random_bool(self.scenario.loss);
+            let one_way = self.distances.one_way(slot as usize, to as usize);
+            let mut at = self.now + one_way;
+            let mut lost = self.is_lost();
+            while lost && message.is_streamed() {
+                // A lost packet is sent again after about a round trip and a half (RFC 9002, section 6.2).
+                at = at + one_way * 3;
+                lost = self.is_lost();
+            }
             if !cut && !lost {
-                let at = self.now + self.distances.one_way(slot as usize, to as usize);
-                let parcel = Parcel { from: me, to: transmit.to, message: transmit.message };
+                let parcel = Parcel { from: me, to: peer, message };
                 let parcel = self.parcels.put(parcel);
                 self.queue.push(at, Happening::Arrival(parcel));
             }
@@ -298,6 +319,10 @@ impl Run<'_> {
         }
         self.slots[slot as usize].node = Some(node);
         self.schedule(slot);
+    }
+
+    fn is_lost(&mut self) -> bool {
+        self.scenario.loss > 0.0 && self.random.random_bool(self.scenario.loss)
     }
 
     fn schedule(&mut self, slot: u32) {
@@ -312,19 +337,32 @@ impl Run<'_> {
 
     fn on_event(&mut self, slot: u32, position: Position, event: Event) {
         match event {
-            Event::Active => {
+            Event::Ring(ring::Event::Active) => {
                 self.count_time();
                 self.census.add(position, slot);
             }
-            Event::Delivered { key, origin, request, hops } => {
+            Event::Ring(ring::Event::Delivered { key, origin, request, hops }) => {
                 let right = self.answers_for(slot, position, key);
                 let from = slot_of(&origin);
                 let direct = self.distances.one_way(from as usize, slot as usize);
                 self.lookups.on_delivered((from, request), right, hops, direct, self.now);
             }
-            Event::Found { request, .. } => self.lookups.on_ended(slot, request, true),
-            Event::LookupFailed { request } => self.lookups.on_ended(slot, request, false),
-            Event::ZoneChanged | Event::Measured { .. } => {}
+            Event::Ring(ring::Event::Found { request, .. }) => self.lookups.on_ended(slot, request, true),
+            Event::Ring(ring::Event::LookupFailed { request }) => self.lookups.on_ended(slot, request, false),
+            Event::Ring(ring::Event::Measured { peer, round_trip }) => {
+                let round_trip_ms = round_trip.as_secs_f64() * 1e3;
+                self.springs.on_measured(slot as usize, slot_of(&peer) as usize, round_trip_ms);
+            }
+            Event::Ring(ring::Event::ZoneChanged) => {}
+            Event::View(view) => {
+                let nodes = self.census.listed().len();
+                if self.is_watching() {
+                    self.views.on_view(&view, nodes);
+                }
+                if self.healed_at.is_some() {
+                    self.views.on_ring_view(&view, nodes, self.now);
+                }
+            }
         }
     }
 
@@ -383,10 +421,34 @@ impl Run<'_> {
                 let left = ring[(at + ring.len() - 1) % ring.len()].0;
                 let right = ring[(at + 1) % ring.len()].0;
                 let Some(node) = &self.slots[*slot as usize].node else { return false };
-                let zone = node.zone().is_some_and(|zone| zone.after == left);
-                let seen = node.neighbours().map(|(left, right)| (left.position, right.position));
+                let zone = node.ring().zone().is_some_and(|zone| zone.after == left);
+                let seen = node.ring().neighbours().map(|(left, right)| (left.position, right.position));
                 zone && (seen == Some((left, right)) || ring.len() == 1)
             })
+    }
+
+    /// How far coordinates are off, the nodes' own and Vivaldi's, over pairs that did not measure each other.
+    fn survey(&mut self) -> (Errors, Errors) {
+        let (mut own, mut springs) = (Errors::default(), Errors::default());
+        for _ in 0..PAIRS {
+            let pair: Vec<u32> = self.census.listed().sample(&mut self.random, 2).copied().collect();
+            let &[a, b] = pair.as_slice() else { break };
+            let (Some(one), Some(other)) = (self.ring_of(a), self.ring_of(b)) else { continue };
+            if one.has_surveyed(other.me().position) || other.has_surveyed(one.me().position) {
+                continue;
+            }
+            let (a, b) = (a as usize, b as usize);
+            let measured = self.distances.one_way(a, b) + self.distances.one_way(b, a);
+            if let Some(foretold) = one.me().place.round_trip(other.me().place) {
+                own.add(foretold.as_secs_f64() * 1e3, measured.as_secs_f64() * 1e3);
+                springs.add(self.springs.round_trip_ms(a, b), measured.as_secs_f64() * 1e3);
+            }
+        }
+        (own, springs)
+    }
+
+    fn ring_of(&self, slot: u32) -> Option<&ring::RingNode> {
+        self.slots[slot as usize].node.as_ref().map(|node| node.ring())
     }
 
     fn share_done(&self) -> f64 {
@@ -403,8 +465,9 @@ impl Run<'_> {
         self.now = self.until;
         self.count_time();
         let node_seconds = self.node_seconds.max(1e-9);
+        let (mut own, mut springs) = self.survey();
         let living = self.slots.iter().filter_map(|slot| slot.node.as_ref());
-        let known: usize = living.clone().map(|node| node.known()).sum();
+        let known: usize = living.clone().map(|node| node.ring().known()).sum();
         Outcome {
             hops_mean: self.lookups.hops_mean(),
             hops_p99: self.lookups.hops_quantile(0.99),
@@ -414,6 +477,19 @@ impl Run<'_> {
             wrong: self.lookups.wrong,
             messages_per_node_s: self.traffic.messages as f64 / node_seconds,
             bytes_per_node_s: self.traffic.bytes as f64 / node_seconds,
+            somo_height: self.views.height,
+            view_age_ms_p50: self.views.age_ms(0.5),
+            view_age_ms_p99: self.views.age_ms(0.99),
+            view_complete: self.views.complete(),
+            root_report_bytes: self.views.bytes_max,
+            coord_error_p50: own.quantile(0.5),
+            coord_error_p90: own.quantile(0.9),
+            vivaldi_error_p50: springs.quantile(0.5),
+            vivaldi_error_p90: springs.quantile(0.9),
+            view_heal_s: self
+                .healed_at
+                .zip(self.views.exact_at)
+                .map(|(healed, exact)| exact.since(healed).as_secs_f64()),
             heal_s: self.hurt_at.zip(self.healed_at).map(|(hurt, healed)| healed.since(hurt).as_secs_f64()),
             events: self.events,
             joined_after: self.watching.map_or(Duration::ZERO, |from| from.since(Moment::ZERO)),
@@ -430,6 +506,10 @@ fn slot_of(peer: &Peer) -> u32 {
     }
 }
 
+/// Tree links that a machine offers.
+const OFFERED: std::ops::RangeInclusive<u8> = 0..=20;
+/// Pairs that coordinates are judged by.
+const PAIRS: usize = 20_000;
 const PORT: u16 = 4_433;
 /// Nodes that a newcomer is told of.
 const BOOTSTRAPS: usize = 3;

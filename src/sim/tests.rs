@@ -8,11 +8,13 @@ use rand::rngs::StdRng;
 
 use super::{Distances, Outcome, Scenario, simulate};
 use crate::pool::ring::RingConfig;
+use crate::pool::somo::{Gather, SomoConfig};
 
 fn scenario(nodes: usize, seconds: u64) -> Scenario {
     Scenario {
         nodes,
         ring: RingConfig::default(),
+        somo: SomoConfig::default(),
         churn: None,
         loss: 0.0,
         crash: None,
@@ -60,6 +62,35 @@ fn two_parts_of_a_ring_that_meet_again_are_one() {
     let outcome = run(&Scenario { partition, ..scenario(50, 90) });
     assert!(outcome.heal_s.is_some_and(|after| after <= 30.0), "{outcome:?}");
     assert_eq!(outcome.wrong, 0, "each part answers for itself: {outcome:?}");
+}
+
+#[test]
+fn the_root_sees_the_whole_pool_and_in_call_mode_at_once() {
+    let called = SomoConfig { gather: Gather::Call, ..SomoConfig::default() };
+    let [periodic, call] =
+        [SomoConfig::default(), called].map(|somo| run(&Scenario { somo, loss: 0.01, ..scenario(60, 40) }));
+    for outcome in [&periodic, &call] {
+        assert!(outcome.view_complete.is_some_and(|share| (share - 1.0).abs() < 0.01), "{outcome:?}");
+        assert!(outcome.somo_height.is_some_and(|height| (2..=6).contains(&height)), "{outcome:?}");
+        assert!(outcome.root_report_bytes.is_some_and(|bytes| bytes <= 32 * 1024), "{outcome:?}");
+    }
+    assert!(periodic.view_age_ms_p50.is_some_and(|ms| ms <= 40_000.0), "{periodic:?}");
+    assert!(call.view_age_ms_p50.is_some_and(|ms| ms <= 1_000.0), "{call:?}");
+}
+
+#[test]
+fn after_a_crash_the_root_counts_exactly_those_that_live() {
+    let somo = SomoConfig { gather: Gather::Call, ..SomoConfig::default() };
+    let outcome = run(&Scenario { somo, crash: Some((0.3, Duration::from_secs(3))), ..scenario(60, 60) });
+    assert!(outcome.view_heal_s.is_some_and(|after| after <= 25.0), "{outcome:?}");
+}
+
+#[test]
+fn places_foretell_what_nobody_has_measured() {
+    let outcome = run(&scenario(60, 60));
+    if let (Some(own), Some(springs)) = (outcome.coord_error_p50, outcome.vivaldi_error_p50) {
+        assert!(own < 0.15 && own < springs, "{outcome:?}");
+    }
 }
 
 #[test]

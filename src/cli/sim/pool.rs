@@ -16,6 +16,7 @@ use crate::cli::error::CliError;
 use crate::cli::matrix_file::read_matrix;
 use crate::cli::units;
 use crate::pool::ring::RingConfig;
+use crate::pool::somo::{Fanout, Gather, SomoConfig};
 use crate::sim::{Distances, Outcome, Scenario, simulate};
 
 /// What was typed.
@@ -37,6 +38,18 @@ pub(super) struct Args {
     /// Neighbours on the ring that each node knows, both sides together
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=64))]
     leafset: u32,
+
+    /// Children of a point of SOMO's tree: even, 2 to 64
+    #[arg(long, value_name = "K", default_value = "8", value_parser = fanout)]
+    fanout: Fanout,
+
+    /// Between two reports of a node, or two calls of the root
+    #[arg(long, value_name = "T", default_value = "5s", value_parser = units::duration)]
+    report_interval: Duration,
+
+    /// How reports are gathered: each node in its own rhythm, or by a call from the root
+    #[arg(long, value_enum, default_value_t = Mode::Periodic, value_name = "MODE")]
+    gather: Mode,
 
     /// Mean of exponential session lengths; for each node that crashes another one joins
     #[arg(long, value_name = "MEAN_SESSION", value_parser = units::duration)]
@@ -79,6 +92,19 @@ Example:
 enum Topology {
     /// A two-level Internet of 600 routers
     TransitStub,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Mode {
+    /// Each node in its own rhythm
+    Periodic,
+    /// By a call that runs down the tree at once
+    Call,
+}
+
+fn fanout(text: &str) -> Result<Fanout, String> {
+    let children = text.parse().ok().and_then(Fanout::new);
+    children.ok_or_else(|| "a fan-out is an even number from 2 to 64".to_owned())
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -146,6 +172,7 @@ struct Json {
     bandwidth_error_p50: Option<f64>,
     bandwidth_error_p90: Option<f64>,
     heal_s: Option<f64>,
+    view_heal_s: Option<f64>,
 }
 
 /// What it means.
@@ -155,6 +182,8 @@ pub(super) struct Job {
     format: Format,
 }
 
+/// Reports that follow each other more closely would still be on their way.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// Hosts of the made-up network: as many as the seed's experiments have.
 const HOSTS_MAX: usize = 1_200;
 
@@ -174,9 +203,22 @@ impl Args {
                 todo,
             ));
         }
+        if self.report_interval < INTERVAL_MIN {
+            let todo = "use 100ms or more";
+            return Err(CliError::wrong(
+                "reports would follow each other too closely",
+                "--report-interval",
+                todo,
+            ));
+        }
+        let gather = match self.gather {
+            Mode::Periodic => Gather::Periodic,
+            Mode::Call => Gather::Call,
+        };
         let scenario = Scenario {
             nodes,
             ring: RingConfig { side: (self.leafset as usize).div_ceil(2), ..RingConfig::default() },
+            somo: SomoConfig { fanout: self.fanout, interval: self.report_interval, gather },
             churn: self.churn.filter(|mean| !mean.is_zero()),
             loss: self.loss,
             crash: self.crash.map(|Crash(share, at)| (share, at)),
@@ -231,18 +273,19 @@ fn json(job: &Job, outcome: &Outcome) -> Json {
         wrong: outcome.wrong,
         messages_per_node_s: rounded(outcome.messages_per_node_s),
         bytes_per_node_s: rounded(outcome.bytes_per_node_s),
-        somo_height: None,
-        view_age_ms_p50: None,
-        view_age_ms_p99: None,
-        view_complete: None,
-        root_report_bytes: None,
-        coord_error_p50: None,
-        coord_error_p90: None,
-        vivaldi_error_p50: None,
-        vivaldi_error_p90: None,
+        somo_height: outcome.somo_height,
+        view_age_ms_p50: outcome.view_age_ms_p50.map(rounded),
+        view_age_ms_p99: outcome.view_age_ms_p99.map(rounded),
+        view_complete: outcome.view_complete.map(rounded),
+        root_report_bytes: outcome.root_report_bytes,
+        coord_error_p50: outcome.coord_error_p50.map(rounded),
+        coord_error_p90: outcome.coord_error_p90.map(rounded),
+        vivaldi_error_p50: outcome.vivaldi_error_p50.map(rounded),
+        vivaldi_error_p90: outcome.vivaldi_error_p90.map(rounded),
         bandwidth_error_p50: None,
         bandwidth_error_p90: None,
         heal_s: outcome.heal_s.map(rounded),
+        view_heal_s: outcome.view_heal_s.map(rounded),
     }
 }
 

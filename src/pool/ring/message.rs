@@ -13,7 +13,6 @@
 //! x -- Step ---------> y -- Steps -------> x    an iterative lookup: y does no work for a stranger
 //! ```
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Position;
@@ -167,8 +166,6 @@ pub enum Purpose {
 pub const PEERS_MAX: usize = 16;
 /// The largest message, bytes.
 pub const RING_MESSAGE_MAX: usize = 1_150;
-/// The first byte of every message: the version of these formats.
-const VERSION: u8 = 1;
 
 /// Bytes that are no message of this version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -176,34 +173,10 @@ const VERSION: u8 = 1;
 pub struct Malformed;
 
 impl RingMessage {
-    /// The bytes of a message.
+    /// True when it names no more nodes than a message may.
     #[must_use]
-    pub fn encode(&self) -> Bytes {
-        let mut bytes = vec![VERSION];
-        bytes =
-            postcard::to_extend(self, bytes).expect("our messages hold nothing that postcard cannot write");
-        bytes.into()
-    }
-
-    /// How many bytes [`encode`](Self::encode) gives, without writing them.
-    #[must_use]
-    pub fn encoded_len(&self) -> usize {
-        1 + postcard::experimental::serialized_size(self).expect("as for encode")
-    }
-
-    /// Reads a message.
-    ///
-    /// # Errors
-    /// When the bytes are none, too many, of another version, or say more than a message may.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let (&VERSION, body) = bytes.split_first().ok_or(Malformed)? else { return Err(Malformed) };
-        if bytes.len() > RING_MESSAGE_MAX {
-            return Err(Malformed);
-        }
-        match postcard::take_from_bytes::<Self>(body) {
-            Ok((message, [])) if message.peers().len() <= PEERS_MAX => Ok(message),
-            _ => Err(Malformed),
-        }
+    pub fn is_bounded(&self) -> bool {
+        self.peers().len() <= PEERS_MAX
     }
 
     /// What it is part of, for those who count.
@@ -230,20 +203,21 @@ impl RingMessage {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::pool) mod tests {
     use rand::rngs::StdRng;
-    use rand::{Rng, RngExt, SeedableRng};
+    use rand::{RngExt, SeedableRng};
 
     use super::*;
     use crate::identity::NodeId;
 
-    fn peer(random: &mut StdRng) -> Peer {
+    pub(in crate::pool) fn peer(random: &mut StdRng) -> Peer {
         let addr = format!("[2001:db8::{:x}]:{}", random.random::<u16>(), random.random::<u16>());
         let node = NodeId(random.random());
         Peer { place: Place(random.random()), ..Peer::new(node, addr.parse().unwrap()) }
     }
 
-    fn samples() -> Vec<RingMessage> {
+    /// One of each kind, the largest of its kind.
+    pub(in crate::pool) fn samples() -> Vec<RingMessage> {
         let random = &mut StdRng::seed_from_u64(7);
         let peers: Vec<Peer> = (0..PEERS_MAX).map(|_| peer(random)).collect();
         let view = View { active: true, left: Mark(u64::MAX), right: Mark(3), place: peers[0].place };
@@ -264,51 +238,5 @@ mod tests {
             RingMessage::Step { request: 9, key: Position(1) },
             RingMessage::Steps { request: u32::MAX, root: true, peers },
         ]
-    }
-
-    #[test]
-    fn messages_survive_the_wire_and_their_size_is_known_without_it() {
-        for message in samples() {
-            let bytes = message.encode();
-            assert_eq!(RingMessage::decode(&bytes), Ok(message.clone()));
-            assert_eq!(message.encoded_len(), bytes.len());
-            assert!(bytes.len() <= RING_MESSAGE_MAX, "{} bytes", bytes.len());
-        }
-        let random = &mut StdRng::seed_from_u64(8);
-        let many = RingMessage::Rows((0..=PEERS_MAX).map(|_| peer(random)).collect());
-        assert_eq!(RingMessage::decode(&many.encode()), Err(Malformed), "one too many");
-    }
-
-    /// Whatever bytes come, decoding ends, and what it takes for a message is one.
-    fn decode_any(bytes: &[u8]) {
-        if let Ok(message) = RingMessage::decode(bytes) {
-            assert!(message.peers().len() <= PEERS_MAX);
-            assert_eq!(RingMessage::decode(&message.encode()), Ok(message));
-        }
-    }
-
-    #[test]
-    fn hostile_bytes_do_no_harm() {
-        let random = &mut StdRng::seed_from_u64(9);
-        for message in samples() {
-            let good = message.encode();
-            for cut in 0..good.len() {
-                decode_any(&good[..cut]);
-            }
-            for _ in 0..200 {
-                let mut bytes = good.to_vec();
-                let at = random.random_range(0..bytes.len());
-                bytes[at] ^= 1 << random.random_range(0..8);
-                decode_any(&bytes);
-            }
-        }
-        for _ in 0..5_000 {
-            let mut bytes = vec![0; random.random_range(0..200)];
-            random.fill_bytes(&mut bytes);
-            if let Some(first) = bytes.first_mut() {
-                *first = VERSION;
-            }
-            decode_any(&bytes);
-        }
     }
 }

@@ -15,7 +15,7 @@
 
 mod forward;
 mod join;
-mod message;
+pub(in crate::pool) mod message;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -75,6 +75,8 @@ pub struct Transmit {
 pub enum Input {
     /// A message has come; the transport has proven whose it is.
     Message(Peer, RingMessage),
+    /// Something else has come from a node: it lives.
+    SignOfLife(Peer),
     /// A node to join through, or to find a lost ring by.
     Bootstrap(Peer),
     /// Leave the ring politely.
@@ -135,6 +137,8 @@ pub struct RingNode {
     leaves: LeafSet,
     table: Table,
     neighbours: settle::Neighbours,
+    /// What the last [`Event::ZoneChanged`] was about.
+    zone_told: Option<Zone>,
     surveyor: Surveyor,
     pings: Vec<Pending>,
     ghosts: Vec<Ghost>,
@@ -170,6 +174,7 @@ impl RingNode {
             leaves: LeafSet::new(me.position, config.side),
             table: Table::new(me.position),
             neighbours: settle::Neighbours::alone(me.position),
+            zone_told: Some(Zone { after: me.position, upto: me.position }),
             surveyor: Surveyor::default(),
             pings: Vec::new(),
             ghosts: Vec::new(),
@@ -202,6 +207,7 @@ impl RingNode {
         self.notice_sleep(now);
         match input {
             Input::Message(from, message) => self.on_message(from, message, now),
+            Input::SignOfLife(peer) => self.on_sign_of_life(peer.position, now),
             Input::Bootstrap(peer) => self.on_bootstrap(peer, now),
             Input::Leave => self.leave(now),
             Input::Timeout => {}
@@ -266,6 +272,12 @@ impl RingNode {
     /// The leaf set, clockwise.
     pub fn leaves(&self) -> impl Iterator<Item = Peer> + '_ {
         self.leaves.iter().map(|leaf| leaf.peer)
+    }
+
+    /// True when the node's place rests on a measurement of the one there.
+    #[must_use]
+    pub fn has_surveyed(&self, position: Position) -> bool {
+        self.surveyor.has_measured(position.mark())
     }
 
     /// How many nodes it knows: leaf set and table.

@@ -124,7 +124,6 @@ impl RingNode {
 
     /// Brings the node's standing in line with what has just happened.
     pub(super) fn settle(&mut self, now: Moment) {
-        let before = self.zone();
         self.refresh_neighbours(now);
         if self.leaves.len() == 0 {
             self.neighbours.recheck_at = Moment::NEVER;
@@ -138,7 +137,8 @@ impl RingNode {
         }
         self.was_among_others |= self.is_active() && self.leaves.len() > 0;
         self.recheck(now);
-        if self.zone() != before {
+        if self.zone() != self.zone_told {
+            self.zone_told = self.zone();
             self.events.push_back(Event::ZoneChanged);
             self.release_held(true, now);
         }

@@ -1,0 +1,470 @@
+//! SOMO, the self-organised metadata overlay (the patent, sections B and C): a tree of even fan-out drawn over the position
+//! space. Each node computes its representative and that one's parent point from its own zone alone, looks up who hosts the
+//! point, and reports to it; reports are merged on the way up, and what all should know goes down.
+//!
+//! A link is a pair of logical points, so nothing is repaired: when a zone changes, children whose point is no longer in it
+//! are dropped at once and look again, and a node whose own point is another one looks for that one's parent. All state is
+//! soft. Both gather modes of [0063]: unsynchronised, each node in its own rhythm, and the call, which runs down the tree at
+//! once and is answered upwards, each node waiting for its children no longer than it was given.
+
+mod message;
+mod report;
+mod tree;
+
+use std::time::Duration;
+
+pub use self::message::{Down, SOMO_MESSAGE_MAX, SomoMessage};
+pub use self::report::{BEACONS_MAX, BUCKETS, Beacons, HELPERS_PER_CELL, Helper, Offer, Report, bucket};
+pub use self::tree::{Fanout, Point};
+use super::moment::Moment;
+use super::peer::Peer;
+use super::position::Zone;
+use crate::identity::Position;
+
+/// How reports are gathered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gather {
+    /// Each node reports in its own rhythm: the root's view lags by an interval a level.
+    Periodic,
+    /// The root calls, and the call is answered at once: the view lags by the way down and up.
+    Call,
+}
+
+/// How a node gathers.
+#[derive(Clone, Copy, Debug)]
+pub struct SomoConfig {
+    /// Children of a logical point. More: a shallower tree, more reports to merge at each node.
+    pub fanout: Fanout,
+    /// Between two reports of a node, or two calls of the root. Shorter: a fresher view, more idle traffic.
+    pub interval: Duration,
+    /// See [`Gather`]. All nodes of a pool must agree.
+    pub gather: Gather,
+}
+
+impl Default for SomoConfig {
+    fn default() -> Self {
+        Self { fanout: Fanout::default(), interval: Duration::from_secs(5), gather: Gather::Periodic }
+    }
+}
+
+/// What the node around it is to do.
+#[derive(Debug)]
+pub(super) enum Action {
+    Send(Peer, SomoMessage),
+    /// Find who answers for a key and say so by [`Somo::on_parent`].
+    LookUp(Position),
+    /// This node is the root, and this is what it knows.
+    View(Box<Report>),
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Somo {
+    config: SomoConfig,
+    offer: Offer,
+    zone: Option<Zone>,
+    point: Option<Point>,
+    parent: Parent,
+    /// When the parent was heard last.
+    parent_heard: Moment,
+    children: Vec<Child>,
+    beacons: Beacons,
+    round: u32,
+    gathering: Option<Moment>,
+    due: Moment,
+    actions: Vec<Action>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Parent {
+    /// Not known, or this node is the root.
+    None,
+    /// It is being looked up.
+    Sought,
+    Known(Peer),
+    /// It has been sent an unasked report and must answer until then.
+    Asked(Peer, Moment),
+}
+
+#[derive(Debug)]
+struct Child {
+    peer: Peer,
+    /// The point of this node's that it reports to.
+    point: Position,
+    heard: Moment,
+    /// The last round that it answered.
+    round: u32,
+    /// Of the beacons that it knows.
+    generation: u32,
+    report: Box<Report>,
+    /// When it is to be called next, and when it was called last; no more, or not yet: never.
+    call_at: Moment,
+    called_at: Moment,
+    /// How long it takes to answer a call; nothing if it never did.
+    response: Duration,
+    /// Calls since the last that it answered.
+    missed: u8,
+}
+
+/// Children of one node: a logical point has `k`, and a zone may hold points of several levels.
+const CHILDREN_MAX: usize = 256;
+/// A child's report is kept for this many intervals, or this many calls that it does not answer.
+const INTERVALS_KEPT: f64 = 1.8;
+const MISSED_MAX: u8 = 1;
+/// A parent that does not call for this many intervals is asked whether it is still there.
+const INTERVALS_SILENT: f64 = 1.3;
+/// How long a parent may take to answer an unasked report.
+const ANSWER_WITHIN: Duration = Duration::from_millis(1_500);
+/// How long the root's call may take, in shares of the interval, and at most.
+const CALL_SHARE: f64 = 0.8;
+const CALL_WITHIN: Duration = Duration::from_secs(4);
+/// What a node adds to the round trip to a child, so that the child's answer still comes in time.
+const CALL_SLACK: Duration = Duration::from_millis(30);
+/// Children whose usual pace is known are waited for half as long again, and a little.
+const PATIENCE: f64 = 1.5;
+const PATIENCE_MIN: Duration = Duration::from_millis(400);
+/// By how much a child's usual pace quickens at most from one round to the next.
+const FASTER: f64 = 0.7;
+/// One way, where no place foretells it.
+const WAY: Duration = Duration::from_millis(60);
+/// The root looks for new beacons when its pool has grown or shrunk by half, or after so many rounds.
+const BEACON_ROUNDS: u32 = 240;
+
+impl Somo {
+    /// `phase`, 0 to 1, is where in its interval the node's rhythm begins.
+    pub(super) fn new(config: SomoConfig, phase: f64, now: Moment) -> Self {
+        Self {
+            config,
+            offer: Offer::default(),
+            zone: None,
+            point: None,
+            parent: Parent::None,
+            parent_heard: now,
+            children: Vec::new(),
+            beacons: Beacons::default(),
+            round: 0,
+            gathering: None,
+            due: now + config.interval.mul_f64(phase),
+            actions: Vec::new(),
+        }
+    }
+
+    pub(super) fn set_offer(&mut self, offer: Offer) {
+        self.offer = offer;
+    }
+
+    pub(super) fn poll_action(&mut self) -> Option<Action> {
+        if self.actions.is_empty() { None } else { Some(self.actions.remove(0)) }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Moment {
+        let answer = if let Parent::Asked(_, until) = self.parent { until } else { Moment::NEVER };
+        let gathering = self.gathering.unwrap_or(Moment::NEVER);
+        let calls = self.children.iter().map(|child| child.call_at);
+        let next = calls.fold(self.due.min(answer).min(gathering), Moment::min);
+        if self.point.is_some() { next } else { Moment::NEVER }
+    }
+
+    /// The zone is another one, and with it perhaps the representative.
+    pub(super) fn on_zone(&mut self, zone: Option<Zone>, now: Moment) {
+        self.zone = zone;
+        let point = zone.and_then(|zone| Point::representative(self.config.fanout, zone));
+        self.children.retain(|child| zone.is_some_and(|zone| zone.contains(child.point)));
+        let moved = point.and_then(Point::parent) != self.point.and_then(Point::parent);
+        self.point = point;
+        if moved || self.is_root() {
+            if let Parent::Known(parent) | Parent::Asked(parent, _) = self.parent {
+                self.actions.push(Action::Send(parent, SomoMessage::Quit));
+            }
+            self.parent = Parent::None;
+        }
+        if moved {
+            self.report_anew(now);
+        }
+    }
+
+    /// Who answers for the parent's point; nobody was found if it is none.
+    pub(super) fn on_parent(&mut self, key: Position, peer: Option<Peer>, me: Peer, now: Moment) {
+        if self.parent != Parent::Sought || self.parent_key() != Some(key) {
+            return;
+        }
+        match peer {
+            Some(peer) if peer.position != me.position => {
+                self.parent_heard = now;
+                self.ask(peer, me, now);
+            }
+            _ => self.parent = Parent::None,
+        }
+    }
+
+    pub(super) fn on_message(&mut self, from: Peer, message: SomoMessage, me: Peer, now: Moment) {
+        match message {
+            SomoMessage::Up { point, round, generation, pace_ms, report } => {
+                let pace = Duration::from_millis(pace_ms.into());
+                self.on_up(from, point, (round, generation, pace), report, me, now);
+            }
+            SomoMessage::Down(down) => self.on_down(from, down, me, now),
+            SomoMessage::Astray { point } => {
+                let parent = if let Parent::Known(peer) | Parent::Asked(peer, _) = self.parent {
+                    Some(peer)
+                } else {
+                    None
+                };
+                let is_parent = parent.is_some_and(|parent| parent.position == from.position);
+                if is_parent && self.parent_key() == Some(point) {
+                    self.seek_parent();
+                }
+            }
+            SomoMessage::Quit => {
+                self.children.retain(|child| child.peer.position != from.position);
+                self.finish_if_complete(me, now);
+            }
+        }
+    }
+
+    pub(super) fn on_timeout(&mut self, me: Peer, now: Moment) {
+        self.call_who_is_due(me, now);
+        if self.gathering.is_some_and(|until| until <= now) {
+            self.finish_gathering(me, now);
+        }
+        if matches!(self.parent, Parent::Asked(_, until) if until <= now) {
+            self.seek_parent();
+        }
+        if self.due > now || self.point.is_none() {
+            return;
+        }
+        self.due = now + self.config.interval;
+        if self.config.gather == Gather::Periodic
+            || !self.is_root() && now.since(self.parent_heard) > self.config.interval * 2
+        {
+            let kept = self.config.interval.mul_f64(INTERVALS_KEPT);
+            self.children.retain(|child| now.since(child.heard) <= kept);
+        }
+        if self.is_root() {
+            match self.config.gather {
+                Gather::Periodic => self.show_view(me, now),
+                Gather::Call => {
+                    let within = self.config.interval.mul_f64(CALL_SHARE).min(CALL_WITHIN);
+                    self.call(self.round.wrapping_add(1), within, me, now);
+                }
+            }
+            return;
+        }
+        let silent = now.since(self.parent_heard) > self.config.interval.mul_f64(INTERVALS_SILENT);
+        match self.parent {
+            Parent::Known(peer) if silent || self.config.gather == Gather::Periodic => {
+                self.ask(peer, me, now)
+            }
+            Parent::None => self.seek_parent(),
+            Parent::Known(_) | Parent::Sought | Parent::Asked(..) => {}
+        }
+    }
+
+    /// True when the root's logical point is in this node's zone.
+    pub(super) fn is_root(&self) -> bool {
+        self.point.is_some_and(|point| point.level() == 0)
+    }
+
+    // Upwards.
+
+    fn on_up(
+        &mut self,
+        from: Peer,
+        point: Position,
+        (round, generation, pace): (u32, u32, Duration),
+        mut report: Box<Report>,
+        me: Peer,
+        now: Moment,
+    ) {
+        if !self.zone.is_some_and(|zone| zone.contains(point)) || !report.is_bounded() {
+            self.actions.push(Action::Send(from, SomoMessage::Astray { point }));
+            return;
+        }
+        let way = me.place.round_trip(from.place).map_or(WAY, |trip| trip / 2);
+        report.oldest_ms = report.oldest_ms.saturating_add(way.as_millis() as u32);
+        let (call_at, called_at, response, missed) = (Moment::NEVER, Moment::NEVER, Duration::ZERO, 0);
+        let mut child = Child {
+            peer: from,
+            point,
+            heard: now,
+            round,
+            generation,
+            report,
+            call_at,
+            called_at,
+            response,
+            missed,
+        };
+        let known = self.children.iter().position(|child| child.peer.position == from.position);
+        match known {
+            Some(at) => {
+                let before = &self.children[at];
+                (child.call_at, child.called_at) = (before.call_at, before.called_at);
+                child.response = if round == self.round && before.round != round {
+                    // Slower is believed at once, faster slowly: who is called too late keeps all others waiting.
+                    // One that was given too little time answers quickly, and tells how much it wants.
+                    let wanted = pace + 2 * way;
+                    now.since(before.called_at).max(before.response.mul_f64(FASTER)).max(wanted)
+                } else {
+                    before.response
+                };
+                self.children[at] = child;
+            }
+            None if self.children.len() < CHILDREN_MAX => {
+                self.children.reserve_exact(1);
+                self.children.push(child);
+            }
+            None => return,
+        }
+        if round == UNASKED {
+            self.send_down(from, generation, None);
+        }
+        self.finish_if_complete(me, now);
+    }
+
+    /// An unasked report, which the parent answers.
+    fn ask(&mut self, parent: Peer, me: Peer, now: Moment) {
+        self.parent = Parent::Asked(parent, now + ANSWER_WITHIN);
+        self.send_up(parent, UNASKED, me, now);
+    }
+
+    fn send_up(&mut self, parent: Peer, round: u32, me: Peer, now: Moment) {
+        if let Some(point) = self.parent_key() {
+            let (report, generation) = (Box::new(self.gathered(me, now)), self.beacons.generation);
+            let pace_ms = u16::try_from(self.slowest().as_millis()).unwrap_or(u16::MAX);
+            self.actions
+                .push(Action::Send(parent, SomoMessage::Up { point, round, generation, pace_ms, report }));
+        }
+    }
+
+    /// What this node knows: itself, and what its children said last.
+    fn gathered(&self, me: Peer, now: Moment) -> Report {
+        let mut all = Report::of(me, self.offer);
+        for child in &self.children {
+            all.merge(&child.report);
+            let age = now.since(child.heard).as_millis() as u32;
+            all.oldest_ms = all.oldest_ms.max(child.report.oldest_ms.saturating_add(age));
+        }
+        all.prune(&self.beacons);
+        all
+    }
+
+    fn show_view(&mut self, me: Peer, now: Moment) {
+        let view = self.gathered(me, now);
+        self.round = self.round.wrapping_add(1);
+        let due = self.round.is_multiple_of(BEACON_ROUNDS)
+            || self.beacons.places.len() * 2 < view.helpers.len().min(BEACONS_MAX);
+        if due && view.helpers.len() > self.beacons.places.len() {
+            self.beacons = Beacons::among(&view.helpers, self.beacons.generation + 1);
+        }
+        self.actions.push(Action::View(Box::new(view)));
+    }
+
+    // Downwards.
+
+    fn on_down(&mut self, from: Peer, down: Down, me: Peer, now: Moment) {
+        let (Parent::Known(parent) | Parent::Asked(parent, _)) = self.parent else { return };
+        if parent.position != from.position {
+            return;
+        }
+        self.parent = Parent::Known(from);
+        self.parent_heard = now;
+        if let Some(beacons) = down.beacons
+            && beacons.generation > self.beacons.generation
+        {
+            self.beacons = beacons;
+        }
+        if let Some(within_ms) = down.call {
+            self.call(down.round, Duration::from_millis(within_ms.into()), me, now);
+        }
+    }
+
+    /// Everybody below is to report now. Whoever takes longest is called first and the others so much later that all
+    /// answers come together: what is quickly had is not old by the time the last one comes.
+    fn call(&mut self, round: u32, within: Duration, me: Peer, now: Moment) {
+        self.round = round.max(1);
+        self.children.retain(|child| child.missed <= MISSED_MAX);
+        let slowest = self.slowest();
+        let mut patience = slowest.mul_f64(PATIENCE) + PATIENCE_MIN;
+        if self.children.iter().any(|child| child.response.is_zero()) {
+            patience = within;
+        }
+        let until = now + patience.min(within);
+        for child in &mut self.children {
+            // However slow another one may be, each is called early enough to answer.
+            let latest = until.since(now).saturating_sub(child.response.mul_f64(PATIENCE));
+            let known = !child.response.is_zero();
+            child.call_at = if known { now + (slowest - child.response).min(latest) } else { now };
+        }
+        self.gathering = Some(until);
+        self.call_who_is_due(me, now);
+        self.finish_if_complete(me, now);
+    }
+
+    fn slowest(&self) -> Duration {
+        self.children.iter().map(|child| child.response).max().unwrap_or_default()
+    }
+
+    fn call_who_is_due(&mut self, me: Peer, now: Moment) {
+        let Some(until) = self.gathering else { return };
+        for at in 0..self.children.len() {
+            let child = &mut self.children[at];
+            if child.call_at <= now {
+                (child.call_at, child.called_at) = (Moment::NEVER, now);
+                child.missed = child.missed.saturating_add(1);
+                let (peer, generation) = (child.peer, child.generation);
+                let trip = me.place.round_trip(peer.place).unwrap_or(2 * WAY);
+                let left = until.since(now).saturating_sub(trip.mul_f64(1.2) + CALL_SLACK);
+                self.send_down(peer, generation, Some(left));
+            }
+        }
+    }
+
+    /// All who were called have answered.
+    fn finish_if_complete(&mut self, me: Peer, now: Moment) {
+        let waiting = |child: &Child| child.call_at < Moment::NEVER || child.missed > 0;
+        if self.gathering.is_some() && !self.children.iter().any(waiting) {
+            self.finish_gathering(me, now);
+        }
+    }
+
+    fn finish_gathering(&mut self, me: Peer, now: Moment) {
+        self.gathering = None;
+        self.children.iter_mut().for_each(|child| child.call_at = Moment::NEVER);
+        if self.is_root() {
+            let round = self.round;
+            self.show_view(me, now);
+            self.round = round;
+        } else if let Parent::Known(parent) | Parent::Asked(parent, _) = self.parent {
+            self.send_up(parent, self.round, me, now);
+        }
+    }
+
+    fn send_down(&mut self, to: Peer, generation: u32, call: Option<Duration>) {
+        let news = generation < self.beacons.generation;
+        let beacons = news.then(|| self.beacons.clone());
+        let call = call.map(|within| within.as_millis() as u16);
+        self.actions.push(Action::Send(to, SomoMessage::Down(Down { round: self.round, call, beacons })));
+    }
+
+    // Parents.
+
+    fn parent_key(&self) -> Option<Position> {
+        self.point?.parent().map(Point::key)
+    }
+
+    fn seek_parent(&mut self) {
+        if let Some(key) = self.parent_key() {
+            self.parent = Parent::Sought;
+            self.actions.push(Action::LookUp(key));
+        }
+    }
+
+    /// Another parent than before: it should hear of this node soon, but not in the middle of a crowd of changes.
+    fn report_anew(&mut self, now: Moment) {
+        self.due = self.due.min(now + self.config.interval / 10);
+    }
+}
+
+/// The round of a report that nobody has called for.
+const UNASKED: u32 = 0;

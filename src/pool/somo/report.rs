@@ -1,0 +1,225 @@
+//! What is gathered: a report that stays bounded however many nodes it speaks of, and the operation that merges two.
+//!
+//! Counts and histograms add up. Of helpers a report keeps the best few of each cell of the space of latencies; a cell is all
+//! that is nearest to one beacon. Coordinates have no anchor and drift as a whole, so beacons carry a generation, and
+//! helpers that were sorted by another generation's beacons are sorted anew by whoever merges them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::pool::peer::{Peer, Place};
+
+/// Places that cells are named after.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Beacons {
+    /// Later ones replace earlier ones.
+    pub generation: u32,
+    /// At most [`BEACONS_MAX`].
+    pub places: Vec<Place>,
+}
+
+/// What a machine has to offer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Offer {
+    /// It serves sessions that it is not a member of.
+    pub lends: bool,
+    /// Tree links that sessions of priority 1, 2 and 3 could get.
+    pub free: [u8; 3],
+    /// Its bottleneck upwards, Mbit/s.
+    pub uplink_mbit: u16,
+}
+
+/// A machine that lends itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Helper {
+    /// Which.
+    pub peer: Peer,
+    /// What it offers.
+    pub offer: Offer,
+}
+
+/// What is known of some nodes, up to all of them.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// How many.
+    pub nodes: u32,
+    /// Of those, who lends.
+    pub lenders: u32,
+    /// How old the oldest part was when the report was sent, milliseconds.
+    pub oldest_ms: u32,
+    /// Steps from the deepest node up to the sender.
+    pub height: u8,
+    /// By priority: how many nodes have how much to give; see [`bucket`].
+    pub free: [[u32; BUCKETS]; 3],
+    /// By cell, the best first.
+    pub helpers: Vec<Helper>,
+}
+
+/// Cells: with as many helpers each as are kept, a report of all nodes of any pool stays below 32 KiB.
+pub const BEACONS_MAX: usize = 48;
+/// Helpers kept of each cell.
+pub const HELPERS_PER_CELL: usize = 8;
+/// Buckets of a histogram.
+pub const BUCKETS: usize = 9;
+
+/// The bucket of so many free degrees: 0, 1, 2, 3, 4, up to 6, 8, 16, and more.
+#[must_use]
+pub fn bucket(free: u8) -> usize {
+    match free {
+        0..=4 => free.into(),
+        5..=6 => 5,
+        7..=8 => 6,
+        9..=16 => 7,
+        17.. => 8,
+    }
+}
+
+impl Report {
+    /// Of one node.
+    #[must_use]
+    pub fn of(peer: Peer, offer: Offer) -> Self {
+        let mut free = [[0; BUCKETS]; 3];
+        for (histogram, free) in free.iter_mut().zip(offer.free) {
+            histogram[bucket(if offer.lends { free } else { 0 })] = 1;
+        }
+        let helpers = if offer.lends { vec![Helper { peer, offer }] } else { Vec::new() };
+        Self { nodes: 1, lenders: offer.lends.into(), oldest_ms: 0, height: 0, free, helpers }
+    }
+
+    /// Adds what another report says of other nodes.
+    pub fn merge(&mut self, other: &Self) {
+        self.nodes = self.nodes.saturating_add(other.nodes);
+        self.lenders = self.lenders.saturating_add(other.lenders);
+        self.oldest_ms = self.oldest_ms.max(other.oldest_ms);
+        self.height = self.height.max(other.height.saturating_add(1));
+        for (mine, theirs) in self.free.iter_mut().flatten().zip(other.free.iter().flatten()) {
+            *mine = mine.saturating_add(*theirs);
+        }
+        self.helpers.extend_from_slice(&other.helpers);
+    }
+
+    /// Keeps the best few helpers of each cell. Call it once all has been merged.
+    pub fn prune(&mut self, beacons: &Beacons) {
+        let rank = |helper: &Helper| {
+            let [first, second, third] = helper.offer.free;
+            let offer = (third, second, first, helper.offer.uplink_mbit);
+            (beacons.cell(helper.peer.place), std::cmp::Reverse(offer), helper.peer.position)
+        };
+        self.helpers.sort_by_cached_key(rank);
+        let (mut cell, mut kept) = (usize::MAX, 0);
+        self.helpers.retain(|helper| {
+            let here = beacons.cell(helper.peer.place);
+            kept = if here == cell { kept + 1 } else { 1 };
+            cell = here;
+            kept <= HELPERS_PER_CELL
+        });
+    }
+
+    /// True when it is no larger than a report may be.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.helpers.len() <= BEACONS_MAX * HELPERS_PER_CELL
+    }
+}
+
+impl Beacons {
+    /// The cell of a place: its nearest beacon. Where nothing is known all is one cell.
+    #[must_use]
+    pub fn cell(&self, place: Place) -> usize {
+        let nearest = self.places.iter().enumerate().min_by_key(|(_, beacon)| place.round_trip(**beacon));
+        nearest.map_or(0, |(cell, _)| cell)
+    }
+
+    /// New beacons among the helpers of a report: each next one is the farthest from those before (Gonzalez, "Clustering to
+    /// minimize the maximum intercluster distance", 1985).
+    #[must_use]
+    pub fn among(helpers: &[Helper], generation: u32) -> Self {
+        let known: Vec<Place> =
+            helpers.iter().map(|helper| helper.peer.place).filter(|place| *place != Place::UNKNOWN).collect();
+        let way = |one: Place, other: Place| match one == other {
+            true => Duration::ZERO,
+            false => one.round_trip(other).unwrap_or_default(),
+        };
+        let mut places: Vec<Place> = known.first().copied().into_iter().collect();
+        while places.len() < BEACONS_MAX {
+            let from_all = |place: &Place| places.iter().map(|beacon| way(*place, *beacon)).min();
+            let farthest = known.iter().max_by_key(|place| from_all(place));
+            match farthest {
+                Some(place) if from_all(place) > Some(Duration::ZERO) => places.push(*place),
+                _ => break,
+            }
+        }
+        Self { generation, places }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::identity::NodeId;
+
+    fn node(random: &mut StdRng) -> (Peer, Offer) {
+        let place = Place([(); 4].map(|()| random.random_range(1..2_000)));
+        let peer = Peer { place, ..Peer::new(NodeId(random.random()), ([10, 0, 0, 1], 1).into()) };
+        let free = random.random_range(0..20);
+        let offer = Offer { lends: random.random_ratio(4, 5), free: [free; 3], uplink_mbit: 20 };
+        (peer, offer)
+    }
+
+    fn gathered(nodes: usize, beacons: &Beacons) -> Report {
+        let random = &mut StdRng::seed_from_u64(4);
+        let mut all = Report::default();
+        for _ in 0..nodes {
+            let (peer, offer) = node(random);
+            all.merge(&Report::of(peer, offer));
+            if all.helpers.len() > 2_000 {
+                all.prune(beacons);
+            }
+        }
+        all.prune(beacons);
+        all
+    }
+
+    #[test]
+    fn a_report_of_many_nodes_is_no_larger_than_one_of_some() {
+        let beacons = Beacons::among(&gathered(500, &Beacons::default()).helpers, 1);
+        let few = gathered(100, &Beacons::default());
+        assert_eq!(few.helpers.len(), HELPERS_PER_CELL, "without beacons all is one cell");
+        let many = gathered(
+            20_000,
+            &Beacons { generation: 1, places: (0..48).map(|i| Place([i * 40, 900, 900, 90])).collect() },
+        );
+        assert_eq!((few.nodes, many.nodes), (100, 20_000));
+        assert!(many.is_bounded() && many.helpers.len() > 200);
+        let bytes = postcard::to_stdvec(&many).unwrap().len();
+        assert!(bytes <= 32 * 1024, "{bytes} bytes");
+        let nodes: u32 = many.free[2].iter().sum();
+        assert_eq!(nodes, 20_000, "every node is in one bucket");
+        assert_eq!(beacons.places.len(), HELPERS_PER_CELL, "all that a report without cells holds");
+        assert_eq!(Beacons::among(&many.helpers, 2).places.len(), BEACONS_MAX);
+    }
+
+    #[test]
+    fn merging_does_not_depend_on_the_order() {
+        let random = &mut StdRng::seed_from_u64(5);
+        let beacons =
+            Beacons { generation: 1, places: vec![Place([100, 0, 0, 9]), Place([1_500, 900, 0, 9])] };
+        let nodes: Vec<Report> =
+            (0..60).map(|_| node(random)).map(|(peer, offer)| Report::of(peer, offer)).collect();
+        let gather = |nodes: &mut dyn Iterator<Item = &Report>| {
+            let mut all = Report::default();
+            nodes.for_each(|one| all.merge(one));
+            all.prune(&beacons);
+            all
+        };
+        let whole = gather(&mut nodes.iter());
+        assert_eq!(whole, gather(&mut nodes.iter().rev()));
+        let (left, right) = (gather(&mut nodes[..30].iter()), gather(&mut nodes[30..].iter()));
+        let halves = gather(&mut [left, right].iter());
+        assert_eq!((halves.nodes, &halves.free, &halves.helpers), (whole.nodes, &whole.free, &whole.helpers));
+    }
+}

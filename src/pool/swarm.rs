@@ -1,0 +1,319 @@
+//! One node of the pool as the network sees it: the ring, and SOMO on top of it. The two know nothing of each other; here
+//! zones go from the one to the other, and lookups and their answers back.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+
+use super::moment::Moment;
+use super::peer::Peer;
+use super::ring::{self, Malformed, Purpose, RING_MESSAGE_MAX, RingConfig, RingMessage, RingNode};
+use super::somo::{Action, Offer, Report, SOMO_MESSAGE_MAX, Somo, SomoConfig, SomoMessage};
+use crate::identity::Position;
+
+/// What pool nodes say to each other.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum SwarmMessage {
+    /// The ring's.
+    Ring(RingMessage),
+    /// SOMO's.
+    Somo(SomoMessage),
+}
+
+/// What happens to a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// A message has come; the transport has proven whose it is.
+    Message(Peer, SwarmMessage),
+    /// A node to join through, or to find a lost ring by.
+    Bootstrap(Peer),
+    /// What this machine has to offer by now.
+    Offer(Offer),
+    /// Leave the pool politely.
+    Leave,
+    /// [`SwarmNode::poll_timeout`] has come.
+    Timeout,
+}
+
+/// What the layer above needs to know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Of the ring.
+    Ring(ring::Event),
+    /// This node is SOMO's root, and this is the whole pool as it knows it.
+    View(Box<Report>),
+}
+
+/// See the [module](self).
+pub struct SwarmNode {
+    ring: RingNode,
+    somo: Somo,
+    /// The lookup of a parent that is under way.
+    seeking: Option<(u32, Position)>,
+    outbox: VecDeque<(Peer, SwarmMessage)>,
+    events: VecDeque<Event>,
+}
+
+/// The first byte of every message: the version of these formats.
+const VERSION: u8 = 1;
+/// Capacity that an emptied queue may keep; a burst is given back.
+const QUEUE_KEPT: usize = 4;
+
+impl SwarmMessage {
+    /// The bytes of a message.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let bytes = postcard::to_extend(self, vec![VERSION]);
+        bytes.expect("our messages hold nothing that postcard cannot write").into()
+    }
+
+    /// How many bytes [`encode`](Self::encode) gives, without writing them.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        1 + postcard::experimental::serialized_size(self).expect("as for encode")
+    }
+
+    /// What it is part of, for those who count.
+    #[must_use]
+    pub fn purpose(&self) -> Purpose {
+        match self {
+            Self::Ring(message) => message.purpose(),
+            Self::Somo(_) => Purpose::Upkeep,
+        }
+    }
+
+    /// It goes on a stream, which sends again what is lost; the others go in datagrams.
+    #[must_use]
+    pub fn is_streamed(&self) -> bool {
+        matches!(self, Self::Somo(_))
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// When the bytes are none, too many, of another version, or say more than a message may.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let (&VERSION, body) = bytes.split_first().ok_or(Malformed)? else { return Err(Malformed) };
+        if bytes.len() > SOMO_MESSAGE_MAX {
+            return Err(Malformed);
+        }
+        match postcard::take_from_bytes::<Self>(body) {
+            Ok((Self::Ring(message), [])) if bytes.len() <= RING_MESSAGE_MAX && message.is_bounded() => {
+                Ok(Self::Ring(message))
+            }
+            Ok((Self::Somo(message), [])) if message.is_bounded() => Ok(Self::Somo(message)),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+impl SwarmNode {
+    /// A node that knows nobody: alone until it is given a bootstrap.
+    #[must_use]
+    pub fn new(me: Peer, ring: RingConfig, somo: SomoConfig, mut random: StdRng, now: Moment) -> Self {
+        let phase = random.random_range(0.0..1.0);
+        let mut node = Self {
+            ring: RingNode::new(me, ring, random, now),
+            somo: Somo::new(somo, phase, now),
+            seeking: None,
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+        };
+        node.somo.on_zone(node.ring.zone(), now);
+        node
+    }
+
+    // The four doors.
+
+    /// Something has happened.
+    pub fn handle(&mut self, input: Input, now: Moment) {
+        match input {
+            Input::Message(from, SwarmMessage::Ring(message)) => {
+                self.ring.handle(ring::Input::Message(from, message), now);
+            }
+            Input::Message(from, SwarmMessage::Somo(message)) => {
+                self.ring.handle(ring::Input::SignOfLife(from), now);
+                self.somo.on_message(from, message, self.ring.me(), now);
+            }
+            Input::Bootstrap(peer) => self.ring.handle(ring::Input::Bootstrap(peer), now),
+            Input::Offer(offer) => self.somo.set_offer(offer),
+            Input::Leave => self.ring.handle(ring::Input::Leave, now),
+            Input::Timeout => self.ring.handle(ring::Input::Timeout, now),
+        }
+        if self.somo.poll_timeout() <= now {
+            self.somo.on_timeout(self.ring.me(), now);
+        }
+        self.wire(now);
+    }
+
+    /// The next message to send. Drain it after every call of [`handle`](Self::handle) or [`lookup`](Self::lookup).
+    pub fn poll_transmit(&mut self) -> Option<(Peer, SwarmMessage)> {
+        let next = self.outbox.pop_front();
+        if next.is_none() && self.outbox.capacity() > QUEUE_KEPT {
+            self.outbox = VecDeque::new();
+        }
+        next
+    }
+
+    /// The next thing to know. Drain it likewise.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let next = self.events.pop_front();
+        if next.is_none() && self.events.capacity() > QUEUE_KEPT {
+            self.events = VecDeque::new();
+        }
+        next
+    }
+
+    /// When to give [`Input::Timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Moment {
+        self.ring.poll_timeout().min(self.somo.poll_timeout())
+    }
+
+    // What the layer above asks.
+
+    /// The ring beneath.
+    #[must_use]
+    pub fn ring(&self) -> &RingNode {
+        &self.ring
+    }
+
+    /// True when the root of SOMO's tree is here.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.somo.is_root()
+    }
+
+    /// See [`RingNode::lookup`].
+    pub fn lookup(&mut self, key: Position, now: Moment) -> Option<u32> {
+        let request = self.ring.lookup(key, now);
+        self.wire(now);
+        request
+    }
+
+    // Helpers.
+
+    /// Lets ring and SOMO talk until neither has anything to say.
+    fn wire(&mut self, now: Moment) {
+        loop {
+            while let Some(event) = self.ring.poll_event() {
+                self.on_ring_event(event, now);
+            }
+            let Some(action) = self.somo.poll_action() else { break };
+            match action {
+                Action::Send(to, message) => self.outbox.push_back((to, SwarmMessage::Somo(message))),
+                Action::View(report) => self.events.push_back(Event::View(report)),
+                Action::LookUp(key) => match self.ring.lookup(key, now) {
+                    Some(request) => self.seeking = Some((request, key)),
+                    None => self.somo.on_parent(key, None, self.ring.me(), now),
+                },
+            }
+        }
+        while let Some(transmit) = self.ring.poll_transmit() {
+            self.outbox.push_back((transmit.to, SwarmMessage::Ring(transmit.message)));
+        }
+    }
+
+    fn on_ring_event(&mut self, event: ring::Event, now: Moment) {
+        match event {
+            ring::Event::ZoneChanged => self.somo.on_zone(self.ring.zone(), now),
+            ring::Event::Found { request, root, .. } if self.is_seeking(request) => {
+                self.on_parent(Some(root), now);
+                return;
+            }
+            ring::Event::LookupFailed { request } if self.is_seeking(request) => {
+                self.on_parent(None, now);
+                return;
+            }
+            _ => {}
+        }
+        self.events.push_back(Event::Ring(event));
+    }
+
+    fn is_seeking(&self, request: u32) -> bool {
+        self.seeking.is_some_and(|(sought, _)| sought == request)
+    }
+
+    fn on_parent(&mut self, parent: Option<Peer>, now: Moment) {
+        if let Some((_, key)) = self.seeking.take() {
+            self.somo.on_parent(key, parent, self.ring.me(), now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::pool::ring::message::tests::{peer, samples};
+    use crate::pool::somo::{BEACONS_MAX, Beacons, Down, HELPERS_PER_CELL, Helper};
+
+    fn all() -> Vec<SwarmMessage> {
+        let random = &mut StdRng::seed_from_u64(3);
+        let offer = Offer { lends: true, free: [255; 3], uplink_mbit: u16::MAX };
+        let helpers = (0..BEACONS_MAX * HELPERS_PER_CELL).map(|_| Helper { peer: peer(random), offer });
+        let (nodes, free) = (u32::MAX, [[u32::MAX; crate::pool::somo::BUCKETS]; 3]);
+        let report =
+            Report { nodes, lenders: nodes, oldest_ms: nodes, height: 255, free, helpers: helpers.collect() };
+        let places = report.helpers.iter().map(|helper| helper.peer.place).take(BEACONS_MAX).collect();
+        let (point, beacons) = (Position(u128::MAX), Some(Beacons { generation: 9, places }));
+        let somo = [
+            SomoMessage::Up { point, round: u32::MAX, generation: 3, pace_ms: 9, report: Box::new(report) },
+            SomoMessage::Down(Down { round: 4, call: Some(u16::MAX), beacons }),
+            SomoMessage::Astray { point },
+            SomoMessage::Quit,
+        ];
+        samples().into_iter().map(SwarmMessage::Ring).chain(somo.map(SwarmMessage::Somo)).collect()
+    }
+
+    #[test]
+    fn messages_survive_the_wire_and_their_size_is_known_without_it() {
+        for message in all() {
+            let bytes = message.encode();
+            assert_eq!(SwarmMessage::decode(&bytes), Ok(message.clone()));
+            assert_eq!(message.encoded_len(), bytes.len());
+            let most =
+                if matches!(message, SwarmMessage::Ring(_)) { RING_MESSAGE_MAX } else { SOMO_MESSAGE_MAX };
+            assert!(bytes.len() <= most, "{} bytes", bytes.len());
+        }
+        let random = &mut StdRng::seed_from_u64(8);
+        let many = RingMessage::Rows((0..=ring::PEERS_MAX).map(|_| peer(random)).collect());
+        assert_eq!(SwarmMessage::decode(&SwarmMessage::Ring(many).encode()), Err(Malformed), "one too many");
+    }
+
+    /// Whatever bytes come, decoding ends, and what it takes for a message is one.
+    fn decode_any(bytes: &[u8]) {
+        if let Ok(message) = SwarmMessage::decode(bytes) {
+            assert_eq!(SwarmMessage::decode(&message.encode()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn hostile_bytes_do_no_harm() {
+        let random = &mut StdRng::seed_from_u64(9);
+        for message in all() {
+            let good = message.encode();
+            for cut in (0..good.len()).step_by(1 + good.len() / 200) {
+                decode_any(&good[..cut]);
+            }
+            for _ in 0..100 {
+                let mut bytes = good.to_vec();
+                let at = random.random_range(0..bytes.len().min(400));
+                bytes[at] ^= 1 << random.random_range(0..8);
+                decode_any(&bytes);
+            }
+        }
+        for _ in 0..5_000 {
+            let mut bytes = vec![0; random.random_range(0..200)];
+            random.fill_bytes(&mut bytes);
+            if let Some(first) = bytes.first_mut() {
+                *first = VERSION;
+            }
+            decode_any(&bytes);
+        }
+    }
+}
