@@ -35,7 +35,7 @@ pub(super) fn instance(problem: &Problem) -> Result<Instance<'_>, PlanError> {
     Ok(Instance::new(problem, |degree| degree >= 2))
 }
 
-pub(super) fn draft(instance: &Instance<'_>) -> Result<Draft, PlanError> {
+pub(crate) fn draft(instance: &Instance<'_>) -> Result<Draft, PlanError> {
     let objective = instance.problem.objective();
     let nodes = 0..instance.len();
     let differ = |a: usize| nodes.clone().any(|b| instance.cost(a, b) != instance.cost(b, a));

@@ -20,6 +20,7 @@ mod moves;
 mod near;
 mod pace;
 mod propose;
+mod small;
 mod smooth;
 mod spare;
 
@@ -37,6 +38,7 @@ use crate::search::grown_within;
 use anneal::{Schedule, Walk};
 pub(crate) use installed::Installed;
 use near::Near;
+use small::{annealed_then_solved, is_small};
 
 /// How long `best` may search.
 pub enum Budget<'a> {
@@ -100,7 +102,12 @@ pub(crate) fn best(
     }
     let shared = instance.problem.objective == Objective::Diameter;
     let mean = if shared { instance.with_mean_costs() } else { None };
-    let found = annealed(mean.as_ref().unwrap_or(instance), &start, helpers_max, None, budget);
+    let alike = mean.as_ref().unwrap_or(instance);
+    let found = if is_small(alike, helpers_max) {
+        annealed_then_solved(alike, &start, helpers_max, budget)
+    } else {
+        annealed(alike, &start, helpers_max, None, within(budget))
+    };
     let found = found.without_idle_helpers(instance);
     Ok(if found.value(instance) <= value { found } else { start })
 }
@@ -124,7 +131,8 @@ pub(crate) fn again(
     }
     let shared = instance.problem.objective == Objective::Diameter;
     let mean = if shared { instance.with_mean_costs() } else { None };
-    let found = annealed(mean.as_ref().unwrap_or(instance), &start, usize::MAX, Some(installed), budget);
+    let alike = mean.as_ref().unwrap_or(instance);
+    let found = annealed(alike, &start, usize::MAX, Some(installed), within(budget));
     let is_worth_it = installed.cost(instance, &found) <= installed.cost(instance, &start);
     if found.value(instance) <= value && is_worth_it { found } else { start }
 }
@@ -168,7 +176,7 @@ fn annealed(
     start: &Draft,
     helpers_max: usize,
     installed: Option<&Installed>,
-    budget: &mut Budget<'_>,
+    progress: impl FnMut(u64) -> f64,
 ) -> Draft {
     let mut near = Near::new(instance);
     let n = instance.members as f64;
@@ -182,12 +190,17 @@ fn annealed(
         helpers_max: helpers_max.min(instance.helpers_max),
     };
     let middle = instance.problem.objective == Objective::Diameter;
+    Walk::new(instance, &mut near, start, middle, schedule, installed, instance.problem.seed).run(progress)
+}
+
+/// How much of `budget` is spent, asked before every so many proposals.
+fn within(budget: &mut Budget<'_>) -> impl FnMut(u64) -> f64 {
     let mut done = 0;
-    Walk::new(instance, &mut near, start, middle, schedule, installed, instance.problem.seed).run(|more| {
+    move |more| {
         let spent = budget.spent(done);
         done += more;
         spent
-    })
+    }
 }
 
 /// Proposals by default: some 20 ms at 20 members.
