@@ -26,7 +26,7 @@ pub(super) struct LeafSet {
 
 impl LeafSet {
     pub(super) fn new(me: Position, side: usize) -> Self {
-        Self { me, side, leaves: Vec::new() }
+        Self { me, side, leaves: Vec::with_capacity(2 * side + 1) }
     }
 
     /// Clockwise from the node itself.

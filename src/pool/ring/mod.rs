@@ -216,6 +216,10 @@ impl RingNode {
             self.on_timeout(now);
         }
         self.settle(now);
+        give_back(&mut self.pings);
+        give_back(&mut self.forwards);
+        give_back(&mut self.lookups);
+        give_back(&mut self.held);
         self.wake = self.next_wake();
     }
 
@@ -348,5 +352,12 @@ impl RingNode {
 
     fn jittered(&mut self, interval: Duration) -> Duration {
         interval.mul_f64(self.random.random_range(0.9..1.1))
+    }
+}
+
+/// A list that a burst has filled and that is empty again keeps no memory: there are many nodes in one simulator.
+fn give_back<T>(list: &mut Vec<T>) {
+    if list.is_empty() && list.capacity() > QUEUE_KEPT {
+        *list = Vec::new();
     }
 }

@@ -22,9 +22,9 @@ pub(super) const FIRST: Duration = Duration::from_secs(1);
 const LONGER: f64 = 1.3;
 const SHORTER: f64 = 0.6;
 /// One look in so many asks for a row.
-const ROWS_EVERY: u32 = 3;
+const ROWS_EVERY: u32 = 2;
 /// The first looks of a newcomer all do: its rows are full of holes.
-const ROWS_FIRST: u8 = 8;
+const ROWS_FIRST: u8 = 20;
 /// A place that foretells a round trip so much shorter than the one in the table is worth a measurement.
 const WORTH_A_LOOK: f64 = 0.8;
 /// Nodes remembered for being farther than their places foretold.
