@@ -36,6 +36,7 @@ mod samples; // several recordings as one
 mod search; // which hubs are tried
 mod table_a; // AMCast, and where helpers hook in
 mod units; // round trip, one way, degree
+mod vast; // sessions of thousands
 mod verify; // whether a plan is what it says
 
 pub use baseline::{EXACT_NODES_MAX, degree_excess};
@@ -59,6 +60,7 @@ pub use protect::protect;
 pub use replan::{Backups, MovePrice, Moves, Replanned, Slots, backups, moves, replan};
 pub use samples::quantile_of;
 pub use units::{Degree, NodeIndex, OneWay, RoundTrip};
+pub use vast::{SpacePlan, plan_in_space};
 pub use verify::{PlanDefect, verify, verify_tree};
 
 /// Plans `problem` with `algorithm`: the door that all algorithms stand behind. The same problem gives the same plan.

@@ -25,6 +25,9 @@ pub enum PlanError {
     /// No place was found for a member: every node that it may talk to is full or itself not connected.
     #[error("no place was found for member {0}: the nodes that it may talk to are full or not connected")]
     Stuck(NodeIndex),
+    /// A member whose coordinate is not a number, or beyond all distances.
+    #[error("member {0} is at no place: its coordinate is not a number, or too large")]
+    Nowhere(NodeIndex),
     /// More members and helpers than the algorithm can take.
     #[error("{nodes} members and helpers are too many for an exact answer, which takes up to {most}")]
     TooManyNodes {

@@ -13,6 +13,7 @@ use crate::names::{Algorithm, Objective};
 use crate::plan_error::PlanError;
 use crate::problem::Problem;
 use crate::table_a::{ATTEMPTS_MAX, NoHelpers, SectionA, grow};
+use crate::units::NodeIndex;
 
 /// What `algorithm` may use of the problem.
 pub(crate) fn instance(problem: &Problem, algorithm: Algorithm) -> Instance<'_> {
@@ -115,19 +116,28 @@ fn most_central(instance: &Instance<'_>, nodes: impl Iterator<Item = usize>, cou
 /// Whether the degrees suffice for a tree, with every pair allowed: each helper of degree d brings d - 2.
 pub(crate) fn check_degrees(instance: &Instance<'_>, limits: HelperLimits) -> Result<(), PlanError> {
     let members = instance.members;
-    if members == 1 {
-        return Ok(());
-    }
-    let degrees = &instance.degree[..members];
-    if let Some(node) = degrees.iter().position(|&degree| degree == 0) {
-        return Err(PlanError::NoDegree(instance.nodes[node]));
-    }
-    let own: u64 = degrees.iter().map(|&degree| u64::from(degree)).sum();
-    let needed = 2 * (members as u64 - 1);
     let admitted = instance.degree[members..].iter().filter(|&&degree| degree >= limits.min_degree);
     let mut brought: Vec<u64> = admitted.map(|&degree| u64::from(degree).saturating_sub(2)).collect();
     brought.sort_unstable_by(|a, b| b.cmp(a));
-    let given = own + brought.iter().take(limits.most).sum::<u64>();
+    let brought = brought.iter().take(limits.most).sum();
+    check_sum(&instance.degree[..members], brought, |member| instance.nodes[member])
+}
+
+/// Whether members of these `degrees` can make a tree, if helpers bring so many links. Errors name them by `number`.
+pub(crate) fn check_sum(
+    degrees: &[u32],
+    brought: u64,
+    number: impl Fn(usize) -> NodeIndex,
+) -> Result<(), PlanError> {
+    let members = degrees.len();
+    if members <= 1 {
+        return Ok(());
+    }
+    if let Some(member) = degrees.iter().position(|&degree| degree == 0) {
+        return Err(PlanError::NoDegree(number(member)));
+    }
+    let given = degrees.iter().map(|&degree| u64::from(degree)).sum::<u64>() + brought;
+    let needed = 2 * (members as u64 - 1);
     if given < needed { Err(PlanError::DegreesTooSmall { given, needed, members }) } else { Ok(()) }
 }
 

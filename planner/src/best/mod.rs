@@ -8,6 +8,8 @@
 //! A proposal takes O(1) to judge, one that brings a helper in O(H) over H helpers to choose from, and O(depth + subtree)
 //! to make; at 20 members and 470 helpers some five million are judged in a second. The starts take what `table_a`,
 //! `critical` and `adjust` say.
+//!
+//! Trees over thousands of members without helpers are planned at large instead (`vast`), for the height.
 
 mod anneal;
 pub(crate) mod draws;
@@ -35,6 +37,7 @@ use crate::plan_error::PlanError;
 use crate::problem::Problem;
 use crate::protect::protect;
 use crate::search::grown_within;
+use crate::vast;
 use anneal::{Schedule, Walk};
 pub(crate) use installed::Installed;
 use near::Near;
@@ -96,6 +99,13 @@ pub(crate) fn best(
     helpers_max: usize,
     budget: &mut Budget<'_>,
 ) -> Result<Draft, PlanError> {
+    if instance.members >= MEMBERS_VAST
+        && instance.problem.objective == Objective::Height
+        && instance.helpers_max.min(helpers_max) == 0
+        && !instance.forbids
+    {
+        return vast::in_matrix(instance, budget);
+    }
     let (start, value) = start(instance, helpers_max)?;
     if instance.members == 1 || value <= 0.0 {
         return Ok(start);
@@ -216,5 +226,7 @@ const WIDTH_COLD: f64 = 0.0015;
 /// What a helper must bring, as a share of the height or diameter: a tenth of a per cent, and less in sessions of more
 /// than 20, where there is less for each to bring. Asking more is `plan_with_fewest_helpers`.
 const HELPER_GAIN: f64 = 0.001;
+/// Members from which on a tree is planned at large: a start alone takes longer, and annealing would take minutes.
+const MEMBERS_VAST: usize = 2_000;
 /// Members up to which all starts are made: in larger sessions their time is better spent on annealing.
 const MEMBERS_FEW: usize = 64;
