@@ -1,7 +1,7 @@
 //! One node of the pool as the network sees it: the ring, and SOMO on top of it. The two know nothing of each other; here
 //! zones go from the one to the other, and lookups and their answers back.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use rand::RngExt;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
 use super::peer::Peer;
-use super::ring::{self, Malformed, Purpose, RING_MESSAGE_MAX, RingConfig, RingMessage, RingNode};
+use super::ring::{self, Malformed, Malice, Purpose, RING_MESSAGE_MAX, RingConfig, RingMessage, RingNode};
 use super::somo::{Action, Offer, Report, SOMO_MESSAGE_MAX, Somo, SomoConfig, SomoMessage};
 use crate::identity::Position;
 
@@ -194,6 +194,13 @@ impl SwarmNode {
         request
     }
 
+    /// See [`RingNode::lookup_carefully`].
+    pub fn lookup_carefully(&mut self, key: Position, now: Moment) -> Option<u32> {
+        let request = self.ring.lookup_carefully(key, now);
+        self.wire(now);
+        request
+    }
+
     // Helpers.
 
     /// Lets ring and SOMO talk until neither has anything to say.
@@ -242,6 +249,20 @@ impl SwarmNode {
             self.somo.on_parent(key, parent, self.ring.me(), now);
         }
     }
+}
+
+/// What a node that lies does on a message instead of what it should; nothing: it behaves. See [`Malice`].
+#[must_use]
+pub fn betray(
+    malice: Malice,
+    me: Peer,
+    from: Peer,
+    message: &SwarmMessage,
+    friends: &BTreeMap<Position, Peer>,
+) -> Option<Vec<(Peer, SwarmMessage)>> {
+    let SwarmMessage::Ring(message) = message else { return None };
+    let lies = malice.betray(me, from, message, friends)?;
+    Some(lies.into_iter().map(|lie| (lie.to, SwarmMessage::Ring(lie.message))).collect())
 }
 
 #[cfg(test)]

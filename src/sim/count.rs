@@ -8,6 +8,8 @@ use crate::pool::swarm::SwarmMessage;
 pub(super) struct Traffic {
     pub(super) messages: u64,
     pub(super) bytes: u64,
+    /// Those of lookups, without acknowledgements.
+    pub(super) of_lookups: u64,
 }
 
 /// What a datagram costs on the wire beside its content: IPv4 and UDP 28 bytes, a QUIC short header with an 8-byte
@@ -18,14 +20,14 @@ const CONTENT: usize = 1_150;
 
 impl Traffic {
     pub(super) fn count(&mut self, message: &SwarmMessage) {
-        let of_lookup = match message.purpose() {
-            Purpose::Lookup => true,
+        match message.purpose() {
+            Purpose::Lookup => {
+                self.of_lookups += 1;
+                return;
+            }
             // It is counted with what it acknowledges.
             Purpose::HopAck => return,
-            Purpose::Routed | Purpose::Upkeep => false,
-        };
-        if of_lookup {
-            return;
+            Purpose::Routed | Purpose::Upkeep => {}
         }
         self.add(message.encoded_len());
         if message.purpose() == Purpose::Routed {

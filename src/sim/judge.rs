@@ -53,6 +53,7 @@ impl Census {
 
 /// A lookup under way.
 struct Started {
+    key: Position,
     at: Moment,
     delivered: bool,
 }
@@ -70,8 +71,13 @@ pub(super) struct Lookups {
 }
 
 impl Lookups {
-    pub(super) fn start(&mut self, slot: u32, request: u32, at: Moment) {
-        self.under_way.insert((slot, request), Started { at, delivered: false });
+    pub(super) fn start(&mut self, slot: u32, request: u32, key: Position, at: Moment) {
+        self.under_way.insert((slot, request), Started { key, at, delivered: false });
+    }
+
+    /// What is looked up.
+    pub(super) fn key(&self, slot: u32, request: u32) -> Option<Position> {
+        self.under_way.get(&(slot, request)).map(|started| started.key)
     }
 
     /// It has arrived somewhere, the right place or not; `direct` is the shortest way there.
@@ -156,9 +162,9 @@ mod tests {
     fn a_lookup_counts_once() {
         let mut lookups = Lookups::default();
         let at = |ms: u64| Moment::from_micros(ms * 1_000);
-        lookups.start(1, 7, at(0));
-        lookups.start(1, 8, at(0));
-        lookups.start(2, 7, at(0));
+        lookups.start(1, 7, Position(5), at(0));
+        lookups.start(1, 8, Position(5), at(0));
+        lookups.start(2, 7, Position(5), at(0));
         let direct = Duration::from_millis(10);
         lookups.on_delivered((1, 7), false, 9, direct, at(5));
         lookups.on_delivered((1, 7), true, 2, direct, at(15));

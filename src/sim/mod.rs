@@ -39,6 +39,8 @@ pub struct Scenario {
     pub crash: Option<(f64, Duration)>,
     /// A share of all nodes that are cut off from the others, from when to when.
     pub partition: Option<(f64, Duration, Duration)>,
+    /// The share of nodes that lie; lookups are careful ones then.
+    pub malicious: f64,
     /// Lookups a second in the whole pool.
     pub lookups_per_s: f64,
     /// How long it is watched.
@@ -60,8 +62,10 @@ pub struct Outcome {
     pub lookups: u64,
     /// Those that came to nothing.
     pub lost: u64,
-    /// Lookups that arrived at a node that does not answer for the key.
+    /// Lookups that arrived at a node that does not answer for the key. Among liars: for which an honest one, nearer, does.
     pub wrong: u64,
+    /// Messages of lookups, answers included, a lookup.
+    pub lookup_messages: Option<f64>,
     /// Sent, acknowledgements included, lookups not.
     pub messages_per_node_s: f64,
     /// On the wire, headers included.

@@ -1,5 +1,6 @@
 //! One simulation from the first node to the last event.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -15,9 +16,9 @@ use super::survey::{Errors, Springs};
 use super::views::Views;
 use super::{Outcome, Scenario};
 use crate::identity::{NodeId, Position};
-use crate::pool::ring;
+use crate::pool::ring::{self, Malice};
 use crate::pool::somo::Offer;
-use crate::pool::swarm::{Event, Input, SwarmMessage, SwarmNode};
+use crate::pool::swarm::{Event, Input, SwarmMessage, SwarmNode, betray};
 use crate::pool::{Moment, Peer};
 
 /// What is in the queue.
@@ -55,6 +56,7 @@ struct Slot {
     /// When its earliest wake-up in the queue is.
     scheduled: Moment,
     cut_off: bool,
+    malice: Option<Malice>,
 }
 
 struct Run<'a> {
@@ -66,6 +68,8 @@ struct Run<'a> {
     parcels: Store<Parcel>,
     slots: Vec<Slot>,
     census: Census,
+    /// Who lies.
+    liars: BTreeMap<Position, Peer>,
     started: usize,
     /// When watching began.
     watching: Option<Moment>,
@@ -97,7 +101,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Runs a scenario; `progress` hears now and then which share is done.
 #[must_use]
 pub fn simulate(scenario: &Scenario, distances: &Distances, mut progress: impl FnMut(f64)) -> Outcome {
-    let slot = |_| Slot { node: None, scheduled: Moment::NEVER, cut_off: false };
+    let slot = |_| Slot { node: None, scheduled: Moment::NEVER, cut_off: false, malice: None };
     let mut random = StdRng::seed_from_u64(scenario.seed);
     let springs = Springs::new(scenario.nodes, &mut random);
     let mut run = Run {
@@ -109,6 +113,7 @@ pub fn simulate(scenario: &Scenario, distances: &Distances, mut progress: impl F
         parcels: Store::new(),
         slots: (0..scenario.nodes).map(slot).collect(),
         census: Census::default(),
+        liars: BTreeMap::new(),
         started: 0,
         watching: None,
         until: Moment::NEVER,
@@ -123,6 +128,7 @@ pub fn simulate(scenario: &Scenario, distances: &Distances, mut progress: impl F
         springs,
         events: 0,
     };
+    run.corrupt();
     run.queue.push(Moment::ZERO, Happening::Growth);
     while let Some((now, happening)) = run.queue.pop(run.until) {
         run.now = now;
@@ -175,11 +181,22 @@ impl Run<'_> {
         }
     }
 
+    /// Some nodes lie, and their places stay with liars whoever comes.
+    fn corrupt(&mut self) {
+        let (nodes, share) = (self.scenario.nodes, self.scenario.malicious);
+        let count = (nodes as f64 * share).round() as usize;
+        let drawn = rand::seq::index::sample(&mut self.random, nodes, count);
+        for (slot, malice) in drawn.into_iter().zip(Malice::ALL.into_iter().cycle()) {
+            self.slots[slot].malice = Some(malice);
+        }
+    }
+
     // Nodes come and go.
 
     fn grow(&mut self) {
         let joined = self.census.listed().len();
-        if self.started < self.scenario.nodes {
+        let in_time = self.now <= Moment::ZERO + JOINING_MAX;
+        if self.started < self.scenario.nodes && in_time {
             let more = ((joined as f64 * GROWTH) as usize).clamp(1, self.scenario.nodes - self.started);
             // A pool that cannot take newcomers in gets no more of them.
             if self.started - joined <= more {
@@ -189,7 +206,7 @@ impl Run<'_> {
                 }
                 self.started += more;
             }
-        } else if joined == self.scenario.nodes || self.now > Moment::ZERO + JOINING_MAX {
+        } else if joined == self.scenario.nodes || !in_time {
             self.watch(self.now + SETTLING);
             return;
         }
@@ -246,6 +263,9 @@ impl Run<'_> {
                 newcomer.handle(Input::Bootstrap(node.ring().me()), self.now);
             }
         }
+        if self.slots[slot as usize].malice.is_some() {
+            self.liars.insert(me.position, me);
+        }
         self.slots[slot as usize].node = Some(newcomer);
         self.slots[slot as usize].scheduled = Moment::NEVER;
         self.drain(slot);
@@ -259,6 +279,7 @@ impl Run<'_> {
         self.count_time();
         if let Some(node) = self.slots[slot as usize].node.take() {
             self.census.remove(node.ring().me().position);
+            self.liars.remove(&node.ring().me().position);
             self.lookups.on_origin_gone(slot);
         }
     }
@@ -284,6 +305,14 @@ impl Run<'_> {
     // Nodes act.
 
     fn give(&mut self, slot: u32, input: Input) {
+        let place = &self.slots[slot as usize];
+        if let (Some(malice), Some(node), Input::Message(from, message)) = (place.malice, &place.node, &input)
+            && let me = node.ring().me()
+            && let Some(lies) = betray(malice, me, *from, message, &self.liars)
+        {
+            lies.into_iter().for_each(|(to, lie)| self.carry(slot, me, to, lie));
+            return;
+        }
         if let Some(node) = &mut self.slots[slot as usize].node {
             node.handle(input, self.now);
             self.drain(slot);
@@ -298,27 +327,31 @@ impl Run<'_> {
             if counting {
                 self.traffic.count(&message);
             }
-            let to = slot_of(&peer);
-            let cut = self.parted && self.slots[slot as usize].cut_off != self.slots[to as usize].cut_off;
-            let one_way = self.distances.one_way(slot as usize, to as usize);
-            let mut at = self.now + one_way;
-            let mut lost = self.is_lost();
-            while lost && message.is_streamed() {
-                // A lost packet is sent again after about a round trip and a half (RFC 9002, section 6.2).
-                at = at + one_way * 3;
-                lost = self.is_lost();
-            }
-            if !cut && !lost {
-                let parcel = Parcel { from: me, to: peer, message };
-                let parcel = self.parcels.put(parcel);
-                self.queue.push(at, Happening::Arrival(parcel));
-            }
+            self.carry(slot, me, peer, message);
         }
         while let Some(event) = node.poll_event() {
             self.on_event(slot, me.position, event);
         }
         self.slots[slot as usize].node = Some(node);
         self.schedule(slot);
+    }
+
+    /// Takes a message to where it goes, if the network lets it through.
+    fn carry(&mut self, slot: u32, from: Peer, peer: Peer, message: SwarmMessage) {
+        let to = slot_of(&peer);
+        let cut = self.parted && self.slots[slot as usize].cut_off != self.slots[to as usize].cut_off;
+        let one_way = self.distances.one_way(slot as usize, to as usize);
+        let mut at = self.now + one_way;
+        let mut lost = self.is_lost();
+        while lost && message.is_streamed() {
+            // A lost packet is sent again after about a round trip and a half (RFC 9002, section 6.2).
+            at = at + one_way * 3;
+            lost = self.is_lost();
+        }
+        if !cut && !lost {
+            let parcel = self.parcels.put(Parcel { from, to: peer, message });
+            self.queue.push(at, Happening::Arrival(parcel));
+        }
     }
 
     fn is_lost(&mut self) -> bool {
@@ -341,13 +374,19 @@ impl Run<'_> {
                 self.count_time();
                 self.census.add(position, slot);
             }
+            Event::Ring(ring::Event::Delivered { .. }) if self.among_liars() => {}
             Event::Ring(ring::Event::Delivered { key, origin, request, hops }) => {
                 let right = self.answers_for(slot, position, key);
                 let from = slot_of(&origin);
                 let direct = self.distances.one_way(from as usize, slot as usize);
                 self.lookups.on_delivered((from, request), right, hops, direct, self.now);
             }
-            Event::Ring(ring::Event::Found { request, .. }) => self.lookups.on_ended(slot, request, true),
+            Event::Ring(ring::Event::Found { request, root, hops, .. }) => {
+                if self.among_liars() {
+                    self.judge_among_liars(slot, request, root, hops);
+                }
+                self.lookups.on_ended(slot, request, true);
+            }
             Event::Ring(ring::Event::LookupFailed { request }) => self.lookups.on_ended(slot, request, false),
             Event::Ring(ring::Event::Measured { peer, round_trip }) => {
                 let round_trip_ms = round_trip.as_secs_f64() * 1e3;
@@ -374,13 +413,31 @@ impl Run<'_> {
             || healing && self.census.root(key, |other| side(other) == side(slot)) == Some(position)
     }
 
+    fn among_liars(&self) -> bool {
+        self.scenario.malicious > 0.0
+    }
+
+    /// An answer is right if no honest node stands nearer to the key: a liar that hides is as good as dead.
+    fn judge_among_liars(&mut self, slot: u32, request: u32, root: Peer, hops: u8) {
+        let Some(key) = self.lookups.key(slot, request) else { return };
+        let found = slot_of(&root);
+        let counts = |other: u32| other == found || self.slots[other as usize].malice.is_none();
+        let right = self.census.root(key, counts) == Some(root.position);
+        let direct = self.distances.one_way(slot as usize, found as usize);
+        self.lookups.on_delivered((slot, request), right, hops, direct, self.now);
+    }
+
     fn look_up(&mut self) {
         let key = Position(self.random.random());
+        let (now, careful) = (self.now, self.among_liars());
         if let Some(slot) = self.census.listed().choose(&mut self.random).copied()
-            && let Some(node) = &mut self.slots[slot as usize].node
-            && let Some(request) = node.lookup(key, self.now)
+            && let place = &mut self.slots[slot as usize]
+            && place.malice.is_none()
+            && let Some(node) = &mut place.node
+            && let Some(request) =
+                if careful { node.lookup_carefully(key, now) } else { node.lookup(key, now) }
         {
-            self.lookups.start(slot, request, self.now);
+            self.lookups.start(slot, request, key, self.now);
             self.drain(slot);
         }
         let wait = self.session(Duration::from_secs_f64(1.0 / self.scenario.lookups_per_s));
@@ -475,6 +532,8 @@ impl Run<'_> {
             lookups: self.lookups.ended,
             lost: self.lookups.lost,
             wrong: self.lookups.wrong,
+            lookup_messages: (self.lookups.ended > 0)
+                .then(|| self.traffic.of_lookups as f64 / self.lookups.ended as f64),
             messages_per_node_s: self.traffic.messages as f64 / node_seconds,
             bytes_per_node_s: self.traffic.bytes as f64 / node_seconds,
             somo_height: self.views.height,

@@ -19,6 +19,7 @@ fn scenario(nodes: usize, seconds: u64) -> Scenario {
         loss: 0.0,
         crash: None,
         partition: None,
+        malicious: 0.0,
         lookups_per_s: 20.0,
         duration: Duration::from_secs(seconds),
         seed: 1,
@@ -90,6 +91,15 @@ fn places_foretell_what_nobody_has_measured() {
     let outcome = run(&scenario(60, 60));
     if let (Some(own), Some(springs)) = (outcome.coord_error_p50, outcome.vivaldi_error_p50) {
         assert!(own < 0.15 && own < springs, "{outcome:?}");
+    }
+}
+
+#[test]
+fn liars_do_not_keep_careful_lookups_from_who_answers_for_a_key() {
+    for malicious in [0.1, 0.25] {
+        let outcome = run(&Scenario { malicious, ..scenario(120, 15) });
+        assert!(outcome.lookups > 150, "{outcome:?}");
+        assert_eq!((outcome.lost, outcome.wrong), (0, 0), "{malicious}: {outcome:?}");
     }
 }
 

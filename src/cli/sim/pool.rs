@@ -67,6 +67,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "SHARE@T..T")]
     partition: Option<Partition>,
 
+    /// Share of nodes that lie: they drop, misroute, and answer for keys that are not theirs; lookups are careful then
+    #[arg(long, value_name = "P", default_value = "0", value_parser = units::share)]
+    malicious: f64,
+
     /// Lookups a second in the whole pool [default: one for every 100 nodes]
     #[arg(long, value_name = "RATE")]
     lookups: Option<f64>,
@@ -158,6 +162,7 @@ struct Json {
     lookups: u64,
     lost: u64,
     wrong: u64,
+    lookup_messages: Option<f64>,
     messages_per_node_s: f64,
     bytes_per_node_s: f64,
     somo_height: Option<u32>,
@@ -223,6 +228,7 @@ impl Args {
             loss: self.loss,
             crash: self.crash.map(|Crash(share, at)| (share, at)),
             partition: self.partition.map(|Partition(share, from, to)| (share, from, to)),
+            malicious: self.malicious,
             lookups_per_s,
             duration: self.duration,
             seed: self.seed,
@@ -271,6 +277,7 @@ fn json(job: &Job, outcome: &Outcome) -> Json {
         lookups: outcome.lookups,
         lost: outcome.lost,
         wrong: outcome.wrong,
+        lookup_messages: outcome.lookup_messages.map(rounded),
         messages_per_node_s: rounded(outcome.messages_per_node_s),
         bytes_per_node_s: rounded(outcome.bytes_per_node_s),
         somo_height: outcome.somo_height,

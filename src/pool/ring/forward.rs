@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::careful::Survey;
 use super::message::{Errand, PEERS_MAX, Packet, RingMessage, Route};
 use super::walk::Walk;
 use super::{Event, RingNode};
@@ -38,8 +39,18 @@ pub(super) struct Lookup {
     pub(super) key: Position,
     pub(super) deadline: Moment,
     tries: u8,
+    pub(super) way: Way,
+}
+
+/// How a lookup goes to its key.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// Passed on from node to node.
+    Passed,
     /// Step by step, when no other is to work for it.
-    pub(super) walk: Option<Box<Walk>>,
+    Walk(Box<Walk>),
+    /// On many ways, when some lie.
+    Careful(Box<Survey>),
 }
 
 /// Where a packet goes next.
@@ -78,23 +89,18 @@ impl RingNode {
     /// Who answers for `key`? [`Event::Found`] or [`Event::LookupFailed`] bring the number that is returned, or nothing if
     /// too many are under way.
     pub fn lookup(&mut self, key: Position, now: Moment) -> Option<u32> {
-        let request = self.begin_lookup(key, None, now)?;
+        let request = self.begin_lookup(key, Way::Passed, now)?;
         self.send_out(request, key, now);
         self.wake = self.next_wake();
         Some(request)
     }
 
-    pub(super) fn begin_lookup(
-        &mut self,
-        key: Position,
-        walk: Option<Box<Walk>>,
-        now: Moment,
-    ) -> Option<u32> {
+    pub(super) fn begin_lookup(&mut self, key: Position, way: Way, now: Moment) -> Option<u32> {
         if self.lookups.len() >= LOOKUPS_MAX || self.has_left() {
             return None;
         }
         let (request, deadline) = (self.number(), now + ANSWER_WITHIN);
-        self.lookups.push(Lookup { request, key, deadline, tries: 1, walk });
+        self.lookups.push(Lookup { request, key, deadline, tries: 1, way });
         Some(request)
     }
 
@@ -109,8 +115,12 @@ impl RingNode {
             let lookup = &mut self.lookups[at];
             if lookup.deadline > now {
                 at += 1;
-            } else if lookup.walk.is_some() {
+            } else if matches!(lookup.way, Way::Walk(_)) {
                 at += usize::from(self.walk_on(at, now));
+            } else if matches!(lookup.way, Way::Careful(_)) {
+                let request = lookup.request;
+                self.on_survey_late(request, now);
+                at += usize::from(self.lookups.get(at).is_some_and(|lookup| lookup.request == request));
             } else if lookup.tries < LOOKUP_TRIES {
                 lookup.tries += 1;
                 lookup.deadline = now + ANSWER_WITHIN.mul_f64(1.5_f64.powi(i32::from(lookup.tries) - 1));
@@ -127,7 +137,7 @@ impl RingNode {
     pub(super) fn on_found(&mut self, root: Peer, request: u32, hops: u8) {
         if let Some(at) = self.lookups.iter().position(|lookup| lookup.request == request) {
             self.lookups.swap_remove(at);
-            self.events.push_back(Event::Found { request, root, hops });
+            self.events.push_back(Event::Found { request, root, hops, heirs: Vec::new() });
         }
     }
 
@@ -290,9 +300,13 @@ impl RingNode {
         let root = self.next_hop(key, &[]) == Hop::Here;
         let mut peers: Vec<Peer> = self.table.iter().map(|entry| entry.peer).chain(self.leaves()).collect();
         peers.retain(|peer| !self.is_suspect(peer.position));
-        peers.sort_unstable_by_key(|peer| (apart(peer.position, key), peer.position));
+        peers.sort_unstable_by_key(|peer| key.way_to(peer.position));
         peers.dedup_by_key(|peer| peer.position);
-        peers.truncate(STEPS_MAX);
+        // Those on both sides: the nearest after the key answers for it, however near those before it are.
+        if peers.len() > STEPS_MAX {
+            peers.drain(STEPS_MAX / 2..peers.len() - STEPS_MAX / 2);
+        }
+        peers.sort_unstable_by_key(|peer| (apart(peer.position, key), peer.position));
         self.send(from, RingMessage::Steps { request, root, peers }, now);
     }
 }

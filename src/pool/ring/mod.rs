@@ -13,12 +13,14 @@
 //! Left out: nodes that lie about whom they see delay agreement or deny service to their neighbours (lookups over
 //! disjoint ways deal with them); they cannot take a zone, since positions are bound to keys.
 
+mod careful;
 mod forward;
 mod join;
 pub(in crate::pool) mod message;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod traitor;
 mod upkeep;
 mod walk;
 mod watch;
@@ -34,6 +36,7 @@ use self::join::Phase;
 pub use self::message::{
     Errand, Malformed, PEERS_MAX, Packet, Ping, Pong, Purpose, RING_MESSAGE_MAX, RingMessage, Route, View,
 };
+pub use self::traitor::Malice;
 use self::watch::{Ghost, Pending};
 use super::coord::Surveyor;
 use super::leafset::LeafSet;
@@ -111,6 +114,8 @@ pub enum Event {
         root: Peer,
         /// How far the packet went.
         hops: u8,
+        /// The next ones after it, if the lookup was a careful one.
+        heirs: Vec<Peer>,
     },
     /// A lookup of this node's has come to nothing.
     LookupFailed {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::forward::{Lookup, apart};
+use super::forward::{Lookup, Way, apart};
 use super::message::RingMessage;
 use super::{Event, RingNode};
 use crate::identity::Position;
@@ -28,7 +28,7 @@ const STEP_WITHIN: Duration = Duration::from_millis(800);
 impl RingNode {
     /// As [`lookup`](Self::lookup), step by step: every node on the way is asked by this one itself.
     pub fn lookup_iteratively(&mut self, key: Position, now: Moment) -> Option<u32> {
-        let request = self.begin_lookup(key, Some(Box::default()), now)?;
+        let request = self.begin_lookup(key, Way::Walk(Box::default()), now)?;
         let known: Vec<Peer> = self.table.iter().map(|entry| entry.peer).chain(self.leaves()).collect();
         if self.zone().is_some_and(|zone| zone.contains(key)) {
             let (origin, hops) = (self.me, 0);
@@ -45,7 +45,11 @@ impl RingNode {
     pub(super) fn on_steps(&mut self, from: Peer, request: u32, root: bool, peers: &[Peer], now: Moment) {
         let Some(at) = self.lookups.iter().position(|lookup| lookup.request == request) else { return };
         let lookup = &mut self.lookups[at];
-        let Some(walk) = &lookup.walk else { return };
+        let walk = match &lookup.way {
+            Way::Passed => return,
+            Way::Walk(walk) => walk,
+            Way::Careful(_) => return self.on_survey_steps(from, request, root, peers, now),
+        };
         // Only who was asked may answer.
         if !walk.known.iter().any(|(peer, asked)| *asked && peer.position == from.position) {
             return;
@@ -65,7 +69,8 @@ impl RingNode {
     pub(super) fn walk_on(&mut self, at: usize, now: Moment) -> bool {
         let lookup = &mut self.lookups[at];
         let (request, key) = (lookup.request, lookup.key);
-        let next = lookup.walk.as_mut().filter(|walk| walk.asked < ASKED_MAX).and_then(|walk| {
+        let Way::Walk(walk) = &mut lookup.way else { return true };
+        let next = Some(walk).filter(|walk| walk.asked < ASKED_MAX).and_then(|walk| {
             let next = walk.known.iter_mut().find(|(_, asked)| !asked)?;
             next.1 = true;
             walk.asked += 1;
@@ -89,7 +94,7 @@ impl RingNode {
 impl Lookup {
     fn learn(&mut self, peers: &[Peer]) {
         let key = self.key;
-        let Some(walk) = &mut self.walk else { return };
+        let Way::Walk(walk) = &mut self.way else { return };
         let way = |position: Position| (apart(position, key), position);
         for peer in peers {
             if let Err(at) =
