@@ -20,6 +20,11 @@ pub(crate) trait SectionA {
 
     /// A way to an outside node that has no possible parent: a node with a free slot, then helpers, then that node.
     fn find_bridge(&mut self, growth: &Growth<'_>) -> Option<Vec<usize>>;
+
+    /// Whether the best possible parents of outside nodes are looked at.
+    fn looks_at_parents(&self) -> bool {
+        true
+    }
 }
 
 /// AMCast: no helpers.
@@ -33,6 +38,10 @@ impl SectionA for NoHelpers {
     fn find_bridge(&mut self, _growth: &Growth<'_>) -> Option<Vec<usize>> {
         None
     }
+
+    fn looks_at_parents(&self) -> bool {
+        false
+    }
 }
 
 /// Runs Table A from `hub` (a local number), starting over after dead ends up to `attempts` times in all, and hangs the
@@ -43,15 +52,17 @@ pub(crate) fn grow(
     attempts: usize,
     section_a: &mut dyn SectionA,
 ) -> Result<Draft, PlanError> {
-    let mut urgency = vec![0; instance.len()];
+    let mut urgency = Vec::new();
     let attempts = if instance.forbids { attempts } else { attempts.min(2) };
     let mut failure = None;
     for attempt in 0..attempts {
         // Every other attempt keeps its helpers for where there is no way without one.
         let mut growth = Growth::new(instance, hub, &urgency, attempt % 2 == 1);
+        growth.readjusts_late = !section_a.looks_at_parents();
         match growth.run(section_a) {
             Ok(()) => return Ok(Draft::hung_from_root(instance.len(), &growth.links())),
             Err(stuck) => {
+                urgency.resize(instance.len(), 0);
                 for &node in &stuck {
                     urgency[node] += 1;
                 }
@@ -70,9 +81,9 @@ pub(crate) struct Growth<'a> {
     pub(crate) inside: Vec<usize>,
     /// Members that are not in the tree yet.
     pub(crate) outside: Vec<usize>,
-    /// Inside: the parent. Outside: the best possible parent, or `NONE`.
+    /// Inside: the parent. Outside: the best possible parent, or `NONE`; or one that has filled up since (`readjusts_late`).
     pub(crate) parent: Vec<usize>,
-    /// Inside: the height. Outside: the height below the best possible parent, or infinity.
+    /// Inside: the height. Outside: the height below that parent, or infinity.
     pub(crate) height: Vec<f64>,
     /// Free links of nodes in the tree; 0 outside.
     pub(crate) free: Vec<u32>,
@@ -81,10 +92,13 @@ pub(crate) struct Growth<'a> {
     /// Helpers in the tree.
     pub(crate) helpers: usize,
     is_inside: Vec<bool>,
-    /// Who goes before others, learnt from earlier attempts.
+    /// Who goes before others, learnt from earlier attempts; nothing at the first.
     urgency: &'a [u32],
     /// Whether helpers join only where nobody could follow without one.
     sparing: bool,
+    /// Whether a node whose parent has filled up looks for another only when it comes up next: until then its height is
+    /// less than it will be, which is all that the others need to know.
+    readjusts_late: bool,
 }
 
 impl<'a> Growth<'a> {
@@ -102,6 +116,7 @@ impl<'a> Growth<'a> {
             is_inside: vec![false; nodes],
             urgency,
             sparing,
+            readjusts_late: false,
         };
         growth.height[hub] = 0.0;
         growth.enter(hub, instance.degree[hub]);
@@ -138,11 +153,33 @@ impl<'a> Growth<'a> {
 
     /// The outside node to absorb next, and whether others can still follow once it is in. Nodes after which nobody
     /// could follow are taken only if there is no other.
-    fn next(&self) -> Option<(usize, bool)> {
+    fn next(&mut self) -> Option<(usize, bool)> {
+        loop {
+            let next = self.least();
+            match next {
+                Some((node, _)) if self.free[self.parent[node]] == 0 => self.choose_parent(node),
+                _ => return next,
+            }
+        }
+    }
+
+    /// The next one, if its parent has not filled up.
+    fn least(&self) -> Option<(usize, bool)> {
+        if self.slots >= 2 && self.urgency.is_empty() {
+            // Any node leaves a slot.
+            let mut least = (f64::INFINITY, NONE);
+            for &node in &self.outside {
+                if self.height[node] < least.0 {
+                    least = (self.height[node], node);
+                }
+            }
+            return (least.1 != NONE).then_some((least.1, true));
+        }
+        let urgency = |node: usize| self.urgency.get(node).copied().unwrap_or(0);
         let reachable = self.outside.iter().copied().filter(|&node| self.parent[node] != NONE);
         reachable.map(|node| (node, self.keeps_open(node))).min_by(|&(a, a_open), &(b, b_open)| {
             (b_open.cmp(&a_open))
-                .then(self.urgency[b].cmp(&self.urgency[a]))
+                .then(urgency(b).cmp(&urgency(a)))
                 .then(self.height[a].total_cmp(&self.height[b]))
         })
     }
@@ -157,11 +194,13 @@ impl<'a> Growth<'a> {
         debug_assert!(self.free[parent] > 0 && !self.is_inside[node] && self.instance.degree[node] > 0);
         self.parent[node] = parent;
         self.height[node] = self.height[parent] + self.instance.cost(parent, node);
-        self.outside.retain(|&other| other != node);
+        if let Some(at) = self.outside.iter().position(|&other| other == node) {
+            self.outside.remove(at);
+        }
         self.enter(node, self.instance.degree[node] - 1);
         self.free[parent] -= 1;
         self.slots -= 1;
-        if self.free[parent] == 0 {
+        if self.free[parent] == 0 && !self.readjusts_late {
             self.readjust(parent);
         }
         self.offer(node);
