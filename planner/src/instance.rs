@@ -164,6 +164,11 @@ impl<'a> Instance<'a> {
         self.cost(a, b).is_finite()
     }
 
+    /// Cost of the root's link to the member that is farthest from it.
+    pub(crate) fn farthest(&self) -> f64 {
+        f64::from(self.costs(0)[..self.members].iter().copied().fold(0.0, f32::max))
+    }
+
     /// Latency of the link, as a plan is judged: without hop cost.
     pub(crate) fn latency(&self, from: usize, to: usize) -> f64 {
         self.problem.latency.ms(self.nodes[from], self.nodes[to])

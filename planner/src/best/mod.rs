@@ -9,7 +9,8 @@
 //! to make; at 20 members and 470 helpers some five million are judged in a second. The starts take what `table_a`,
 //! `critical` and `adjust` say.
 //!
-//! Trees over thousands of members without helpers are planned at large instead (`vast`), for the height.
+//! In sessions of thousands without helpers the start is planned at large instead (`vast`), for the height; where latencies
+//! are those of a plane, that is all.
 
 mod anneal;
 pub(crate) mod draws;
@@ -99,14 +100,14 @@ pub(crate) fn best(
     helpers_max: usize,
     budget: &mut Budget<'_>,
 ) -> Result<Draft, PlanError> {
-    if instance.members >= MEMBERS_VAST
+    let is_vast = instance.members >= MEMBERS_VAST
         && instance.problem.objective == Objective::Height
         && instance.helpers_max.min(helpers_max) == 0
-        && !instance.forbids
-    {
-        return vast::in_matrix(instance, budget);
+        && !instance.forbids;
+    let (start, value) = if is_vast { vast::start(instance, budget)? } else { start(instance, helpers_max)? };
+    if is_vast && value <= NEAR_DIRECT * instance.farthest() {
+        return Ok(start);
     }
-    let (start, value) = start(instance, helpers_max)?;
     if instance.members == 1 || value <= 0.0 {
         return Ok(start);
     }
@@ -226,7 +227,9 @@ const WIDTH_COLD: f64 = 0.0015;
 /// What a helper must bring, as a share of the height or diameter: a tenth of a per cent, and less in sessions of more
 /// than 20, where there is less for each to bring. Asking more is `plan_with_fewest_helpers`.
 const HELPER_GAIN: f64 = 0.001;
-/// Members from which on a tree is planned at large: a start alone takes longer, and annealing would take minutes.
+/// Members from which on the start is planned at large: the seed's algorithms take most of a second there.
 const MEMBERS_VAST: usize = 2_000;
+/// Height by the largest direct latency that is good enough not to anneal: in a plane, where annealing would take minutes.
+const NEAR_DIRECT: f64 = 1.01;
 /// Members up to which all starts are made: in larger sessions their time is better spent on annealing.
 const MEMBERS_FEW: usize = 64;

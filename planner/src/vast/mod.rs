@@ -74,18 +74,25 @@ pub fn plan_in_space<const N: usize>(
     })
 }
 
-/// A tree over the instance's members, of which there are two at least, any of which may talk to any other.
-pub(crate) fn in_matrix(instance: &Instance<'_>, budget: &mut Budget<'_>) -> Result<Draft, PlanError> {
+/// A tree over the instance's members, of which there are two at least, any of which may talk to any other, with its value.
+pub(crate) fn start(instance: &Instance<'_>, budget: &mut Budget<'_>) -> Result<(Draft, f64), PlanError> {
     let members = instance.members;
     check_sum(&instance.degree[..members], 0, |member| instance.nodes[member])?;
+    let matrix = Matrix::new(instance);
     let mut done = 0;
-    let mut draft = planned(&Matrix::new(instance), &instance.degree[..members], &mut || {
+    let mut draft = planned(&matrix, &instance.degree[..members], &mut || {
         // A look at a node takes far less time than a proposal.
         done += (members / LOOKS_A_PROPOSAL) as u64;
         budget.spent(done) < 1.0
     });
     draft.parent.resize(instance.len(), NONE);
-    Ok(draft)
+    // `Draft::value` would lay out most rows.
+    let mut heights = vec![0.0; members];
+    for &node in &draft.order[1..] {
+        let parent = draft.parent[node];
+        heights[node] = heights[parent] + f64::from(matrix.cost(parent, node));
+    }
+    Ok((draft, heights.into_iter().fold(0.0, f64::max)))
 }
 
 /// A tree over all nodes, of which there are two at least, whose degrees suffice.
