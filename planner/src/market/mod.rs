@@ -63,7 +63,7 @@ enum Claim {
 
 /// To take a node from another session is worth it only if the plan is shorter by this share than without: whoever loses
 /// must plan again, and may take from a third.
-const CLAIM_GAIN: f64 = 0.08;
+const CLAIM_GAIN: f64 = 0.1;
 /// A better plan is worth moving for only if it is shorter by this share.
 const GAIN: f64 = 0.02;
 
