@@ -22,11 +22,18 @@ pub(super) struct LeafSet {
     me: Position,
     side: usize,
     leaves: Vec<Leaf>,
+    /// Grows with every change.
+    changes: u32,
 }
 
 impl LeafSet {
     pub(super) fn new(me: Position, side: usize) -> Self {
-        Self { me, side, leaves: Vec::with_capacity(2 * side + 1) }
+        Self { me, side, leaves: Vec::with_capacity(2 * side + 1), changes: 0 }
+    }
+
+    /// Another number after every change of who is in it.
+    pub(super) fn changes(&self) -> u32 {
+        self.changes
     }
 
     /// Clockwise from the node itself.
@@ -77,6 +84,7 @@ impl LeafSet {
     pub(super) fn insert(&mut self, leaf: Leaf) {
         if let (true, Err(at)) = (self.wants(leaf.peer.position), self.find(leaf.peer.position)) {
             self.leaves.insert(at, leaf);
+            self.changes = self.changes.wrapping_add(1);
             if self.leaves.len() > 2 * self.side {
                 self.leaves.remove(self.side);
             }
@@ -85,6 +93,7 @@ impl LeafSet {
 
     pub(super) fn remove(&mut self, position: Position) -> Option<Leaf> {
         let found = self.find(position).ok()?;
+        self.changes = self.changes.wrapping_add(1);
         Some(self.leaves.remove(found))
     }
 

@@ -1,5 +1,5 @@
-//! One node of the pool as the network sees it: the ring, and SOMO on top of it. The two know nothing of each other; here
-//! zones go from the one to the other, and lookups and their answers back.
+//! One node of the pool as the network sees it: the ring, and SOMO and records on top of it. They know nothing of each other;
+//! here zones and neighbours go up from the ring, and lookups and their answers back.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
 use super::peer::Peer;
+use super::records::message::RECORD_MESSAGE_MAX;
+use super::records::{self, Object, RecordMessage, Records, RecordsConfig, Reference, Refusal};
 use super::ring::{self, Malformed, Malice, Purpose, RING_MESSAGE_MAX, RingConfig, RingMessage, RingNode};
 use super::somo::{Action, Offer, Report, SOMO_MESSAGE_MAX, Somo, SomoConfig, SomoMessage};
 use crate::identity::Position;
@@ -21,6 +23,8 @@ pub enum SwarmMessage {
     Ring(RingMessage),
     /// SOMO's.
     Somo(SomoMessage),
+    /// The data overlay's.
+    Records(RecordMessage),
 }
 
 /// What happens to a node.
@@ -45,6 +49,8 @@ pub enum Event {
     Ring(ring::Event),
     /// This node is SOMO's root, and this is the whole pool as it knows it.
     View(Box<Report>),
+    /// Of the data overlay.
+    Records(records::Event),
 }
 
 /// See the [module](self).
@@ -53,6 +59,12 @@ pub struct SwarmNode {
     somo: Somo,
     /// The lookup of a parent that is under way.
     seeking: Option<(u32, Position)>,
+    records: Records,
+    careful: bool,
+    /// Lookups for records that are under way: the ring's number, and the ticket.
+    fetching: Vec<(u32, u32)>,
+    /// Which neighbours the records have been told of.
+    leaf_changes: u32,
     outbox: VecDeque<(Peer, SwarmMessage)>,
     events: VecDeque<Event>,
 }
@@ -81,7 +93,7 @@ impl SwarmMessage {
     pub fn purpose(&self) -> Purpose {
         match self {
             Self::Ring(message) => message.purpose(),
-            Self::Somo(_) => Purpose::Upkeep,
+            Self::Somo(_) | Self::Records(_) => Purpose::Upkeep,
         }
     }
 
@@ -105,24 +117,40 @@ impl SwarmMessage {
                 Ok(Self::Ring(message))
             }
             Ok((Self::Somo(message), [])) if message.is_bounded() => Ok(Self::Somo(message)),
+            Ok((Self::Records(message), [])) if bytes.len() <= RECORD_MESSAGE_MAX && message.is_bounded() => {
+                Ok(Self::Records(message))
+            }
             _ => Err(Malformed),
         }
     }
 }
 
 impl SwarmNode {
-    /// A node that knows nobody: alone until it is given a bootstrap.
+    /// A node that knows nobody: alone until it is given a bootstrap. `born_s` is the Unix time at [`Moment::ZERO`].
     #[must_use]
-    pub fn new(me: Peer, ring: RingConfig, somo: SomoConfig, mut random: StdRng, now: Moment) -> Self {
+    pub fn new(
+        me: Peer,
+        ring: RingConfig,
+        somo: SomoConfig,
+        records: RecordsConfig,
+        born_s: u64,
+        mut random: StdRng,
+        now: Moment,
+    ) -> Self {
         let phase = random.random_range(0.0..1.0);
         let mut node = Self {
             ring: RingNode::new(me, ring, random, now),
             somo: Somo::new(somo, phase, now),
             seeking: None,
+            records: Records::new(me, records, phase, born_s),
+            careful: records.asked > 1,
+            fetching: Vec::new(),
+            leaf_changes: 0,
             outbox: VecDeque::new(),
             events: VecDeque::new(),
         };
         node.somo.on_zone(node.ring.zone(), now);
+        node.tell_records(now);
         node
     }
 
@@ -138,6 +166,10 @@ impl SwarmNode {
                 self.ring.handle(ring::Input::SignOfLife(from), now);
                 self.somo.on_message(from, message, self.ring.me(), now);
             }
+            Input::Message(from, SwarmMessage::Records(message)) => {
+                self.ring.handle(ring::Input::SignOfLife(from), now);
+                self.records.on_message(from, message, now);
+            }
             Input::Bootstrap(peer) => self.ring.handle(ring::Input::Bootstrap(peer), now),
             Input::Offer(offer) => self.somo.set_offer(offer),
             Input::Leave => self.ring.handle(ring::Input::Leave, now),
@@ -145,6 +177,9 @@ impl SwarmNode {
         }
         if self.somo.poll_timeout() <= now {
             self.somo.on_timeout(self.ring.me(), now);
+        }
+        if self.records.poll_timeout() <= now {
+            self.records.on_timeout(now);
         }
         self.wire(now);
     }
@@ -170,7 +205,7 @@ impl SwarmNode {
     /// When to give [`Input::Timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Moment {
-        self.ring.poll_timeout().min(self.somo.poll_timeout())
+        self.ring.poll_timeout().min(self.somo.poll_timeout()).min(self.records.poll_timeout())
     }
 
     // What the layer above asks.
@@ -194,6 +229,30 @@ impl SwarmNode {
         request
     }
 
+    /// See [`Records::set_ref`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_ref(&mut self, object: Object, host: Option<Peer>, now: Moment) -> Result<u32, Refusal> {
+        let ticket = self.records.set_ref(object, host, now);
+        self.wire(now);
+        ticket
+    }
+
+    /// See [`Records::deref`].
+    pub fn deref(&mut self, reference: Reference, now: Moment) -> Option<u32> {
+        let ticket = self.records.deref(reference, now);
+        self.wire(now);
+        ticket
+    }
+
+    /// See [`Records::delete`].
+    pub fn delete(&mut self, key: Position, now: Moment) -> Option<u32> {
+        let ticket = self.records.delete(key, now);
+        self.wire(now);
+        ticket
+    }
+
     /// See [`RingNode::lookup_carefully`].
     pub fn lookup_carefully(&mut self, key: Position, now: Moment) -> Option<u32> {
         let request = self.ring.lookup_carefully(key, now);
@@ -203,21 +262,36 @@ impl SwarmNode {
 
     // Helpers.
 
-    /// Lets ring and SOMO talk until neither has anything to say.
+    /// Lets ring, SOMO and records talk until none of them has anything to say.
     fn wire(&mut self, now: Moment) {
         loop {
             while let Some(event) = self.ring.poll_event() {
                 self.on_ring_event(event, now);
             }
-            let Some(action) = self.somo.poll_action() else { break };
-            match action {
-                Action::Send(to, message) => self.outbox.push_back((to, SwarmMessage::Somo(message))),
-                Action::View(report) => self.events.push_back(Event::View(report)),
-                Action::LookUp(key) => match self.ring.lookup(key, now) {
-                    Some(request) => self.seeking = Some((request, key)),
-                    None => self.somo.on_parent(key, None, self.ring.me(), now),
-                },
+            if self.leaf_changes != self.ring.leaf_changes() {
+                self.tell_records(now);
             }
+            if let Some(action) = self.somo.poll_action() {
+                match action {
+                    Action::Send(to, message) => self.outbox.push_back((to, SwarmMessage::Somo(message))),
+                    Action::View(report) => self.events.push_back(Event::View(report)),
+                    Action::LookUp(key) => match self.ring.lookup(key, now) {
+                        Some(request) => self.seeking = Some((request, key)),
+                        None => self.somo.on_parent(key, None, self.ring.me(), now),
+                    },
+                }
+                continue;
+            }
+            match self.records.poll_action() {
+                Some(records::Action::Send(to, message)) => {
+                    self.outbox.push_back((to, SwarmMessage::Records(message)));
+                }
+                Some(records::Action::LookUp { ticket, key }) => self.fetch(ticket, key, now),
+                None => break,
+            }
+        }
+        while let Some(event) = self.records.poll_event() {
+            self.events.push_back(Event::Records(event));
         }
         while let Some(transmit) = self.ring.poll_transmit() {
             self.outbox.push_back((transmit.to, SwarmMessage::Ring(transmit.message)));
@@ -226,7 +300,19 @@ impl SwarmNode {
 
     fn on_ring_event(&mut self, event: ring::Event, now: Moment) {
         match event {
-            ring::Event::ZoneChanged => self.somo.on_zone(self.ring.zone(), now),
+            ring::Event::ZoneChanged => {
+                self.somo.on_zone(self.ring.zone(), now);
+                self.tell_records(now);
+            }
+            ring::Event::Found { request, root, ref heirs, .. } if self.fetched(request).is_some() => {
+                let roots: Vec<Peer> = [root].into_iter().chain(heirs.iter().copied()).collect();
+                self.on_fetched(request, &roots, now);
+                return;
+            }
+            ring::Event::LookupFailed { request } if self.fetched(request).is_some() => {
+                self.on_fetched(request, &[], now);
+                return;
+            }
             ring::Event::Found { request, root, .. } if self.is_seeking(request) => {
                 self.on_parent(Some(root), now);
                 return;
@@ -238,6 +324,31 @@ impl SwarmNode {
             _ => {}
         }
         self.events.push_back(Event::Ring(event));
+    }
+
+    fn tell_records(&mut self, now: Moment) {
+        self.leaf_changes = self.ring.leaf_changes();
+        self.records.on_ring(self.ring.zone(), self.ring.leaves(), now);
+    }
+
+    fn fetch(&mut self, ticket: u32, key: Position, now: Moment) {
+        let careful = self.careful;
+        let request = if careful { self.ring.lookup_carefully(key, now) } else { self.ring.lookup(key, now) };
+        match request {
+            Some(request) => self.fetching.push((request, ticket)),
+            None => self.records.on_roots(ticket, &[], now),
+        }
+    }
+
+    fn fetched(&self, request: u32) -> Option<usize> {
+        self.fetching.iter().position(|(of, _)| *of == request)
+    }
+
+    fn on_fetched(&mut self, request: u32, roots: &[Peer], now: Moment) {
+        if let Some(at) = self.fetched(request) {
+            let (_, ticket) = self.fetching.swap_remove(at);
+            self.records.on_roots(ticket, roots, now);
+        }
     }
 
     fn is_seeking(&self, request: u32) -> bool {
@@ -288,7 +399,9 @@ mod tests {
             SomoMessage::Astray { point },
             SomoMessage::Quit,
         ];
-        samples().into_iter().map(SwarmMessage::Ring).chain(somo.map(SwarmMessage::Somo)).collect()
+        let records = records::message::tests::samples().into_iter().map(SwarmMessage::Records);
+        let ring = samples().into_iter().map(SwarmMessage::Ring);
+        ring.chain(somo.map(SwarmMessage::Somo)).chain(records).collect()
     }
 
     #[test]
@@ -297,13 +410,19 @@ mod tests {
             let bytes = message.encode();
             assert_eq!(SwarmMessage::decode(&bytes), Ok(message.clone()));
             assert_eq!(message.encoded_len(), bytes.len());
-            let most =
-                if matches!(message, SwarmMessage::Ring(_)) { RING_MESSAGE_MAX } else { SOMO_MESSAGE_MAX };
+            let most = match message {
+                SwarmMessage::Ring(_) => RING_MESSAGE_MAX,
+                SwarmMessage::Somo(_) => SOMO_MESSAGE_MAX,
+                SwarmMessage::Records(_) => RECORD_MESSAGE_MAX,
+            };
             assert!(bytes.len() <= most, "{} bytes", bytes.len());
         }
         let random = &mut StdRng::seed_from_u64(8);
         let many = RingMessage::Rows((0..=ring::PEERS_MAX).map(|_| peer(random)).collect());
-        assert_eq!(SwarmMessage::decode(&SwarmMessage::Ring(many).encode()), Err(Malformed), "one too many");
+        let wanted = RecordMessage::Want(vec![Position(1); records::message::ENTRIES_MAX + 1]);
+        for message in [SwarmMessage::Ring(many), SwarmMessage::Records(wanted)] {
+            assert_eq!(SwarmMessage::decode(&message.encode()), Err(Malformed), "one too many");
+        }
     }
 
     /// Whatever bytes come, decoding ends, and what it takes for a message is one.

@@ -6,6 +6,7 @@
 mod count;
 mod distance;
 mod judge;
+mod objects;
 mod queue;
 mod run;
 mod survey;
@@ -39,6 +40,8 @@ pub struct Scenario {
     pub crash: Option<(f64, Duration)>,
     /// A share of all nodes that are cut off from the others, from when to when.
     pub partition: Option<(f64, Duration, Duration)>,
+    /// Objects read a second in the whole pool; with any, each node owns one, which it changes now and then.
+    pub reads_per_s: f64,
     /// The share of nodes that lie; lookups are careful ones then.
     pub malicious: f64,
     /// Lookups a second in the whole pool.
@@ -64,6 +67,12 @@ pub struct Outcome {
     pub lost: u64,
     /// Lookups that arrived at a node that does not answer for the key. Among liars: for which an honest one, nearer, does.
     pub wrong: u64,
+    /// Objects read, and those that were not found, or older than what was confirmed before.
+    pub reads: u64,
+    /// See `reads`.
+    pub reads_lost: u64,
+    /// See `reads`.
+    pub reads_stale: u64,
     /// Messages of lookups, answers included, a lookup.
     pub lookup_messages: Option<f64>,
     /// Sent, acknowledgements included, lookups not.

@@ -11,11 +11,13 @@ use rand::{RngExt, SeedableRng};
 use super::count::Traffic;
 use super::distance::Distances;
 use super::judge::{Census, Lookups};
+use super::objects::Objects;
 use super::queue::{Queue, Store};
 use super::survey::{Errors, Springs};
 use super::views::Views;
 use super::{Outcome, Scenario};
 use crate::identity::{NodeId, Position};
+use crate::pool::records::RecordsConfig;
 use crate::pool::ring::{self, Malice};
 use crate::pool::somo::Offer;
 use crate::pool::swarm::{Event, Input, SwarmMessage, SwarmNode, betray};
@@ -33,6 +35,8 @@ enum Happening {
     Start(u32),
     /// Somebody looks something up.
     Lookup,
+    /// Somebody reads an object, or changes its own.
+    Read,
     /// As many nodes start as the pool can take in.
     Growth,
     /// A share of all nodes crash.
@@ -82,6 +86,7 @@ struct Run<'a> {
     node_seconds: f64,
     counted_at: Moment,
     lookups: Lookups,
+    objects: Objects,
     views: Views,
     springs: Springs,
     events: u64,
@@ -124,6 +129,7 @@ pub fn simulate(scenario: &Scenario, distances: &Distances, mut progress: impl F
         node_seconds: 0.0,
         counted_at: Moment::ZERO,
         lookups: Lookups::default(),
+        objects: Objects::default(),
         views: Views::default(),
         springs,
         events: 0,
@@ -169,6 +175,7 @@ impl Run<'_> {
             }
             Happening::Start(slot) => self.start(slot),
             Happening::Lookup => self.look_up(),
+            Happening::Read => self.read(),
             Happening::Growth => self.grow(),
             Happening::MassCrash(share) => {
                 let crashing: Vec<u32> = self.some_of(share);
@@ -219,6 +226,12 @@ impl Run<'_> {
         self.watching = Some(from);
         self.counted_at = from;
         self.until = from + duration + DRAIN;
+        if self.scenario.reads_per_s > 0.0 {
+            for slot in self.census.listed().to_vec() {
+                self.write(slot);
+            }
+            self.queue.push(from, Happening::Read);
+        }
         if lookups_per_s > 0.0 {
             self.queue.push(from, Happening::Lookup);
         }
@@ -247,7 +260,9 @@ impl Run<'_> {
         let me = Peer::new(node, SocketAddr::from((Ipv4Addr::from(slot + 1), PORT)));
         let chance = StdRng::from_rng(&mut self.random);
         let Scenario { ring, somo, .. } = *self.scenario;
-        let mut newcomer = Box::new(SwarmNode::new(me, ring, somo, chance, self.now));
+        let asked = if self.among_liars() { ASKED_AMONG_LIARS } else { 1 };
+        let records = RecordsConfig { asked, ..RecordsConfig::default() };
+        let mut newcomer = Box::new(SwarmNode::new(me, ring, somo, records, 0, chance, self.now));
         let degree = self.random.random_range(OFFERED);
         let offer = Offer { lends: true, free: [degree; 3], uplink_mbit: u16::from(degree) };
         newcomer.handle(Input::Offer(offer), self.now);
@@ -281,6 +296,7 @@ impl Run<'_> {
             self.census.remove(node.ring().me().position);
             self.liars.remove(&node.ring().me().position);
             self.lookups.on_origin_gone(slot);
+            self.objects.on_gone(slot);
         }
     }
 
@@ -393,6 +409,7 @@ impl Run<'_> {
                 self.springs.on_measured(slot as usize, slot_of(&peer) as usize, round_trip_ms);
             }
             Event::Ring(ring::Event::ZoneChanged) => {}
+            Event::Records(event) => self.objects.on_event(slot, &event),
             Event::View(view) => {
                 let nodes = self.census.listed().len();
                 if self.is_watching() {
@@ -443,6 +460,37 @@ impl Run<'_> {
         let wait = self.session(Duration::from_secs_f64(1.0 / self.scenario.lookups_per_s));
         if self.watching.is_some_and(|from| self.now + wait < from + self.scenario.duration) {
             self.queue.push(self.now + wait, Happening::Lookup);
+        }
+    }
+
+    fn read(&mut self) {
+        let Some(slot) = self.census.listed().choose(&mut self.random).copied() else { return };
+        if self.random.random_ratio(1, READS_A_WRITE) {
+            self.write(slot);
+        } else if let Some((object, reference)) = self.objects.draw(&mut self.random)
+            && let place = &mut self.slots[slot as usize]
+            && place.malice.is_none()
+            && let Some(node) = &mut place.node
+            && let Some(ticket) = node.deref(reference, self.now)
+        {
+            self.objects.on_read(slot, ticket, object);
+            self.drain(slot);
+        }
+        let wait = self.session(Duration::from_secs_f64(1.0 / self.scenario.reads_per_s));
+        if self.watching.is_some_and(|from| self.now + wait < from + self.scenario.duration) {
+            self.queue.push(self.now + wait, Happening::Read);
+        }
+    }
+
+    /// The node changes its object, or makes it.
+    fn write(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
+        if place.malice.is_none()
+            && let Some(node) = &mut place.node
+            && let Ok(ticket) = node.set_ref(self.objects.next(slot, &mut self.random), None, self.now)
+        {
+            self.objects.on_write(slot, ticket);
+            self.drain(slot);
         }
     }
 
@@ -532,6 +580,9 @@ impl Run<'_> {
             lookups: self.lookups.ended,
             lost: self.lookups.lost,
             wrong: self.lookups.wrong,
+            reads: self.objects.reads,
+            reads_lost: self.objects.lost,
+            reads_stale: self.objects.stale,
             lookup_messages: (self.lookups.ended > 0)
                 .then(|| self.traffic.of_lookups as f64 / self.lookups.ended as f64),
             messages_per_node_s: self.traffic.messages as f64 / node_seconds,
@@ -569,6 +620,10 @@ fn slot_of(peer: &Peer) -> u32 {
 const OFFERED: std::ops::RangeInclusive<u8> = 0..=20;
 /// Pairs that coordinates are judged by.
 const PAIRS: usize = 20_000;
+/// Of so many that read an object one changes its own instead.
+const READS_A_WRITE: u32 = 5;
+/// Hosts asked for each record where some lie.
+const ASKED_AMONG_LIARS: usize = 3;
 const PORT: u16 = 4_433;
 /// Nodes that a newcomer is told of.
 const BOOTSTRAPS: usize = 3;

@@ -19,6 +19,7 @@ fn scenario(nodes: usize, seconds: u64) -> Scenario {
         loss: 0.0,
         crash: None,
         partition: None,
+        reads_per_s: 0.0,
         malicious: 0.0,
         lookups_per_s: 20.0,
         duration: Duration::from_secs(seconds),
@@ -92,6 +93,15 @@ fn places_foretell_what_nobody_has_measured() {
     if let (Some(own), Some(springs)) = (outcome.coord_error_p50, outcome.vivaldi_error_p50) {
         assert!(own < 0.15 && own < springs, "{outcome:?}");
     }
+}
+
+#[test]
+fn objects_are_found_while_nodes_come_and_go_and_messages_are_lost() {
+    let churn = Some(Duration::from_secs(600));
+    let outcome =
+        run(&Scenario { churn, loss: 0.02, reads_per_s: 10.0, lookups_per_s: 0.0, ..scenario(50, 60) });
+    assert!(outcome.reads > 300, "{outcome:?}");
+    assert!((outcome.reads_lost + outcome.reads_stale) * 100 <= outcome.reads, "{outcome:?}");
 }
 
 #[test]

@@ -67,6 +67,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "SHARE@T..T")]
     partition: Option<Partition>,
 
+    /// Objects read a second in the whole pool; with any, each node owns one and changes it now and then
+    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
+    reads: f64,
+
     /// Share of nodes that lie: they drop, misroute, and answer for keys that are not theirs; lookups are careful then
     #[arg(long, value_name = "P", default_value = "0", value_parser = units::share)]
     malicious: f64,
@@ -162,6 +166,9 @@ struct Json {
     lookups: u64,
     lost: u64,
     wrong: u64,
+    reads: Option<u64>,
+    reads_lost: Option<u64>,
+    reads_stale: Option<u64>,
     lookup_messages: Option<f64>,
     messages_per_node_s: f64,
     bytes_per_node_s: f64,
@@ -220,6 +227,10 @@ impl Args {
             Mode::Periodic => Gather::Periodic,
             Mode::Call => Gather::Call,
         };
+        if !(0.0..=1e6).contains(&self.reads) {
+            let todo = "use 0 to 1000000 a second";
+            return Err(CliError::wrong("no such rate of reads", format!("--reads {}", self.reads), todo));
+        }
         let scenario = Scenario {
             nodes,
             ring: RingConfig { side: (self.leafset as usize).div_ceil(2), ..RingConfig::default() },
@@ -228,6 +239,7 @@ impl Args {
             loss: self.loss,
             crash: self.crash.map(|Crash(share, at)| (share, at)),
             partition: self.partition.map(|Partition(share, from, to)| (share, from, to)),
+            reads_per_s: self.reads,
             malicious: self.malicious,
             lookups_per_s,
             duration: self.duration,
@@ -268,6 +280,7 @@ pub(super) fn run(job: &Job, out: &mut dyn Write) -> Result<(), CliError> {
 
 fn json(job: &Job, outcome: &Outcome) -> Json {
     let rounded = |value: f64| (value * 1e6).round() / 1e6;
+    let exercised = job.scenario.reads_per_s > 0.0;
     Json {
         nodes: job.scenario.nodes,
         seed: job.scenario.seed,
@@ -277,6 +290,9 @@ fn json(job: &Job, outcome: &Outcome) -> Json {
         lookups: outcome.lookups,
         lost: outcome.lost,
         wrong: outcome.wrong,
+        reads: exercised.then_some(outcome.reads),
+        reads_lost: exercised.then_some(outcome.reads_lost),
+        reads_stale: exercised.then_some(outcome.reads_stale),
         lookup_messages: outcome.lookup_messages.map(rounded),
         messages_per_node_s: rounded(outcome.messages_per_node_s),
         bytes_per_node_s: rounded(outcome.bytes_per_node_s),

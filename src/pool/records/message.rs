@@ -8,13 +8,11 @@
 //! host <-- Want -- other host            what it has not
 //! ```
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Record, Stamp};
 use crate::identity::Position;
 use crate::pool::peer::Peer;
-use crate::pool::ring::Malformed;
 
 /// See the [module](self).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -85,32 +83,8 @@ pub const ENTRIES_MAX: usize = 28;
 pub const HEIRS_MAX: usize = 8;
 /// The largest message, bytes: it fits a datagram.
 pub const RECORD_MESSAGE_MAX: usize = 1_150;
-/// The first byte of every message: the version of these formats.
-const VERSION: u8 = 1;
 
 impl RecordMessage {
-    /// The bytes of a message.
-    #[must_use]
-    pub fn encode(&self) -> Bytes {
-        let bytes = postcard::to_extend(self, vec![VERSION]);
-        bytes.expect("our messages hold nothing that postcard cannot write").into()
-    }
-
-    /// Reads a message.
-    ///
-    /// # Errors
-    /// When the bytes are none, too many, of another version, or say more than a message may.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let (&VERSION, body) = bytes.split_first().ok_or(Malformed)? else { return Err(Malformed) };
-        if bytes.len() > RECORD_MESSAGE_MAX {
-            return Err(Malformed);
-        }
-        match postcard::take_from_bytes::<Self>(body) {
-            Ok((message, [])) if message.is_bounded() => Ok(message),
-            _ => Err(Malformed),
-        }
-    }
-
     /// True when no part of it is larger than it may be.
     #[must_use]
     pub fn is_bounded(&self) -> bool {
@@ -128,9 +102,6 @@ impl RecordMessage {
 
 #[cfg(test)]
 pub(in crate::pool) mod tests {
-    use rand::rngs::StdRng;
-    use rand::{Rng, RngExt, SeedableRng};
-
     use super::*;
     use crate::identity::{Identity, NodeId};
     use crate::pool::peer::Place;
@@ -159,50 +130,5 @@ pub(in crate::pool) mod tests {
             RecordMessage::Offer(vec![(key, Stamp { version, expires_s }); ENTRIES_MAX]),
             RecordMessage::Want(vec![key; ENTRIES_MAX]),
         ]
-    }
-
-    #[test]
-    fn messages_survive_the_wire_and_fit_a_datagram() {
-        for message in samples() {
-            let bytes = message.encode();
-            assert_eq!(RecordMessage::decode(&bytes), Ok(message));
-            assert!(bytes.len() <= RECORD_MESSAGE_MAX, "{} bytes", bytes.len());
-        }
-        let key = Position(1);
-        let many = RecordMessage::Want(vec![key; ENTRIES_MAX + 1]);
-        assert_eq!(RecordMessage::decode(&many.encode()), Err(Malformed));
-    }
-
-    /// Whatever bytes come, decoding ends, and what it takes for a message is one.
-    fn decode_any(bytes: &[u8]) {
-        if let Ok(message) = RecordMessage::decode(bytes) {
-            assert!(message.is_bounded());
-            assert_eq!(RecordMessage::decode(&message.encode()), Ok(message));
-        }
-    }
-
-    #[test]
-    fn hostile_bytes_do_no_harm() {
-        let random = &mut StdRng::seed_from_u64(9);
-        for message in samples() {
-            let good = message.encode();
-            for cut in 0..good.len() {
-                decode_any(&good[..cut]);
-            }
-            for _ in 0..200 {
-                let mut bytes = good.to_vec();
-                let at = random.random_range(0..bytes.len().min(160));
-                bytes[at] ^= 1 << random.random_range(0..8);
-                decode_any(&bytes);
-            }
-        }
-        for _ in 0..5_000 {
-            let mut bytes = vec![0; random.random_range(0..200)];
-            random.fill_bytes(&mut bytes);
-            if let Some(first) = bytes.first_mut() {
-                *first = VERSION;
-            }
-            decode_any(&bytes);
-        }
     }
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 pub use self::message::RecordMessage;
 use self::overlay::{Ask, Owned};
 pub use self::overlay::{Object, Reference};
-pub use self::record::Record;
+pub use self::record::{Record, key_of};
 pub use self::store::{Refusal, Refusals, Store};
 use super::moment::Moment;
 use super::peer::Peer;

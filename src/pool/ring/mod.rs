@@ -278,6 +278,12 @@ impl RingNode {
         Some((self.leaves.left()?.peer, self.leaves.right()?.peer))
     }
 
+    /// Another number after every change of who is in the leaf set.
+    #[must_use]
+    pub fn leaf_changes(&self) -> u32 {
+        self.leaves.changes()
+    }
+
     /// The leaf set, clockwise.
     pub fn leaves(&self) -> impl Iterator<Item = Peer> + '_ {
         self.leaves.iter().map(|leaf| leaf.peer)
