@@ -53,10 +53,11 @@ impl LeafSet {
         self.leaves.last()
     }
 
-    /// The outermost on the left side, and on the right one.
+    /// The outermost on the left side, and on the right one. Where one is missing, the one in the middle may be of either
+    /// side and is neither's end.
     pub(super) fn ends(&self) -> [Option<&Leaf>; 2] {
-        let side = self.leaves.len().min(self.side);
-        [self.leaves.get(self.leaves.len() - side), self.leaves.get(side.wrapping_sub(1))]
+        let half = (self.leaves.len() / 2).max(1);
+        [self.leaves.len().checked_sub(half), half.checked_sub(1)].map(|end| self.leaves.get(end?))
     }
 
     pub(super) fn get(&self, position: Position) -> Option<&Leaf> {
@@ -102,14 +103,26 @@ impl LeafSet {
         &self.leaves[..self.leaves.len().min(self.side)]
     }
 
-    /// True when all nodes between here and `key` are known, on the side where it is.
-    pub(super) fn covers(&self, key: Position) -> bool {
-        if self.leaves.len() < 2 * self.side {
+    /// True when all nodes between here and `key` are known, on the side where it is. In a ring of more nodes than the set
+    /// has, a set with a gap knows less than it seems to: the node in its middle may belong to either side.
+    pub(super) fn covers(&self, key: Position, ring_is_larger: bool) -> bool {
+        if !self.is_full() && !ring_is_larger {
             return true;
         }
-        let [left_end, right_end] = self.ends().map(|end| end.map(|leaf| self.me.way_to(leaf.peer.position)));
+        let [left, right] = self.ends().map(|end| end.map(|leaf| self.me.way_to(leaf.peer.position)));
         let way = Some(self.me.way_to(key));
-        way <= right_end || way > left_end
+        left.is_some() && (way <= right || way > left)
+    }
+
+    /// True when neither side has room.
+    pub(super) fn is_full(&self) -> bool {
+        self.leaves.len() >= 2 * self.side
+    }
+
+    /// True when a node there would be nearer than the outermost of its side.
+    pub(super) fn encloses(&self, position: Position) -> bool {
+        let half = self.leaves.len() / 2;
+        self.find(position).is_err_and(|at| at < half || at > self.leaves.len() - half)
     }
 
     fn find(&self, position: Position) -> Result<usize, usize> {
@@ -144,20 +157,20 @@ mod tests {
         assert!(!set.wants(Position(100)) && !set.wants(Position(90)), "oneself, and one that is there");
         let ends = set.ends().map(|end| end.unwrap().peer.position.0);
         assert_eq!(ends, [10, 120]);
-        assert!(set.covers(Position(115)) && set.covers(Position(120)) && set.covers(Position(50)));
-        assert!(!set.covers(Position(121)) && !set.covers(Position(10)) && !set.covers(Position(0)));
+        assert!([115, 120, 50].iter().all(|key| set.covers(Position(*key), true)));
+        assert!([121, 10, 0].iter().all(|key| !set.covers(Position(*key), true)));
     }
 
     #[test]
     fn a_small_ring_is_known_whole() {
         let mut set = LeafSet::new(Position(100), 2);
         assert_eq!(set.ends().map(|end| end.is_some()), [false, false]);
-        assert!(set.covers(Position(7)));
+        assert!(set.covers(Position(7), false) && !set.covers(Position(7), true));
         set.insert(leaf(5));
         set.insert(leaf(200));
         assert_eq!(set.left().unwrap().peer.position.0, 5);
         assert_eq!(set.right().unwrap().peer.position.0, 200);
-        assert!(set.covers(Position(50)) && set.covers(Position(150)));
+        assert!(set.covers(Position(50), false) && set.covers(Position(150), false));
         assert_eq!(set.remove(Position(5)).unwrap().peer.position.0, 5);
         assert_eq!(set.left().unwrap().peer.position.0, 200);
         assert!(set.remove(Position(5)).is_none());

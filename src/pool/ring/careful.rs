@@ -173,7 +173,7 @@ impl RingNode {
         else {
             return false;
         };
-        if self.leaves.covers(survey.key) {
+        if self.covers(survey.key) {
             return false;
         }
         let here = left.way_to(right) as f64 / self.leaves.len() as f64;

@@ -279,7 +279,7 @@ impl RingNode {
 
     fn next_peer(&self, key: Position, good: impl Fn(&Peer) -> bool) -> Option<Peer> {
         let here = self.me.position;
-        if self.leaves.covers(key) {
+        if self.covers(key) {
             let successor = self.leaves().filter(&good).min_by_key(|peer| key.way_to(peer.position));
             return successor.filter(|peer| key.way_to(peer.position) < key.way_to(here));
         }

@@ -102,6 +102,7 @@ impl RingNode {
         if leaves + entries == 0 || !self.is_active() {
             return;
         }
+        self.close_gaps(now);
         if self.looks < ROWS_FIRST || self.random.random_ratio(1, ROWS_EVERY) {
             self.looks = self.looks.saturating_add(1);
             self.ask_for_row(now);
@@ -119,7 +120,7 @@ impl RingNode {
     pub(super) fn mend_on_the_way(&mut self, key: Position, next: Peer, now: Moment) {
         let row = self.me.position.shared_digits(key);
         let fits = self.me.position.shared_digits(next.position) >= row;
-        if fits && !self.leaves.covers(key) && self.table.toward(key).is_none() {
+        if fits && !self.covers(key) && self.table.toward(key).is_none() {
             self.send(next, RingMessage::RowRequest { row: row as u8 }, now);
         }
     }

@@ -205,7 +205,7 @@ impl RingNode {
 
     pub(super) fn on_ping(&mut self, mut from: Peer, ping: Ping, now: Moment) {
         from.place = ping.view.place;
-        self.admit(from, now);
+        self.admit(from, false, now);
         let doubt = self.on_view(from.position, &ping.view, now);
         if let Some(nonce) = ping.nonce {
             let leaves = if ping.leaves || doubt { self.around(from.position) } else { Vec::new() };
@@ -217,16 +217,15 @@ impl RingNode {
 
     pub(super) fn on_pong(&mut self, mut from: Peer, pong: Pong, now: Moment) {
         from.place = pong.view.place;
-        self.admit(from, now);
         let answered = |ping: &Pending| {
             // The answer to an earlier try proves life, but says nothing about time.
             ping.peer.position == from.position && (ping.nonce == pong.nonce || ping.tries > 1)
         };
-        if let Some(at) = self.pings.iter().position(answered) {
-            let ping = self.pings.swap_remove(at);
-            if ping.nonce == pong.nonce {
-                self.on_measured(from, now.since(ping.sent));
-            }
+        let found = self.pings.iter().position(answered);
+        let ping = found.map(|at| self.pings.swap_remove(at));
+        self.admit(from, ping.as_ref().is_some_and(|ping| ping.tries_max == LEAF_TRIES), now);
+        if let Some(ping) = ping.filter(|ping| ping.nonce == pong.nonce) {
+            self.on_measured(from, now.since(ping.sent));
         }
         self.on_view(from.position, &pong.view, now);
         self.hear_of(&pong.leaves, now);
@@ -245,18 +244,43 @@ impl RingNode {
         self.events.push_back(Event::Measured { peer, round_trip });
     }
 
-    /// A node that speaks for itself lives: it is taken in where it belongs.
-    fn admit(&mut self, peer: Peer, now: Moment) {
+    /// A node that speaks for itself lives: it is taken in where it belongs. While a place in the leaf set is empty, any node
+    /// would belong there; in a ring of more nodes it must be one that was asked for, or lie between others.
+    fn admit(&mut self, peer: Peer, invited: bool, now: Moment) {
         if let Some(at) = self.ghosts.iter().position(|ghost| ghost.peer.position == peer.position) {
             self.ghosts.swap_remove(at);
             self.on_ghost(peer, now);
         }
+        let belongs =
+            invited || self.leaves.is_full() || self.leaves.encloses(peer.position) || !self.ring_is_larger();
         if let Some(leaf) = self.leaves.get_mut(peer.position) {
             leaf.peer = peer;
-        } else if !self.is_seeking() {
+        } else if belongs && !self.is_seeking() {
             self.leaves.insert(Leaf { peer, heard: now, round_trip_us: 0 });
+            // A new end may have been named by one who does not know those before it; it knows them itself.
+            let ends = self.leaves.ends().map(|end| end.map(|leaf| leaf.peer.position));
+            if invited && ends.contains(&Some(peer.position)) && self.ring_is_larger() {
+                self.ask_around(peer, now);
+            }
         }
         self.refresh_neighbours(now);
+    }
+
+    /// Nodes are known that the leaf set has no place for.
+    pub(super) fn ring_is_larger(&self) -> bool {
+        self.leaves.is_full() || self.table.iter().any(|entry| self.leaves.get(entry.peer.position).is_none())
+    }
+
+    pub(super) fn covers(&self, key: Position) -> bool {
+        self.leaves.covers(key, self.ring_is_larger())
+    }
+
+    /// A gap that repair has left is closed from both ends.
+    pub(super) fn close_gaps(&mut self, now: Moment) {
+        if !self.leaves.is_full() && self.ring_is_larger() {
+            let ends = self.leaves.ends().map(|end| end.map(|leaf| leaf.peer));
+            ends.into_iter().flatten().for_each(|end| self.ask_around(end, now));
+        }
     }
 
     // What others say.
@@ -290,7 +314,7 @@ impl RingNode {
 
     /// The nodes nearest to `position` on both sides that this one knows, itself included.
     pub(super) fn around(&self, position: Position) -> Vec<Peer> {
-        let covered = self.leaves.covers(position);
+        let covered = self.covers(position);
         let table = self.table.iter().map(|entry| entry.peer).filter(|_| !covered);
         let mut peers: Vec<Peer> = self.leaves().chain(table).chain([self.me]).collect();
         peers.retain(|peer| peer.position != position);
