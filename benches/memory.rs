@@ -95,7 +95,7 @@ fn call(dir: &TempDir, members: usize) -> (Process, Vec<Process>) {
     let helper = Process::alm(dir.path(), "helper", &format!("pool --degree {members}"));
     let addr = helper.ready().1;
     let part = |i: usize| format!("--name m{i} --degree 1 --input tone:{} --output null", 300 + 170 * i);
-    let started = format!("host --session bench --bootstrap {addr} {}", part(0));
+    let started = format!("host --session bench --objective diameter --bootstrap {addr} {}", part(0));
     let host = Process::alm(dir.path(), "m0", &started);
     let id = host.wait(|event| (event["event"] == "session").then(|| event["id"].clone())).1;
     let id = id.as_str().unwrap_or_default().to_owned();

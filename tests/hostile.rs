@@ -25,7 +25,7 @@ async fn start() -> (Peer, Peer, EmulatedLink) {
     let path = |_, _| PathProfile::clean(Duration::from_millis(10));
     let network = EmulatedNetwork::start(3, 1, path);
     let link = |i: usize| EmulatedLink::new(&network, i, identity(i as u8 + 1).node_id());
-    let mut host = Peer::start(0, link(0), Part::Host, 4, &[], Pace::Task);
+    let mut host = Peer::start(0, link(0), Part::Host(alm_planner::Objective::Forest), 4, &[], Pace::Task);
     let invite = invite_of(&mut host).await;
     let mut member = Peer::start(1, link(1), Part::Member(invite), 4, &[], Pace::Task);
     member.wait("tree", |event| matches!(event, Event::Tree { .. }).then_some(())).await;

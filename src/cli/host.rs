@@ -26,8 +26,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "NICK")]
     name: Option<String>,
 
-    /// What the tree is made small for: diameter (any two members) or height (you to the others)
-    #[arg(long, value_name = "WHAT", value_parser = objective, default_value = "diameter")]
+    /// What carries the voices: forest (a tree for each; above 50 members as diameter), diameter (one tree for all, any
+    /// two members close) or height (one tree for all, you close to the others)
+    #[arg(long, value_name = "WHAT", value_parser = objective, default_value = "forest")]
     objective: Objective,
 
     /// The session's claim on helpers, 1 to 3; 1 is the highest
@@ -49,10 +50,7 @@ const EXAMPLE: &str = "Example:
 Speak into the default microphone; others join with the id. Ctrl-C ends the conference for everybody.";
 
 fn objective(text: &str) -> Result<Objective, String> {
-    match text.parse() {
-        Ok(objective @ (Objective::Diameter | Objective::Height)) => Ok(objective),
-        _ => Err("use diameter or height".to_owned()),
-    }
+    text.parse().map_err(|_| "use forest, diameter or height".to_owned())
 }
 
 fn priority(text: &str) -> Result<Priority, String> {

@@ -74,9 +74,11 @@ impl Report {
                     return None;
                 }
                 let helpers = helpers.len();
-                format!(
-                    "tree {epoch} ({reason}): {edges} links, {helpers} helpers, worst pair {worst_ms:.1} ms"
-                )
+                let what = match trees.len() {
+                    1 => format!("{edges} links"),
+                    trees => format!("{trees} trees, one for each voice"),
+                };
+                format!("tree {epoch} ({reason}): {what}, {helpers} helpers, worst pair {worst_ms:.1} ms")
             }
             Event::Pool { size, .. } => format!("{size} nodes in the pool"),
             Event::Error { message } => format!("trouble: {message}"),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use alm_media::{ForwardingTable, LinkId, Route, TableError, TreeId, TreeLinks};
 
 use super::keys::Signed;
-use super::plan::{Installation, PlanDefect, SessionPlan};
+use super::plan::{Installation, PlanDefect, SessionPlan, degrees_of};
 use crate::identity::{NodeId, SessionId};
 use crate::pool::Contact;
 
@@ -40,8 +40,8 @@ pub enum InstallError {
     /// The session changes its plan faster than packets leave the old one.
     #[error("more than {EPOCHS_PER_SESSION_MAX} plans of one session at once")]
     TooManyEpochs,
-    /// More links than were reserved.
-    #[error("the plan asks for {asked} links where {held} are held")]
+    /// More degrees than were reserved.
+    #[error("the plan asks for {asked} degrees where {held} are held")]
     TooManyLinks {
         /// By the plan.
         asked: u32,
@@ -127,7 +127,7 @@ impl Stage {
 }
 
 impl Carrier {
-    /// Takes up this node's part of an epoch. `held` is what the session holds here, tree links; a member listens.
+    /// Takes up this node's part of an epoch. `held` is what the session holds here, degrees; a member listens.
     ///
     /// # Errors
     /// When the installation is not to be trusted or cannot be carried.
@@ -158,7 +158,7 @@ impl Carrier {
                 return Err(InstallError::Malformed);
             }
         }
-        let asked = trees.iter().map(|part| part.neighbours().count() as u32).max().unwrap_or(0);
+        let asked = degrees_of(&trees);
         if asked > held {
             return Err(InstallError::TooManyLinks { asked, held });
         }
@@ -448,6 +448,30 @@ mod tests {
         carrier.install(&signed(&installation(2)), node(7), 3, false, there, start).unwrap();
         carrier.on_joined(node(4));
         assert_eq!(carrier.on_joined(node(3)), [Readiness { epoch: 2, ..told(vec![]) }]);
+    }
+
+    #[test]
+    fn a_forest_is_carried_within_the_copies_of_the_degrees_that_are_held() {
+        let now = origin();
+        // Four trees in which this helper has three children each: 9 copies while three speak.
+        let part = |number: u32| TreePart {
+            tree: tree_number(session(), 1, number),
+            shared: false,
+            parent: Some(node(10 + number as u8)),
+            children: (10..14).map(node).filter(|child| *child != node(10 + number as u8)).collect(),
+        };
+        let forest = Installation { trees: (0..4).map(part).collect(), ..installation(1) };
+        let mut carrier = Carrier::default();
+        let mut take =
+            |held| carrier.install(&signed(&forest), node(7), held, false, |_| true, now).map(|_| ());
+        assert_eq!(take(2), Err(InstallError::TooManyLinks { asked: 3, held: 2 }));
+        assert_eq!(take(3), Ok(()));
+        let links = |tree: &TreePart, from: u8| {
+            let route = carrier.route(TreeId(tree.tree), Some(node(from)))?;
+            Some(route.links.iter().map(|link| carrier.peer(*link)).collect::<Vec<_>>())
+        };
+        assert_eq!(links(&forest.trees[1], 11).unwrap(), [node(10), node(12), node(13)]);
+        assert_eq!(links(&forest.trees[1], 10), None, "nobody sends upwards");
     }
 
     #[test]

@@ -7,12 +7,14 @@
 
 mod carrier;
 mod clock;
+mod delays;
 mod invite;
 mod keys;
 mod manager;
 mod member;
 mod message;
 mod plan;
+mod plan_wire;
 mod planning;
 mod roster;
 

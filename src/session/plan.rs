@@ -6,11 +6,13 @@ use alm_planner::Objective;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
+use super::plan_wire::WirePlan;
 use crate::identity::{NodeId, SessionId};
 use crate::pool::Contact;
 
 /// One installed plan, whole: what members see. Helpers see their own [`TreePart`]s only.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "WirePlan", into = "WirePlan")]
 pub struct SessionPlan {
     /// Counts the plans of a session.
     pub epoch: u64,
@@ -37,7 +39,7 @@ pub struct SessionPlan {
 }
 
 /// One tree of a plan.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PlanTree {
     /// Its number in packets.
     pub tree: u32,
@@ -85,9 +87,12 @@ pub enum PlanDefect {
     /// Edges that close a loop, or a child with two parents.
     #[error("the edges are no tree")]
     NotATree,
-    /// A source that the tree does not reach.
+    /// A source that a tree does not reach.
     #[error("a source is not in the tree")]
     SourceOutside,
+    /// A tree whose media flows down only, with a source that is not at its top.
+    #[error("a source is not at the top of its tree")]
+    SourceBelow,
 }
 
 impl PlanTree {
@@ -101,16 +106,20 @@ impl PlanTree {
         within.then_some(TreePart { tree: self.tree, shared: self.shared, parent, children })
     }
 
-    fn check(&self) -> Result<(), PlanDefect> {
-        let mut reached: BTreeSet<NodeId> = self.edges.first().map(|(root, _)| *root).into_iter().collect();
+    /// `voices` are the sources of all trees: whoever speaks listens to the others as well.
+    fn check(&self, voices: &BTreeSet<NodeId>) -> Result<(), PlanDefect> {
+        let top = self.edges.first().map(|(root, _)| *root);
+        let mut reached: BTreeSet<NodeId> = top.into_iter().collect();
         for (parent, child) in &self.edges {
             if !reached.contains(parent) || !reached.insert(*child) {
                 return Err(PlanDefect::NotATree);
             }
         }
-        let lonely = self.edges.is_empty() && self.sources.len() <= 1;
-        let spanned = lonely || self.sources.iter().all(|source| reached.contains(source));
-        if spanned { Ok(()) } else { Err(PlanDefect::SourceOutside) }
+        if !self.shared && top.is_some_and(|top| self.sources != [top]) {
+            return Err(PlanDefect::SourceBelow);
+        }
+        let lonely = self.edges.is_empty() && voices.len() <= 1;
+        if lonely || voices.is_subset(&reached) { Ok(()) } else { Err(PlanDefect::SourceOutside) }
     }
 }
 
@@ -127,7 +136,8 @@ impl SessionPlan {
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<(), PlanDefect> {
-        self.trees.iter().try_for_each(PlanTree::check)
+        let voices = self.trees.iter().flat_map(|tree| tree.sources.iter().copied()).collect();
+        self.trees.iter().try_for_each(|tree| tree.check(&voices))
     }
 
     /// Every node of the plan: the root, members and helpers.
@@ -143,11 +153,10 @@ impl SessionPlan {
         self.trees.iter().filter_map(|tree| tree.part_of(node)).collect()
     }
 
-    /// The tree links of a node, in the tree where it has most.
+    /// The degrees that a node carries all its parts with.
     #[must_use]
     pub fn degree_of(&self, node: NodeId) -> u32 {
-        let degrees = self.parts_of(node).into_iter().map(|part| part.neighbours().count() as u32);
-        degrees.max().unwrap_or(0)
+        degrees_of(&self.parts_of(node))
     }
 
     /// How many links a frame of `source` crosses to reach `node`.
@@ -162,6 +171,24 @@ impl SessionPlan {
         (shared > 0).then(|| (from.len() + to.len() - 2 * shared) as u32)
     }
 }
+
+/// The degrees that it takes to carry these parts. A degree is a link of a shared tree, or [`SPEAKERS`] copies: what
+/// that link would carry of as many voices at once. Counted are the voices that cost the node the most copies.
+pub(super) fn degrees_of(parts: &[TreePart]) -> u32 {
+    let mut copies: Vec<usize> = Vec::new();
+    for part in parts {
+        if part.shared {
+            copies.extend([part.neighbours().count(); SPEAKERS]);
+        } else {
+            copies.push(part.children.len());
+        }
+    }
+    copies.sort_unstable_by(|a, b| b.cmp(a));
+    copies.iter().take(SPEAKERS).sum::<usize>().div_ceil(SPEAKERS) as u32
+}
+
+/// Voices at once that a node's degree is for.
+pub(super) const SPEAKERS: usize = 3;
 
 /// The number of a tree in packets. Hashed, so that a helper can serve many sessions without a common count.
 pub(super) fn tree_number(session: SessionId, epoch: u64, tree: u32) -> u32 {
@@ -183,22 +210,17 @@ mod tests {
         PlanTree { tree: 1, shared: true, sources: vec![node(0), node(3)], edges }
     }
 
-    #[test]
-    fn loops_double_parents_and_outsiders_are_noticed() {
-        assert_eq!(tree(&[(0, 1), (1, 2), (1, 3)]).check(), Ok(()));
-        assert_eq!(tree(&[(0, 1), (1, 3), (0, 3)]).check(), Err(PlanDefect::NotATree));
-        assert_eq!(tree(&[(0, 3), (3, 0)]).check(), Err(PlanDefect::NotATree));
-        assert_eq!(tree(&[(0, 1), (2, 3)]).check(), Err(PlanDefect::NotATree));
-        assert_eq!(tree(&[(0, 1), (1, 2)]).check(), Err(PlanDefect::SourceOutside));
+    /// The tree of a source whose media flows down only.
+    fn down(source: u8, edges: &[(u8, u8)]) -> PlanTree {
+        PlanTree { shared: false, sources: vec![node(source)], ..tree(edges) }
     }
 
-    #[test]
-    fn hops_are_counted_along_the_tree() {
-        let plan = SessionPlan {
+    fn plan(trees: Vec<PlanTree>) -> SessionPlan {
+        SessionPlan {
             epoch: 1,
             objective: Objective::Diameter,
             root: node(0),
-            trees: vec![tree(&[(0, 1), (1, 2), (1, 3), (0, 4)])],
+            trees,
             helpers: vec![],
             worst_ms: 0.0,
             height_ms: 0.0,
@@ -206,7 +228,52 @@ mod tests {
             planned_us: 0,
             probes: 0,
             reason: String::new(),
+        }
+    }
+
+    #[test]
+    fn loops_double_parents_and_outsiders_are_noticed() {
+        let check = |tree: PlanTree| plan(vec![tree]).check();
+        assert_eq!(check(tree(&[(0, 1), (1, 2), (1, 3)])), Ok(()));
+        assert_eq!(check(tree(&[(0, 1), (1, 3), (0, 3)])), Err(PlanDefect::NotATree));
+        assert_eq!(check(tree(&[(0, 3), (3, 0)])), Err(PlanDefect::NotATree));
+        assert_eq!(check(tree(&[(0, 1), (2, 3)])), Err(PlanDefect::NotATree));
+        assert_eq!(check(tree(&[(0, 1), (1, 2)])), Err(PlanDefect::SourceOutside));
+    }
+
+    #[test]
+    fn a_forest_has_every_source_at_the_top_and_all_others_below() {
+        let good = [down(0, &[(0, 1), (0, 2)]), down(1, &[(1, 0), (0, 2)]), down(2, &[(2, 1), (1, 0)])];
+        assert_eq!(plan(good.to_vec()).check(), Ok(()));
+        let mut below = good.to_vec();
+        below[1].edges = vec![(node(0), node(1)), (node(0), node(2))];
+        assert_eq!(plan(below).check(), Err(PlanDefect::SourceBelow));
+        let mut short = good.to_vec();
+        short[2].edges.pop();
+        assert_eq!(plan(short).check(), Err(PlanDefect::SourceOutside));
+        let mut silent = good.to_vec();
+        silent[2].edges.clear();
+        assert_eq!(plan(silent).check(), Err(PlanDefect::SourceOutside));
+        assert_eq!(plan(vec![down(0, &[])]).check(), Ok(()), "alone");
+    }
+
+    #[test]
+    fn a_degree_is_a_link_or_as_many_copies_as_may_speak_at_once() {
+        // Node 0 sends 4, 3, 2 and 1 copies of four voices: of three of them 9 at most.
+        let star = |source: u8, to: &[u8]| {
+            let from = if source == 0 { vec![] } else { vec![(source, 0)] };
+            down(source, &from.into_iter().chain(to.iter().map(|to| (0, *to))).collect::<Vec<_>>())
         };
+        let trees = [star(0, &[1, 2, 3, 4]), star(1, &[2, 3, 4]), star(2, &[3, 4]), star(3, &[4])];
+        assert_eq!(plan(trees.to_vec()).degree_of(node(0)), 3);
+        assert_eq!(plan(trees[..1].to_vec()).degree_of(node(0)), 2, "4 copies are more than one degree");
+        assert_eq!(plan(trees.to_vec()).degree_of(node(4)), 0, "who sends nothing on needs none");
+        assert_eq!(plan(vec![tree(&[(0, 1), (1, 2), (1, 3)])]).degree_of(node(1)), 3);
+    }
+
+    #[test]
+    fn hops_are_counted_along_the_tree() {
+        let plan = plan(vec![tree(&[(0, 1), (1, 2), (1, 3), (0, 4)])]);
         assert_eq!(plan.hops(node(0), node(3)), Some(2));
         assert_eq!(plan.hops(node(3), node(2)), Some(2));
         assert_eq!(plan.hops(node(3), node(4)), Some(3));

@@ -1,23 +1,37 @@
 //! From a snapshot of the pool to a plan: the task manager's thinking, as a job that can run beside the media.
+//!
+//! A plan is made from the one that carries the media now: what has changed is mended, and a link moves only for what it
+//! brings (`alm_planner::replan`). A review also plans from nothing, and takes that where it is worth all the links that
+//! it moves. Of plans that are nearly as good as each other, the one with the fewest helpers is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use alm_planner::{Algorithm, Degree, HelperGain, LatencyMatrix, Objective, OneWay, Plan, Problem};
+use alm_planner::{
+    Budget, Degree, HelperGain, LatencyMatrix, MovePrice, Objective, OneWay, Plan, PlanError, Problem, moves,
+    plan_best, replan,
+};
 
-use super::plan::{PlanTree, SessionPlan, tree_number};
+use super::delays::{Delays, HOP_COST_MS};
+use super::plan::{PlanTree, SPEAKERS, SessionPlan, tree_number};
 use crate::identity::{NodeId, SessionId};
 use crate::pool::{NodeReport, Priority};
 
-/// What each relay costs beside the path, one way: receiving, opening, sealing, sending, and the wait for a core.
-const HOP_COST_MS: f64 = 2.0;
-/// Taken for a pair of which nothing at all is known, round trip.
-const UNKNOWN_RTT_MS: f64 = 200.0;
-/// More tree links than any node is believed to carry.
+/// More degrees than any node is believed to carry.
 const DEGREE_MAX: u32 = alm_media::LINKS_MAX as u32;
 /// Helpers worth thinking about; the nearest to the manager when there are more.
 const HELPER_CANDIDATES_MAX: usize = 64;
+/// Members up to which every source has a tree of its own: in larger sessions one shared tree carries all of them.
+pub(super) const FOREST_MEMBERS_MAX: usize = 50;
+/// Limits to the number of helpers that are tried before no limit. Beyond a handful, one more is lost in the noise.
+const HELPER_LIMITS: [usize; 5] = [0, 1, 2, 4, 8];
+/// Proposals of a plan from nothing, for each pair (source, member) of a forest or each member of a shared tree: some
+/// 10 ms at 20 members. No more than that in larger sessions: reviews go on from what they found.
+const FRESH_MOVES_A_PAIR: u64 = 200;
+const FRESH_MOVES_A_MEMBER: u64 = 1_000;
+const FRESH_MOVES_MAX: u64 = 80_000;
 
-/// Everything that a plan is made from. Running it takes milliseconds and no I/O.
+/// Everything that a plan is made from. Running it takes milliseconds and no I/O, and gives the same every time.
 #[derive(Clone, Debug)]
 pub struct PlanningJob {
     /// Whose plan.
@@ -26,7 +40,7 @@ pub struct PlanningJob {
     pub objective: Objective,
     /// What the session has elsewhere than on its members' machines.
     pub priority: Priority,
-    /// Members and the links that each can carry, the task manager first.
+    /// Members and the degrees that each can carry, the task manager first.
     pub members: Vec<(NodeId, u32)>,
     /// What the nodes say of themselves.
     pub reports: Vec<NodeReport>,
@@ -34,8 +48,10 @@ pub struct PlanningJob {
     pub excluded: BTreeSet<NodeId>,
     /// Pairs that cannot talk.
     pub forbidden: BTreeSet<(NodeId, NodeId)>,
-    /// What carries the media now, to compare with.
+    /// What carries the media now, to start from and to compare with.
     pub current: Option<SessionPlan>,
+    /// Nothing has changed, and there is time to look farther.
+    pub review: bool,
     /// Why a plan is wanted.
     pub reason: &'static str,
 }
@@ -45,8 +61,14 @@ pub struct PlanningJob {
 pub struct Planned {
     /// The plan, its epoch not yet numbered, or why there is none.
     pub plan: Result<SessionPlan, String>,
-    /// What the current plan's worst pair has become, hops included, and the new plan's: the same measure for both.
-    pub worst_ms: Option<(f64, f64)>,
+    /// What the current plan's objective has become, hops included, and the new plan's: the same measure for both.
+    pub value_ms: Option<(f64, f64)>,
+}
+
+/// A plan, and what it comes to with the price of the links that it moves.
+struct Candidate {
+    plan: Plan,
+    cost_ms: f64,
 }
 
 impl PlanningJob {
@@ -54,13 +76,25 @@ impl PlanningJob {
     #[must_use]
     pub fn run(&self) -> Planned {
         let nodes = self.nodes();
-        let latency = one_way_ms(&nodes, &self.reports);
-        let plan = self.plan(&nodes, &latency);
-        let worst_ms = plan.as_ref().ok().and_then(|new| {
-            let current = self.current.as_ref()?;
-            Some((worst_pair_ms(current, &nodes, &latency)?, worst_pair_ms(new, &nodes, &latency)?))
-        });
-        Planned { plan, worst_ms }
+        let delays = Delays::new(&nodes, &self.reports);
+        let current = self.current.as_ref().map(|plan| delays.numbered(plan));
+        let objective = self.objective_now();
+        match self.plan(&nodes, &delays, current.as_ref()) {
+            Ok(plan) => {
+                let value = |plan: &Plan| delays.value_ms(plan, objective);
+                let value_ms = current.as_ref().and_then(|before| Some((value(before)?, value(&plan)?)));
+                Planned { plan: Ok(self.session_plan(&plan, &nodes)), value_ms }
+            }
+            Err(why) => Planned { plan: Err(why), value_ms: None },
+        }
+    }
+
+    /// The objective, or what takes its place in a session of this size.
+    fn objective_now(&self) -> Objective {
+        match self.objective {
+            Objective::Forest if self.members.len() > FOREST_MEMBERS_MAX => Objective::Diameter,
+            objective => objective,
+        }
     }
 
     /// Members first, then the helpers that could serve, with what each can carry.
@@ -90,36 +124,91 @@ impl PlanningJob {
         report.degree_bound.min(DEGREE_MAX).saturating_sub(firm)
     }
 
-    fn plan(&self, nodes: &[(NodeId, u32)], latency: &[f64]) -> Result<SessionPlan, String> {
-        let n = nodes.len();
-        let matrix = LatencyMatrix::from_one_way(n, |from, to| {
-            OneWay::from_ms(latency[from * n + to]).unwrap_or(OneWay::ZERO)
+    fn plan(&self, nodes: &[(NodeId, u32)], delays: &Delays, current: Option<&Plan>) -> Result<Plan, String> {
+        let problem = self.problem(nodes, delays)?;
+        let unlimited =
+            self.candidate(&problem(None)?, delays, current).map_err(|error| error.to_string())?;
+        let gain = HelperGain::default();
+        let good_enough = unlimited.cost_ms + gain.ms.max(gain.share * unlimited.cost_ms);
+        let used = unlimited.plan.helpers.len();
+        for limit in HELPER_LIMITS.into_iter().filter(|limit| *limit < used) {
+            match self.candidate(&problem(Some(limit))?, delays, current) {
+                Ok(fewer) if fewer.cost_ms <= good_enough => return Ok(fewer.plan),
+                // Too few relays for these members.
+                _ => {}
+            }
+        }
+        Ok(unlimited.plan)
+    }
+
+    /// Makes the problem for a number of helpers.
+    fn problem(
+        &self,
+        nodes: &[(NodeId, u32)],
+        delays: &Delays,
+    ) -> Result<impl Fn(Option<usize>) -> Result<Problem, String>, String> {
+        let matrix: Arc<LatencyMatrix> = Arc::new(delays.matrix());
+        let degrees: Vec<Degree> = nodes.iter().map(|(_, degree)| Degree(*degree)).collect();
+        let pairs = self.forbidden.iter().filter_map(|(a, b)| Some((delays.index(*a)?, delays.index(*b)?)));
+        let forbidden: Vec<(usize, usize)> = pairs.collect();
+        let (members, objective) = (self.members.len(), self.objective_now());
+        let hop_cost = OneWay::from_ms(HOP_COST_MS).ok_or("a hop costs no time")?;
+        // Another seed for every epoch: what one review does not find, the next one may.
+        let seed = self.current.as_ref().map_or(0, |plan| plan.epoch);
+        Ok(move |max_helpers| {
+            Problem::builder(matrix.clone(), degrees.clone(), (0..members).collect())
+                .helpers((members..degrees.len()).collect())
+                .max_helpers(max_helpers)
+                .objective(objective)
+                .forbid(forbidden.iter().copied())
+                .hop_cost(hop_cost)
+                .speakers(SPEAKERS as u32)
+                .seed(seed)
+                .build()
+                .map_err(|error| error.to_string())
+        })
+    }
+
+    /// The best plan of the problem, by what it comes to and what it moves.
+    fn candidate(
+        &self,
+        problem: &Problem,
+        delays: &Delays,
+        current: Option<&Plan>,
+    ) -> Result<Candidate, PlanError> {
+        let objective = problem.objective();
+        let value = |plan: &Plan| delays.value_ms(plan, objective).unwrap_or(f64::INFINITY);
+        let fresh = || plan_best(problem, fresh_budget(problem));
+        let Some(current) = current else {
+            return fresh().map(|plan| Candidate { cost_ms: value(&plan), plan });
+        };
+        let price = MovePrice::default();
+        let Ok(again) = replan(problem, current, Budget::for_replan(problem), price) else {
+            return fresh().map(|plan| Candidate { cost_ms: value(&plan), plan });
+        };
+        let trees = if objective == Objective::Forest { problem.members().len() } else { 1 };
+        let link_ms = price.share * value(&again.plan) / trees as f64;
+        let priced =
+            |plan: Plan, moved: usize| Candidate { cost_ms: value(&plan) + link_ms * moved as f64, plan };
+        let again = priced(again.plan, again.moves.moved);
+        if !self.review {
+            return Ok(again);
+        }
+        let fresh = fresh().ok().map(|plan| {
+            let moved = moves(current, &plan).moved;
+            priced(plan, moved)
         });
-        let degrees = nodes.iter().map(|(_, degree)| Degree(*degree)).collect();
-        let index: BTreeMap<NodeId, usize> =
-            nodes.iter().enumerate().map(|(i, (node, _))| (*node, i)).collect();
-        let forbidden = self.forbidden.iter().filter_map(|(a, b)| Some((*index.get(a)?, *index.get(b)?)));
-        let members = self.members.len();
-        let problem = Problem::builder(matrix, degrees, (0..members).collect())
-            .helpers((members..n).collect())
-            .objective(self.objective)
-            .forbid(forbidden)
-            .hop_cost(OneWay::from_ms(HOP_COST_MS).unwrap_or(OneWay::ZERO))
-            .build()
-            .map_err(|error| error.to_string())?;
-        let plan =
-            alm_planner::plan_with_fewest_helpers(&problem, Algorithm::Critical, HelperGain::default())
-                .map_err(|error| error.to_string())?;
-        Ok(self.session_plan(&plan, nodes))
+        Ok(fresh.filter(|fresh| fresh.cost_ms < again.cost_ms).unwrap_or(again))
     }
 
     fn session_plan(&self, plan: &Plan, nodes: &[(NodeId, u32)]) -> SessionPlan {
         let node = |i: &usize| nodes[*i].0;
-        // One tree for all sources: whatever it was made small for, everybody may speak along it.
+        // One tree for all sources, whatever it was made small for: everybody may speak along it.
+        let shared = plan.objective != Objective::Forest;
         let trees = plan.trees.iter().map(|tree| PlanTree {
             tree: 0,
-            shared: true,
-            sources: plan.members.iter().map(node).collect(),
+            shared,
+            sources: if shared { &plan.members } else { &tree.sources }.iter().map(node).collect(),
             edges: tree.edges.iter().map(|(parent, child)| (node(parent), node(child))).collect(),
         });
         SessionPlan {
@@ -138,85 +227,21 @@ impl PlanningJob {
     }
 }
 
+fn fresh_budget(problem: &Problem) -> Budget<'static> {
+    let members = problem.members().len() as u64;
+    let moves = match problem.objective() {
+        Objective::Forest => FRESH_MOVES_A_PAIR * members * members,
+        Objective::Height | Objective::Diameter => FRESH_MOVES_A_MEMBER * members,
+    };
+    Budget::Moves(moves.min(FRESH_MOVES_MAX))
+}
+
 /// Numbers a plan and its trees.
 pub(super) fn number(plan: &mut SessionPlan, session: SessionId, epoch: u64) {
     plan.epoch = epoch;
     for (i, tree) in plan.trees.iter_mut().enumerate() {
         tree.tree = tree_number(session, epoch, i as u32);
     }
-}
-
-/// One-way latencies between `nodes`, row by row: half the mean of what both ends measured. A pair that nobody has
-/// measured yet, a joiner's say, costs the shortest way over others.
-fn one_way_ms(nodes: &[(NodeId, u32)], reports: &[NodeReport]) -> Vec<f64> {
-    let n = nodes.len();
-    let index: BTreeMap<NodeId, usize> = nodes.iter().enumerate().map(|(i, (node, _))| (*node, i)).collect();
-    let mut sums = vec![(0.0, 0u32); n * n];
-    for report in reports {
-        let Some(from) = index.get(&report.node) else { continue };
-        for (to, ms) in &report.round_trips_ms {
-            let Some(to) = index.get(to) else { continue };
-            for pair in [from * n + to, to * n + from] {
-                sums[pair].0 += f64::from(*ms);
-                sums[pair].1 += 1;
-            }
-        }
-    }
-    let measured: Vec<Option<f64>> =
-        sums.iter().map(|(sum, count)| (*count > 0).then(|| (sum / f64::from(*count)).max(0.0))).collect();
-    let mut shortest: Vec<f64> = measured.iter().map(|rtt| rtt.unwrap_or(f64::INFINITY)).collect();
-    if measured.iter().enumerate().any(|(pair, rtt)| rtt.is_none() && pair / n != pair % n) {
-        for via in 0..n {
-            for from in 0..n {
-                let first = shortest[from * n + via];
-                for to in 0..n {
-                    let around = first + shortest[via * n + to];
-                    let direct = &mut shortest[from * n + to];
-                    *direct = direct.min(around);
-                }
-            }
-        }
-    }
-    let rtt = |pair: usize| match measured[pair] {
-        _ if pair / n == pair % n => 0.0,
-        Some(rtt) => rtt,
-        None if shortest[pair].is_finite() => shortest[pair],
-        None => UNKNOWN_RTT_MS,
-    };
-    (0..n * n).map(|pair| rtt(pair) / 2.0).collect()
-}
-
-/// The largest latency between a source and a member along a plan's trees, hop costs included; `None` when the plan
-/// has nodes that nothing is known of any more.
-fn worst_pair_ms(plan: &SessionPlan, nodes: &[(NodeId, u32)], latency: &[f64]) -> Option<f64> {
-    let n = nodes.len();
-    let index: BTreeMap<NodeId, usize> = nodes.iter().enumerate().map(|(i, (node, _))| (*node, i)).collect();
-    let mut worst: f64 = 0.0;
-    for tree in &plan.trees {
-        let mut links: Vec<Vec<usize>> = vec![Vec::new(); n];
-        for (a, b) in &tree.edges {
-            let (a, b) = (*index.get(a)?, *index.get(b)?);
-            links[a].push(b);
-            links[b].push(a);
-        }
-        let sources: Vec<usize> =
-            tree.sources.iter().filter_map(|source| index.get(source).copied()).collect();
-        for source in &sources {
-            let mut delay = vec![f64::NAN; n];
-            delay[*source] = 0.0;
-            let mut open = vec![*source];
-            while let Some(at) = open.pop() {
-                for next in &links[at] {
-                    if delay[*next].is_nan() {
-                        delay[*next] = delay[at] + latency[at * n + next] + HOP_COST_MS;
-                        open.push(*next);
-                    }
-                }
-            }
-            worst = sources.iter().map(|to| delay[*to]).fold(worst, f64::max);
-        }
-    }
-    Some(worst)
 }
 
 #[cfg(test)]
@@ -256,6 +281,7 @@ mod tests {
             excluded: BTreeSet::new(),
             forbidden: BTreeSet::new(),
             current: None,
+            review: false,
             reason: "test",
         }
     }
@@ -274,9 +300,75 @@ mod tests {
     #[test]
     fn both_plans_are_measured_alike() {
         let current = PlanningJob { excluded: [node(9)].into(), ..job() }.run().plan.unwrap();
-        let (before, after) = PlanningJob { current: Some(current), ..job() }.run().worst_ms.unwrap();
-        assert_eq!(before, 150.0 + 3.0 * HOP_COST_MS, "a chain of four");
-        assert_eq!(after, 50.0 + 2.0 * HOP_COST_MS);
+        for review in [false, true] {
+            let job = PlanningJob { current: Some(current.clone()), review, ..job() };
+            let (before, after) = job.run().value_ms.unwrap();
+            assert_eq!(before, 150.0 + 3.0 * HOP_COST_MS, "a chain of four");
+            assert_eq!(after, 50.0 + 2.0 * HOP_COST_MS);
+        }
+    }
+
+    #[test]
+    fn a_forest_has_a_tree_for_every_source_within_everybodys_degree() {
+        let job = PlanningJob { objective: Objective::Forest, ..job() };
+        let plan = job.run().plan.unwrap();
+        assert_eq!(plan.check(), Ok(()));
+        assert_eq!(plan.trees.iter().map(|tree| tree.sources.len()).collect::<Vec<_>>(), [1; 4]);
+        assert!(plan.trees.iter().all(|tree| !tree.shared));
+        for (member, degree) in &job.members {
+            assert!(plan.degree_of(*member) <= *degree, "{}", plan.degree_of(*member));
+        }
+        assert!(plan.degree_of(node(9)) <= 8);
+        assert_eq!(plan.worst_ms, 50.0, "over the helper or beside it, two nodes are 50 ms apart");
+        assert_eq!(plan.helpers, [], "which brings no gain, then");
+    }
+
+    #[test]
+    fn who_comes_and_goes_moves_few_links() {
+        let measured = |n: u8| {
+            let rtts: Vec<(u8, f32)> =
+                (0..12).filter(|to| *to != n).map(|to| (to, 10.0 + f32::from(n ^ to) * 7.0)).collect();
+            report(n, false, 3, &rtts)
+        };
+        for objective in [Objective::Forest, Objective::Diameter, Objective::Height] {
+            let job = |members: std::ops::Range<u8>, current| PlanningJob {
+                objective,
+                members: members.map(|n| (node(n), 3)).collect(),
+                reports: (0..12).map(measured).collect(),
+                current,
+                ..job()
+            };
+            let edges = |plan: &SessionPlan| -> BTreeSet<(usize, NodeId, NodeId)> {
+                let trees = plan.trees.iter().enumerate();
+                trees.flat_map(|(i, tree)| tree.edges.iter().map(move |(a, b)| (i, *a, *b))).collect()
+            };
+            let before = job(0..11, None).run().plan.unwrap();
+            let joined = job(0..12, Some(before.clone())).run().plan.unwrap();
+            assert_eq!(joined.check(), Ok(()));
+            let kept = edges(&before).intersection(&edges(&joined)).count();
+            assert!(kept * 10 >= edges(&before).len() * 7, "{objective}: {kept} of {}", edges(&before).len());
+            let left = job(0..11, Some(joined)).run().plan.unwrap();
+            assert_eq!((left.check(), left.nodes().len()), (Ok(()), 11));
+        }
+    }
+
+    #[test]
+    fn above_fifty_members_one_shared_tree_takes_the_forests_place() {
+        let members: Vec<(NodeId, u32)> = (0..=FOREST_MEMBERS_MAX as u8).map(|n| (node(n), 3)).collect();
+        let job = |members: &[(NodeId, u32)], current| PlanningJob {
+            objective: Objective::Forest,
+            members: members.to_vec(),
+            reports: vec![],
+            current,
+            ..job()
+        };
+        let forest = job(&members[1..], None).run().plan.unwrap();
+        assert_eq!((forest.objective, forest.trees.len()), (Objective::Forest, FOREST_MEMBERS_MAX));
+        let shared = job(&members, Some(forest)).run().plan.unwrap();
+        assert_eq!((shared.objective, shared.trees.len()), (Objective::Diameter, 1));
+        assert_eq!(shared.check(), Ok(()));
+        let again = job(&members[1..], Some(shared)).run().plan.unwrap();
+        assert_eq!((again.objective, again.check()), (Objective::Forest, Ok(())));
     }
 
     #[test]

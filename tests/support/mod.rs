@@ -54,7 +54,7 @@ impl Playback for Recorder {
 /// What a node of the test is there for.
 pub enum Part {
     Helper,
-    Host,
+    Host(Objective),
     Member(Invite),
 }
 
@@ -83,9 +83,9 @@ impl Peer {
         let lends = matches!(part, Part::Helper);
         let role = match part {
             Part::Helper => Role::Pool,
-            Part::Host => {
+            Part::Host(objective) => {
                 let own = Participant { index: 0, node: id, name, salt, degree, addrs: link.listen_addrs() };
-                let (objective, priority, secret) = (Objective::Diameter, Priority::LOWEST, [5; 16]);
+                let (priority, secret) = (Priority::LOWEST, [5; 16]);
                 let config = ManagerConfig { title: "test".into(), objective, priority, secret, own };
                 Role::Host { key: Identity::from_seed([200; 32]), config, audio }
             }

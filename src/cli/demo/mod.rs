@@ -15,6 +15,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use alm_planner::Objective;
 use tokio::time::Instant;
 
 use self::cast::{HELPERS, SPEAKERS};
@@ -38,6 +39,10 @@ pub(super) struct Args {
     /// How long they talk, 5 to 60
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(5..=60), default_value_t = 12)]
     seconds: u64,
+
+    /// What carries the voices: diameter (one tree, which takes a helper and a relaying member) or forest (a tree for each)
+    #[arg(long, value_name = "WHAT", value_parser = objective, default_value = "diameter")]
+    objective: Objective,
 }
 
 const EXAMPLE: &str = "Example:
@@ -57,6 +62,13 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What is told may be told that late: the end of a recording that is not listened to.
 const CUT: Duration = Duration::from_millis(300);
 
+fn objective(text: &str) -> Result<Objective, String> {
+    match text.parse() {
+        Ok(objective @ (Objective::Diameter | Objective::Forest)) => Ok(objective),
+        _ => Err("use diameter or forest".to_owned()),
+    }
+}
+
 /// What is left when all have gone.
 struct Performance {
     plan: Plan,
@@ -71,14 +83,15 @@ pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::failed(format_args!("cannot start ({})", reason(&error)), "", ""))?;
-    let done = runtime.block_on(whole(args.seconds, &folder, Screen::new(out)));
+    let done = runtime.block_on(whole(args, &folder, Screen::new(out)));
     // Whoever still listens to a recording after a signal does so for nobody.
     runtime.shutdown_background();
     done
 }
 
 /// From the first process to the verdict.
-async fn whole(seconds: u64, folder: &Folder, mut screen: Screen<'_>) -> Result<(), CliError> {
+async fn whole(args: &Args, folder: &Folder, mut screen: Screen<'_>) -> Result<(), CliError> {
+    let seconds = args.seconds;
     let stop = signal();
     tokio::pin!(stop);
     let stopped = || CliError::failed("stopped before the verdict", "", "");
@@ -86,7 +99,7 @@ async fn whole(seconds: u64, folder: &Folder, mut screen: Screen<'_>) -> Result<
     let performed = tokio::select! {
         biased;
         () = &mut stop => Err(stopped()),
-        performed = perform(seconds, folder, &mut processes, &mut screen) => performed,
+        performed = perform(args, folder, &mut processes, &mut screen) => performed,
     };
     processes.end().await;
     let Performance { plan, lengths } = performed?;
@@ -108,16 +121,16 @@ async fn whole(seconds: u64, folder: &Folder, mut screen: Screen<'_>) -> Result<
 
 /// From the first process to the end of the talk.
 async fn perform(
-    seconds: u64,
+    args: &Args,
     folder: &Folder,
     processes: &mut Processes<'_>,
     screen: &mut Screen<'_>,
 ) -> Result<Performance, CliError> {
     let mut stage = Stage { processes, screen };
     let bootstrap = stage.helpers().await?;
-    let id = stage.host(folder, &bootstrap).await?;
+    let id = stage.host(folder, args.objective, &bootstrap).await?;
     stage.members(folder, &id).await?;
-    stage.talk(Duration::from_secs(seconds)).await?;
+    stage.talk(Duration::from_secs(args.seconds)).await?;
     let end = Instant::now();
     let view = &stage.processes.view;
     let length =
@@ -156,10 +169,15 @@ impl Stage<'_, '_, '_> {
     }
 
     /// Starts the host; gives back the session's id.
-    async fn host(&mut self, folder: &Folder, bootstrap: &str) -> Result<String, CliError> {
-        // One tree for all sources: that is what the degrees are made for.
+    async fn host(
+        &mut self,
+        folder: &Folder,
+        objective: Objective,
+        bootstrap: &str,
+    ) -> Result<String, CliError> {
+        let objective = objective.name();
         let mut line =
-            args(["host", "--session", "demo", "--objective", "diameter", "--bootstrap", bootstrap]);
+            args(["host", "--session", "demo", "--objective", objective, "--bootstrap", bootstrap]);
         line.extend(speaker_args(HOST, folder));
         self.processes.start(HOST, &line)?;
         let hosts = |view: &View| view.host().session.is_some() && view.host().pool_size > HELPERS.len();

@@ -1,6 +1,6 @@
 //! What there is to see, as lines: who is linked to whom, and how the voices come through.
 
-use super::view::{Person, Plan, View};
+use super::view::{Person, Plan, Tree, View};
 
 /// Colours, or none.
 #[derive(Clone, Copy, Debug)]
@@ -96,10 +96,22 @@ fn mark(view: &View, node: &str) -> &'static str {
     if view.helpers().iter().any(|helper| helper.node == node) { "◇" } else { "●" }
 }
 
-/// The plan, with box characters. Of several trees, the first.
+/// The plan, with box characters. Of several trees, the one with the longest way.
 pub(super) fn tree(view: &View, plan: &Plan, ink: Ink) -> Vec<String> {
     let mut lines = Vec::new();
-    branch(&Drawing { view, plan, ink }, &plan.root, None, " ", " ", &mut lines);
+    let Some(tree) = plan.deepest() else { return lines };
+    let top = match plan.trees.len() {
+        1 => &plan.root,
+        trees => {
+            let source = tree.sources.first().unwrap_or(&plan.root);
+            let worst = plan.worst_ms;
+            let what =
+                format!(" {trees} trees, one for each voice; worst pair {worst:.1} ms; the longest is");
+            lines.push(format!("{}{}", ink.dim(&what), ink.dim(&format!(" {}'s:", view.name(source)))));
+            source
+        }
+    };
+    branch(&Drawing { view, tree, ink }, top, None, " ", " ", &mut lines);
     let idle: Vec<&str> = view
         .helpers()
         .iter()
@@ -114,7 +126,7 @@ pub(super) fn tree(view: &View, plan: &Plan, ink: Ink) -> Vec<String> {
 
 struct Drawing<'a> {
     view: &'a View,
-    plan: &'a Plan,
+    tree: &'a Tree,
     ink: Ink,
 }
 
@@ -127,10 +139,9 @@ fn branch(
     rest: &str,
     lines: &mut Vec<String>,
 ) {
-    let Drawing { view, plan, ink } = *drawing;
-    let edges = plan.trees.first().map_or(&[][..], |tree| &tree.edges);
+    let Drawing { view, tree, ink } = *drawing;
     let children: Vec<&str> =
-        edges.iter().filter(|(from, _)| from == node).map(|(_, to)| to.as_str()).collect();
+        tree.edges.iter().filter(|(from, _)| from == node).map(|(_, to)| to.as_str()).collect();
     let name = view.name(node);
     let used = first.chars().count() + 2 + name.chars().count();
     let gap = " ".repeat(LABEL_WIDTH.saturating_sub(used));
@@ -139,6 +150,7 @@ fn branch(
         remarks.push(format!("{rtt_ms:.1} ms there and back"));
     }
     match children.len() {
+        _ if parent.is_none() && tree.sources.len() == 1 => remarks.push("speaks".to_owned()),
         _ if parent.is_none() => remarks.push("hosts".to_owned()),
         0 => {}
         1 => remarks.push(format!("relays for {}", view.name(children[0]))),
@@ -216,7 +228,7 @@ fn links(person: &Person, plan: &Plan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::demo::view::{Told, Tree};
+    use crate::cli::demo::view::{HOST, Told};
     use tokio::time::Instant;
 
     /// Everybody there, ada - helper-1 - (ben - dee, chi - eli).
@@ -231,7 +243,13 @@ mod tests {
         let edges =
             [("ADA", "HELPER-1"), ("HELPER-1", "BEN"), ("BEN", "DEE"), ("HELPER-1", "CHI"), ("CHI", "ELI")];
         let trees = vec![Tree { sources, edges: edges.map(edge).to_vec() }];
-        let plan = Plan { epoch: 5, root: "ADA".to_owned(), trees, helpers: vec!["HELPER-1".to_owned()] };
+        let plan = Plan {
+            epoch: 5,
+            root: "ADA".to_owned(),
+            trees,
+            helpers: vec!["HELPER-1".to_owned()],
+            worst_ms: 0.0,
+        };
         for who in 0..view.speakers().len() {
             view.on_told(who, Told::Tree(plan.clone()), now);
         }
@@ -254,6 +272,28 @@ mod tests {
             " ◇ helper-2, helper-3: n",
         ];
         assert_eq!(labels, drawn);
+    }
+
+    #[test]
+    fn of_a_forest_the_longest_tree_is_drawn() {
+        let mut view = view();
+        let tree_of = |source: &str, edges: &[(&str, &str)]| Tree {
+            sources: vec![source.to_owned()],
+            edges: edges.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
+        };
+        let trees = vec![
+            tree_of("ADA", &[("ADA", "BEN"), ("ADA", "CHI"), ("ADA", "DEE"), ("ADA", "ELI")]),
+            tree_of("BEN", &[("BEN", "CHI"), ("BEN", "HELPER-1"), ("HELPER-1", "ADA"), ("HELPER-1", "ELI")]),
+        ];
+        let plan = Plan { trees, worst_ms: 41.25, ..view.plan().unwrap().clone() };
+        view.on_told(HOST, Told::Tree(plan), Instant::now());
+        let lines = tree(&view, view.plan().unwrap(), Ink { colours: false });
+        assert_eq!(lines[0], " 2 trees, one for each voice; worst pair 41.2 ms; the longest is ben's:");
+        assert_eq!(lines[1], " ● ben                  speaks");
+        assert_eq!(
+            lines[2..6].iter().map(|line| line.trim_end()).collect::<Vec<_>>(),
+            [" ├─● chi", " └─◇ helper-1           relays for 2 below it", "   ├─● ada", "   └─● eli",]
+        );
     }
 
     #[test]

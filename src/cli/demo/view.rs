@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) root: String,
     pub(super) trees: Vec<Tree>,
     pub(super) helpers: Vec<String>,
+    #[serde(default)]
+    pub(super) worst_ms: f64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -168,9 +170,16 @@ impl View {
 }
 
 impl Plan {
-    /// Nodes with children in any tree.
+    /// Nodes that send on what others say.
     pub(super) fn relays(&self) -> BTreeSet<&str> {
-        self.trees.iter().flat_map(|tree| tree.edges.iter().map(|(parent, _)| parent.as_str())).collect()
+        let sent = self.trees.iter().flat_map(|tree| tree.edges.iter().map(move |edge| (tree, edge)));
+        let on = sent.filter(|(tree, (parent, _))| tree.sources != [parent.as_str()]);
+        on.map(|(_, (parent, _))| parent.as_str()).collect()
+    }
+
+    /// Of a forest's trees, the one with the longest way; the first of equals.
+    pub(super) fn deepest(&self) -> Option<&Tree> {
+        self.trees.iter().rev().max_by_key(|tree| tree.hops_max())
     }
 
     /// The nodes at the other ends of a node's links.
@@ -185,7 +194,7 @@ impl Plan {
 }
 
 impl Tree {
-    /// Links on the longest way from a source to another.
+    /// Links on the longest way from a source.
     pub(super) fn hops_max(&self) -> usize {
         self.sources.iter().map(|source| self.hops_from(source)).max().unwrap_or(0)
     }
@@ -203,7 +212,8 @@ impl Tree {
                 }
             }
         }
-        self.sources.iter().filter_map(|other| hops.get(other.as_str()).copied()).max().unwrap_or(0)
+        // No helper is the last on its way.
+        hops.into_values().max().unwrap_or(0)
     }
 }
 
@@ -218,6 +228,12 @@ mod tests {
         let Ok(Told::Tree(plan)) = serde_json::from_str(tree) else { panic!("a tree") };
         assert_eq!((plan.epoch, plan.trees[0].hops_max()), (3, 2));
         assert_eq!(plan.relays(), BTreeSet::from(["a", "h"]));
+        let forest = r#"{"event":"tree","epoch":4,"root":"a","helpers":[],"worst_ms":3.5,
+            "trees":[{"sources":["a"],"edges":[["a","b"],["a","c"]]},{"sources":["b"],"edges":[["b","a"],["a","c"]]},
+                     {"sources":["c"],"edges":[["c","a"],["c","b"]]}]}"#;
+        let Ok(Told::Tree(plan)) = serde_json::from_str(forest) else { panic!("a forest") };
+        assert_eq!(plan.relays(), BTreeSet::from(["a"]), "who sends only its own voice relays nothing");
+        assert_eq!(plan.deepest().unwrap().sources, ["b"]);
         assert!(matches!(serde_json::from_str(r#"{"event":"aurora","t":1,"glow":2}"#), Ok(Told::Other)));
     }
 

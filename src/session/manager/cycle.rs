@@ -10,7 +10,7 @@ use crate::identity::NodeId;
 use crate::pool::{Contact, NodeReport, Reservation};
 use crate::session::keys::Signed;
 use crate::session::plan::{Installation, SessionPlan};
-use crate::session::planning::{Planned, PlanningJob, number};
+use crate::session::planning::{FOREST_MEMBERS_MAX, Planned, PlanningJob, number};
 use crate::session::{Event, Output, SessionMessage};
 
 /// Where the cycle stands.
@@ -42,12 +42,12 @@ const EXCLUSION: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_secs(2);
 /// And then this often.
 const REVIEW: Duration = Duration::from_secs(15);
-/// A review moves edges only for a worst pair that is shorter by this much and this share, or to let a helper go.
+/// A review moves edges only for an objective that is less by this much and this share, or to let a helper go.
 const REVIEW_GAIN_MS: f64 = 3.0;
 const REVIEW_GAIN_SHARE: f64 = 0.05;
 /// The reason of a plan that nothing asked for.
 const REVIEW_REASON: &str = "review";
-/// How long a helper that the new plan does without keeps forwarding the old one's packets.
+/// How long a helper that carries less by the new plan, or nothing, is held for the old one's packets.
 const RELEASE_DELAY: Duration = Duration::from_secs(2);
 
 impl Manager {
@@ -79,10 +79,7 @@ impl Manager {
             self.send(node, SessionMessage::Farewell { session: self.session });
         }
         for (_, helper) in self.releases.extract_if(.., |(at, _)| due(at)).collect::<Vec<_>>() {
-            let used = self.installed.as_ref().is_some_and(|plan| plan.helpers.contains(&helper));
-            if !used && self.leases.remove(&helper).is_some() {
-                self.outputs.push_back(Output::Release(helper));
-            }
+            self.give_back(helper);
         }
         self.excluded.retain(|_, until| !due(until));
         self.forbidden.retain(|_, until| !due(until));
@@ -145,6 +142,7 @@ impl Manager {
         let mut members: Vec<(NodeId, u32)> =
             self.roster.iter().map(|member| (member.node, degree(member.node, member.degree))).collect();
         members.sort_by_key(|(node, _)| *node != self.me);
+        let reason = self.wanted.take().unwrap_or(REVIEW_REASON);
         let job = PlanningJob {
             session: self.session,
             objective: self.config.objective,
@@ -154,7 +152,8 @@ impl Manager {
             excluded: self.excluded.keys().copied().collect(),
             forbidden: self.forbidden.keys().copied().collect(),
             current: self.installed.clone(),
-            reason: self.wanted.take().unwrap_or(REVIEW_REASON),
+            review: reason == REVIEW_REASON,
+            reason,
         };
         self.reports = reports;
         self.phase = Phase::Planning;
@@ -180,13 +179,18 @@ impl Manager {
             }
         };
         self.trouble = None;
+        if plan.objective != self.config.objective && !self.is_shared_said {
+            self.is_shared_said = true;
+            let what = format!("above {FOREST_MEMBERS_MAX} members, one shared tree carries all voices");
+            self.events.push_back(Event::Trouble(what));
+        }
         // Who is in has changed meanwhile; reviews can wait, changes cannot.
         if self.wanted.is_some_and(|wanted| wanted != REVIEW_REASON) {
             self.advance(now);
             return;
         }
         let helpers_saved = self.installed.as_ref().is_some_and(|old| plan.helpers.len() < old.helpers.len());
-        if plan.reason == REVIEW_REASON && !worth_moving(planned.worst_ms, helpers_saved) {
+        if plan.reason == REVIEW_REASON && !worth_moving(planned.value_ms, helpers_saved) {
             self.advance(now);
             return;
         }
@@ -293,6 +297,24 @@ impl Manager {
         }
     }
 
+    /// Gives back what a helper holds beyond what it carries, now or as soon as the plan under way is installed.
+    fn give_back(&mut self, helper: NodeId) {
+        let under_way = match &self.phase {
+            Phase::Reserving { plan, .. } | Phase::Installing { plan, .. } => Some(plan),
+            Phase::Idle | Phase::Querying | Phase::Planning => None,
+        };
+        let plans = self.installed.iter().chain(under_way);
+        let needed = plans.map(|plan| plan.degree_of(helper)).max().unwrap_or(0);
+        let Some(held) = self.leases.get_mut(&helper).filter(|held| **held > needed) else { return };
+        *held = needed;
+        if needed > 0 {
+            self.reserve(helper, needed);
+        } else {
+            self.leases.remove(&helper);
+            self.outputs.push_back(Output::Release(helper));
+        }
+    }
+
     fn reserve(&mut self, helper: NodeId, degrees: u32) {
         self.requests = self.requests.wrapping_add(1);
         let reservation = Reservation {
@@ -348,7 +370,7 @@ impl Manager {
         for node in nodes {
             self.send(node, SessionMessage::Activate { session: self.session, epoch: plan.epoch });
         }
-        for helper in self.leases.keys().filter(|helper| !plan.helpers.contains(helper)) {
+        for (helper, _) in self.leases.iter().filter(|(helper, held)| **held > plan.degree_of(**helper)) {
             self.releases.push((now + RELEASE_DELAY, *helper));
         }
         for leaver in std::mem::take(&mut self.leaving) {
@@ -360,8 +382,8 @@ impl Manager {
     }
 }
 
-fn worth_moving(worst_ms: Option<(f64, f64)>, helpers_saved: bool) -> bool {
-    worst_ms.is_none_or(|(before, after)| {
+fn worth_moving(value_ms: Option<(f64, f64)>, helpers_saved: bool) -> bool {
+    value_ms.is_none_or(|(before, after)| {
         let shorter = before - after >= REVIEW_GAIN_MS && after <= before * (1.0 - REVIEW_GAIN_SHARE);
         shorter || (helpers_saved && after <= before)
     })

@@ -65,12 +65,14 @@ pub struct Manager {
     /// Degrees held at helpers.
     leases: BTreeMap<NodeId, u32>,
     renew_at: Instant,
-    /// Helpers that the plan does without, and when to tell them.
+    /// Helpers that carry less than they hold, and when to give that back.
     releases: Vec<(Instant, NodeId)>,
     requests: u32,
     outputs: VecDeque<Output>,
     events: VecDeque<Event>,
     trouble: Option<String>,
+    /// People have been told that the session is too large for its objective.
+    is_shared_said: bool,
 }
 
 /// Former members that are remembered.
@@ -114,6 +116,7 @@ impl Manager {
             outputs: VecDeque::new(),
             events: VecDeque::from([entered, Event::MemberJoined(own)]),
             trouble: None,
+            is_shared_said: false,
         }
     }
 

@@ -1,0 +1,157 @@
+//! What the nodes of a planning job measured of each other, and what a plan comes to on it.
+
+use std::collections::BTreeMap;
+
+use alm_planner::{LatencyMatrix, Objective, OneWay, Plan};
+
+use super::plan::SessionPlan;
+use crate::identity::NodeId;
+use crate::pool::NodeReport;
+
+/// What each relay costs beside the path, one way: receiving, opening, sealing, sending, and the wait for a core.
+pub(super) const HOP_COST_MS: f64 = 2.0;
+/// Taken for a pair of which nothing at all is known, round trip.
+const UNKNOWN_RTT_MS: f64 = 200.0;
+
+/// One-way latencies between nodes, which have numbers here.
+pub(super) struct Delays {
+    index: BTreeMap<NodeId, usize>,
+    /// Row by row.
+    one_way_ms: Vec<f64>,
+}
+
+impl Delays {
+    /// Half the mean of what both ends measured. A pair that nobody has measured yet, a joiner's say, costs the shortest
+    /// way over others.
+    pub(super) fn new(nodes: &[(NodeId, u32)], reports: &[NodeReport]) -> Self {
+        let index: BTreeMap<NodeId, usize> =
+            nodes.iter().enumerate().map(|(i, (node, _))| (*node, i)).collect();
+        let one_way_ms = one_way_ms(&index, reports);
+        Self { index, one_way_ms }
+    }
+
+    pub(super) fn index(&self, node: NodeId) -> Option<usize> {
+        self.index.get(&node).copied()
+    }
+
+    pub(super) fn matrix(&self) -> LatencyMatrix {
+        let n = self.index.len();
+        LatencyMatrix::from_one_way(n, |from, to| {
+            OneWay::from_ms(self.one_way_ms[from * n + to]).unwrap_or(OneWay::ZERO)
+        })
+    }
+
+    /// A session's plan by numbers. Nodes that are not here have numbers from behind all others on.
+    pub(super) fn numbered(&self, plan: &SessionPlan) -> Plan {
+        let mut strangers: BTreeMap<NodeId, usize> = BTreeMap::new();
+        let mut number = |node: NodeId| {
+            let next = self.index.len() + strangers.len();
+            self.index(node).unwrap_or_else(|| *strangers.entry(node).or_insert(next))
+        };
+        let trees: Vec<alm_planner::Tree> = plan
+            .trees
+            .iter()
+            .map(|tree| alm_planner::Tree {
+                sources: tree.sources.iter().map(|source| number(*source)).collect(),
+                edges: tree.edges.iter().map(|(a, b)| (number(*a), number(*b))).collect(),
+            })
+            .collect();
+        let mut members: Vec<usize> = trees.iter().flat_map(|tree| tree.sources.iter().copied()).collect();
+        let root = number(plan.root);
+        members.sort_unstable_by_key(|member| (*member != root, *member));
+        members.dedup();
+        Plan {
+            objective: plan.objective,
+            root,
+            members,
+            helpers: plan.helpers.iter().map(|helper| number(*helper)).collect(),
+            trees,
+            height: OneWay::ZERO,
+            diameter: OneWay::ZERO,
+        }
+    }
+
+    /// What a plan comes to, hop costs included: the largest delay from the root, or of any pair; in a forest and whatever
+    /// stands in its place, the largest and the mean one together. `None` when a node is not here any more.
+    pub(super) fn value_ms(&self, plan: &Plan, objective: Objective) -> Option<f64> {
+        let n = self.index.len();
+        let (mut worst, mut sum, mut pairs) = (0.0_f64, 0.0, 0.0);
+        for tree in &plan.trees {
+            let mut links: Vec<Vec<usize>> = vec![Vec::new(); n];
+            for (a, b) in &tree.edges {
+                if *a.max(b) >= n {
+                    return None;
+                }
+                links[*a].push(*b);
+                links[*b].push(*a);
+            }
+            let counts = |source: &&usize| objective != Objective::Height || **source == plan.root;
+            for source in tree.sources.iter().filter(counts).filter(|source| **source < n) {
+                let delay = self.from(*source, &links);
+                for to in plan.members.iter().filter(|to| *to != source) {
+                    if let Some(delay) = delay.get(*to).filter(|delay| delay.is_finite()) {
+                        worst = worst.max(*delay);
+                        sum += delay;
+                        pairs += 1.0;
+                    }
+                }
+            }
+        }
+        let mean = if pairs > 0.0 { sum / pairs } else { 0.0 };
+        Some(if objective == Objective::Forest { worst + mean } else { worst })
+    }
+
+    /// To every node that the links reach; infinite to others.
+    fn from(&self, source: usize, links: &[Vec<usize>]) -> Vec<f64> {
+        let n = links.len();
+        let mut delay = vec![f64::INFINITY; n];
+        delay[source] = 0.0;
+        let mut open = vec![source];
+        while let Some(at) = open.pop() {
+            for next in &links[at] {
+                if delay[*next].is_infinite() {
+                    delay[*next] = delay[at] + self.one_way_ms[at * n + next] + HOP_COST_MS;
+                    open.push(*next);
+                }
+            }
+        }
+        delay
+    }
+}
+
+fn one_way_ms(index: &BTreeMap<NodeId, usize>, reports: &[NodeReport]) -> Vec<f64> {
+    let n = index.len();
+    let mut sums = vec![(0.0, 0u32); n * n];
+    for report in reports {
+        let Some(from) = index.get(&report.node) else { continue };
+        for (to, ms) in &report.round_trips_ms {
+            let Some(to) = index.get(to) else { continue };
+            for pair in [from * n + to, to * n + from] {
+                sums[pair].0 += f64::from(*ms);
+                sums[pair].1 += 1;
+            }
+        }
+    }
+    let measured: Vec<Option<f64>> =
+        sums.iter().map(|(sum, count)| (*count > 0).then(|| (sum / f64::from(*count)).max(0.0))).collect();
+    let mut shortest: Vec<f64> = measured.iter().map(|rtt| rtt.unwrap_or(f64::INFINITY)).collect();
+    if measured.iter().enumerate().any(|(pair, rtt)| rtt.is_none() && pair / n != pair % n) {
+        for via in 0..n {
+            for from in 0..n {
+                let first = shortest[from * n + via];
+                for to in 0..n {
+                    let around = first + shortest[via * n + to];
+                    let direct = &mut shortest[from * n + to];
+                    *direct = direct.min(around);
+                }
+            }
+        }
+    }
+    let rtt = |pair: usize| match measured[pair] {
+        _ if pair / n == pair % n => 0.0,
+        Some(rtt) => rtt,
+        None if shortest[pair].is_finite() => shortest[pair],
+        None => UNKNOWN_RTT_MS,
+    };
+    (0..n * n).map(|pair| rtt(pair) / 2.0).collect()
+}
