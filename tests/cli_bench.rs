@@ -83,7 +83,9 @@ fn the_last_line_is_the_contracts_summary() {
         "mean_ms_mean",
         "improvement",
         "ratio_to_bound",
+        "ratio_to_bound_p90",
         "helpers_mean",
+        "hops_mean",
         "plan_us_p50",
         "plan_us_p99",
     ];
@@ -192,7 +194,7 @@ fn people_and_spreadsheets_get_a_row_an_algorithm() {
     let csv =
         folder.ok("bench --matrix ts.rtt --sessions 3 --group 8,12 --algorithms amcast,compact --format csv");
     let rows: Vec<Vec<&str>> = csv.lines().map(|row| row.split(',').collect()).collect();
-    assert_eq!((rows.len(), rows[0].len(), rows[4].len()), (5, 19, 19));
+    assert_eq!((rows.len(), rows[0].len(), rows[4].len()), (5, 21, 21));
     assert_eq!(rows[4][..5], ["\"ts\"", "height", "12", "3", "amcast"]);
     assert_eq!(rows[2][2], "8");
 }
