@@ -7,7 +7,7 @@
 //!
 //! A proposal takes O(1) to judge, one that brings a helper in O(H) over H helpers to choose from, and O(depth + subtree)
 //! to make; at 20 members and 470 helpers some five million are judged in a second. The starts take what `table_a`,
-//! `critical` and `adjust` say.
+//! `critical` and `adjust` say. Problems of up to 14 nodes are solved where the budget allows (`small`).
 //!
 //! In sessions of thousands without helpers the start is planned at large instead (`vast`), for the height; where latencies
 //! are those of a plane, that is all.

@@ -181,6 +181,6 @@ fn about(algorithm: Algorithm) -> &'static str {
         Algorithm::CriticalAdjust => "the same, adjusted afterwards",
         Algorithm::ClosestAdjust => "the helper closest to that node instead, adjusted",
         Algorithm::Exact => "the optimum of up to 14 members and helpers",
-        Algorithm::Best => "annealing from the best of the above; never worse than they are",
+        Algorithm::Best => "from the best of the above; up to 2,000 members never worse",
     }
 }
