@@ -54,10 +54,24 @@ impl LeafSet {
     }
 
     /// The outermost on the left side, and on the right one. Where one is missing, the one in the middle may be of either
-    /// side and is neither's end.
+    /// side and is neither's end; nor is one that lies far beyond those before it, which may have filled a gap.
     pub(super) fn ends(&self) -> [Option<&Leaf>; 2] {
         let half = (self.leaves.len() / 2).max(1);
-        [self.leaves.len().checked_sub(half), half.checked_sub(1)].map(|end| self.leaves.get(end?))
+        let way = |at: usize| self.leaves.get(at).map(|leaf| self.me.way_to(leaf.peer.position));
+        let back = |at: usize| way(at).map(u128::wrapping_neg);
+        let right =
+            half - usize::from(is_far(way(half - 1), half.checked_sub(2).and_then(way)) && half >= JUDGED);
+        let first = self.leaves.len().saturating_sub(half);
+        let left = first + usize::from(is_far(back(first), back(first + 1)) && half >= JUDGED);
+        [self.leaves.get(left), self.leaves.get(right - 1)]
+    }
+
+    /// True when an end is not to be believed.
+    pub(super) fn has_doubtful_end(&self) -> bool {
+        let half = (self.leaves.len() / 2).max(1);
+        let [left, right] = self.ends().map(|end| end.map(|leaf| leaf.peer.position));
+        let outer = |at: usize| self.leaves.get(at).map(|leaf| leaf.peer.position);
+        right != outer(half - 1) || left != outer(self.leaves.len().saturating_sub(half))
     }
 
     pub(super) fn get(&self, position: Position) -> Option<&Leaf> {
@@ -131,6 +145,16 @@ impl LeafSet {
     }
 }
 
+/// True for an end that lies so many times as far away as the one before it: of eight positions drawn at random one does
+/// once in two thousand times.
+fn is_far(end: Option<u128>, before: Option<u128>) -> bool {
+    end.zip(before).is_some_and(|(end, before)| end / FAR > before)
+}
+
+const FAR: u128 = 3;
+/// Fewer nodes on a side say nothing about how far the next one should be.
+const JUDGED: usize = 4;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +183,21 @@ mod tests {
         assert_eq!(ends, [10, 120]);
         assert!([115, 120, 50].iter().all(|key| set.covers(Position(*key), true)));
         assert!([121, 10, 0].iter().all(|key| !set.covers(Position(*key), true)));
+    }
+
+    #[test]
+    fn a_node_far_away_that_has_filled_a_gap_is_no_end() {
+        let mut set = LeafSet::new(Position(1_000), 4);
+        for position in [1_010, 1_020, 1_030, 9_000, 990, 980, 970, 960] {
+            set.insert(leaf(position));
+        }
+        assert!(set.has_doubtful_end());
+        assert_eq!(set.ends().map(|end| end.unwrap().peer.position.0), [960, 1_030]);
+        assert!(!set.covers(Position(5_000), true) && set.covers(Position(1_025), true));
+        assert!(set.wants(Position(1_040)));
+        set.insert(leaf(1_040));
+        assert!(!set.has_doubtful_end() && set.get(Position(9_000)).is_none());
+        assert_eq!(set.ends().map(|end| end.unwrap().peer.position.0), [960, 1_040]);
     }
 
     #[test]

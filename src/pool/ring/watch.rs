@@ -262,6 +262,9 @@ impl RingNode {
             if invited && ends.contains(&Some(peer.position)) && self.ring_is_larger() {
                 self.ask_around(peer, now);
             }
+            if invited && self.leaves.has_doubtful_end() {
+                self.close_gaps(now);
+            }
         }
         self.refresh_neighbours(now);
     }
@@ -275,9 +278,10 @@ impl RingNode {
         self.leaves.covers(key, self.ring_is_larger())
     }
 
-    /// A gap that repair has left is closed from both ends.
+    /// A gap that repair has left, or that one from far away has filled, is closed from both ends.
     pub(super) fn close_gaps(&mut self, now: Moment) {
-        if !self.leaves.is_full() && self.ring_is_larger() {
+        let gap = !self.leaves.is_full() || self.leaves.has_doubtful_end();
+        if gap && self.ring_is_larger() {
             let ends = self.leaves.ends().map(|end| end.map(|leaf| leaf.peer));
             ends.into_iter().flatten().for_each(|end| self.ask_around(end, now));
         }
