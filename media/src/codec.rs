@@ -1,4 +1,7 @@
-//! Opus (RFC 6716) at 48 kHz, one channel: between frames of samples and payloads of packets.
+//! Opus (RFC 6716) at 48 kHz, one channel or two: between frames of samples and payloads of packets.
+//!
+//! Two channels are interleaved, left first. A decoder gives as many channels as it was made for, whatever was sent.
+//! Deep redundancy (DRED) is left out: the library's safe interface does not reach it.
 
 use crate::SAMPLE_RATE;
 use crate::packet::PAYLOAD_MAX;
@@ -9,8 +12,11 @@ pub const BITRATE_MIN: u32 = 16_000;
 /// The highest bit rate, bit/s.
 pub const BITRATE_MAX: u32 = 256_000;
 
-/// The longest frame of samples: 60 ms.
+/// The longest frame of samples, of each channel: 60 ms.
 pub const FRAME_SAMPLES_MAX: usize = 2_880;
+
+/// The most channels.
+pub const CHANNELS_MAX: usize = 2;
 
 /// The longest payload's duration in samples, 120 ms (RFC 6716, section 3.2.5, R5).
 const PAYLOAD_SAMPLES_MAX: usize = 5_760;
@@ -46,6 +52,33 @@ impl FrameLength {
     }
 }
 
+/// How many channels sound has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Channels {
+    /// One.
+    #[default]
+    Mono,
+    /// Left and right, interleaved.
+    Stereo,
+}
+
+impl Channels {
+    /// 1 or 2.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Mono => 1,
+            Self::Stereo => CHANNELS_MAX,
+        }
+    }
+
+    fn opus(self) -> opus::Channels {
+        match self {
+            Self::Mono => opus::Channels::Mono,
+            Self::Stereo => opus::Channels::Stereo,
+        }
+    }
+}
+
 /// What an encoder is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CodecConfig {
@@ -62,12 +95,24 @@ pub struct CodecConfig {
     pub loss_percent: u8,
     /// Every payload of the same size, so that sizes say nothing about speech. Default false.
     pub constant_rate: bool,
+    /// One voice needs one channel; music and rooms may want two. Default mono.
+    pub channels: Channels,
+    /// Say nothing while there is nothing to say: pauses cost one payload in 400 ms, and their lengths tell whoever
+    /// counts packets who speaks. Default false.
+    pub dtx: bool,
 }
 
 impl Default for CodecConfig {
     fn default() -> Self {
-        let frame = FrameLength::MS_20;
-        Self { bitrate: 32_000, frame, voice: true, loss_percent: 5, constant_rate: false }
+        Self {
+            bitrate: 32_000,
+            frame: FrameLength::MS_20,
+            voice: true,
+            loss_percent: 5,
+            constant_rate: false,
+            channels: Channels::Mono,
+            dtx: false,
+        }
     }
 }
 
@@ -85,7 +130,7 @@ pub enum CodecError {
         /// Samples in a frame.
         samples: usize,
     },
-    /// Not one frame of samples. The encoder is unchanged.
+    /// Not one frame of samples, all channels together. The encoder is unchanged.
     #[error("{0} samples are not one frame")]
     NotAFrame(usize),
     /// The payload is not Opus, or lasts longer than there is room for. The decoder is unchanged.
@@ -97,16 +142,17 @@ pub enum CodecError {
 pub struct Encoder {
     inner: opus::Encoder,
     frame: FrameLength,
+    channels: Channels,
     payload: Vec<u8>,
 }
 
 impl Encoder {
-    /// An encoder with in-band forward error correction on and discontinuous transmission off.
+    /// An encoder with in-band forward error correction on.
     ///
     /// # Errors
     /// The rate is out of bounds, or rate and frame length together exceed a packet.
     pub fn new(config: CodecConfig) -> Result<Self, CodecError> {
-        let CodecConfig { bitrate, frame, .. } = config;
+        let CodecConfig { bitrate, frame, channels, .. } = config;
         if !(BITRATE_MIN..=BITRATE_MAX).contains(&bitrate) {
             return Err(CodecError::Bitrate(bitrate));
         }
@@ -115,22 +161,27 @@ impl Encoder {
             return Err(CodecError::TooLarge { bitrate, samples });
         }
         let application = if config.voice { opus::Application::Voip } else { opus::Application::Audio };
-        let inner = opus::Encoder::new(SAMPLE_RATE, opus::Channels::Mono, application)
+        let inner = opus::Encoder::new(SAMPLE_RATE, channels.opus(), application)
             .and_then(|mut inner| {
                 inner.set_bitrate(opus::Bitrate::Bits(bitrate.cast_signed()))?;
                 inner.set_inband_fec(true)?;
                 inner.set_packet_loss_perc(i32::from(config.loss_percent.min(100)))?;
-                inner.set_dtx(false)?;
+                inner.set_dtx(config.dtx)?;
                 inner.set_vbr(!config.constant_rate)?;
                 Ok(inner)
             })
-            .expect("48 kHz mono and settings within their documented ranges are always accepted");
-        Ok(Self { inner, frame, payload: vec![0; PAYLOAD_MAX] })
+            .expect("48 kHz and settings within their documented ranges are always accepted");
+        Ok(Self { inner, frame, channels, payload: vec![0; PAYLOAD_MAX] })
     }
 
     /// The frame length that [`Encoder::encode`] expects.
     pub fn frame(&self) -> FrameLength {
         self.frame
+    }
+
+    /// The channels that [`Encoder::encode`] expects.
+    pub fn channels(&self) -> Channels {
+        self.channels
     }
 
     /// Sets the loss to prepare for, in percent; above 100 counts as 100.
@@ -143,12 +194,12 @@ impl Encoder {
     /// Samples that are no numbers count as silence, louder ones than 1 as 1.
     ///
     /// # Errors
-    /// Not exactly one frame of samples.
+    /// Not exactly one frame of samples of every channel.
     pub fn encode(&mut self, pcm: &[f32]) -> Result<&[u8], CodecError> {
-        if pcm.len() != self.frame.samples() {
+        if pcm.len() != self.frame.samples() * self.channels.count() {
             return Err(CodecError::NotAFrame(pcm.len()));
         }
-        let mut clean = [0.0; FRAME_SAMPLES_MAX];
+        let mut clean = [0.0; FRAME_SAMPLES_MAX * CHANNELS_MAX];
         let clean = &mut clean[..pcm.len()];
         for (clean, &sample) in clean.iter_mut().zip(pcm) {
             *clean = if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) };
@@ -164,33 +215,35 @@ impl Encoder {
 /// Payloads in, frames out.
 pub struct Decoder {
     inner: opus::Decoder,
+    channels: Channels,
 }
 
 impl Decoder {
-    /// A decoder that has heard nothing yet.
-    pub fn new() -> Self {
-        let inner = opus::Decoder::new(SAMPLE_RATE, opus::Channels::Mono);
-        Self { inner: inner.expect("48 kHz mono is always accepted") }
+    /// A decoder that has heard nothing yet, and gives that many channels.
+    pub fn new(channels: Channels) -> Self {
+        let inner = opus::Decoder::new(SAMPLE_RATE, channels.opus());
+        Self { inner: inner.expect("48 kHz, mono or stereo, is always accepted"), channels }
     }
 
-    /// Decodes a payload into the head of `pcm` and returns how many samples it held.
+    /// Decodes a payload into the head of `pcm` and returns how many samples of each channel it held.
     ///
     /// # Errors
     /// The payload is empty, is not Opus, or holds more than `pcm` does.
     pub fn decode(&mut self, payload: &[u8], pcm: &mut [f32]) -> Result<usize, CodecError> {
         // Opus takes an empty payload for a lost one; nobody sends such.
-        if payload_samples(payload).is_none_or(|samples| samples > pcm.len()) {
+        let count = self.channels.count();
+        if payload_samples(payload).is_none_or(|samples| samples * count > pcm.len()) {
             return Err(CodecError::Payload);
         }
         let samples = self.inner.decode_float(payload, pcm, false).map_err(|_| CodecError::Payload)?;
-        silence_non_numbers(&mut pcm[..samples]);
+        silence_non_numbers(&mut pcm[..samples * count]);
         Ok(samples)
     }
 
-    /// Fills `pcm` (a multiple of 2.5 ms, at most [`FRAME_SAMPLES_MAX`]) with what a lost frame may have
+    /// Fills `pcm` (a multiple of 2.5 ms, at most [`FRAME_SAMPLES_MAX`] of each channel) with what a lost frame may have
     /// sounded like. Fades to silence over repeated calls.
     pub fn conceal(&mut self, pcm: &mut [f32]) {
-        if self.inner.decode_float(&[], pcm, false).ok() != Some(pcm.len()) {
+        if self.inner.decode_float(&[], pcm, false).ok() != Some(pcm.len() / self.channels.count()) {
             pcm.fill(0.0);
         }
         silence_non_numbers(pcm);
@@ -199,16 +252,11 @@ impl Decoder {
     /// Fills `pcm`, of the lost frame's length, from the payload that followed it, if that repeats it
     /// (see [`carries_previous`]); conceals otherwise. The payload itself is to be decoded next.
     pub fn recover(&mut self, next: &[u8], pcm: &mut [f32]) {
-        if next.is_empty() || self.inner.decode_float(next, pcm, true).ok() != Some(pcm.len()) {
+        let samples = pcm.len() / self.channels.count();
+        if next.is_empty() || self.inner.decode_float(next, pcm, true).ok() != Some(samples) {
             self.conceal(pcm);
         }
         silence_non_numbers(pcm);
-    }
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -221,17 +269,26 @@ pub fn payload_samples(payload: &[u8]) -> Option<usize> {
     (1..=PAYLOAD_SAMPLES_MAX).contains(&samples).then_some(samples)
 }
 
+/// Whether a payload says that nothing is being said (an encoder with [`CodecConfig::dtx`] makes such): it may be kept
+/// back once the first of a pause has been sent.
+pub fn is_pause(payload: &[u8]) -> bool {
+    payload.len() <= PAUSE_LEN_MAX
+}
+
+/// The longest payload of a pause: the library's own measure for what need not be sent.
+const PAUSE_LEN_MAX: usize = 2;
+
 /// Whether a payload repeats the frame before it at a lower rate (RFC 6716, section 4.2.4, the LBRR flag).
 /// Only payloads of one frame are looked into, which is what [`Encoder`] makes up to 20 ms, and up to 60 ms
 /// while it codes speech.
 pub fn carries_previous(payload: &[u8]) -> bool {
     let &[toc, first, ..] = payload else { return false };
-    let (config, stereo, code) = (toc >> 3, toc & 0b100 != 0, toc & 0b11);
+    let (config, code) = (toc >> 3, toc & 0b11);
     // 0..12 are speech, 12..16 hybrid, the rest has no speech layer that could repeat anything (table 2).
-    if config >= 16 || stereo || code != 0 {
+    if config >= 16 || code != 0 {
         return false;
     }
-    // One voice activity bit for each 20 ms comes first, then the flag.
+    // One voice activity bit for each 20 ms comes first, then the flag; of two channels the middle one's are first.
     let activity_bits = match config {
         0..12 if config % 4 == 3 => 3,
         0..12 if config % 4 == 2 => 2,
@@ -264,7 +321,7 @@ mod tests {
             let frame = frames_of(micros);
             assert_eq!(u128::from(micros), frame.duration().as_micros());
             let config = CodecConfig { frame, voice: false, ..Default::default() };
-            let (mut encoder, mut decoder) = (Encoder::new(config).unwrap(), Decoder::new());
+            let (mut encoder, mut decoder) = (Encoder::new(config).unwrap(), Decoder::new(Channels::Mono));
             let mut heard = Vec::new();
             for pcm in tone(440.0, 0.5, 48_000).chunks_exact(frame.samples()) {
                 let payload = encoder.encode(pcm).unwrap();
@@ -313,7 +370,7 @@ mod tests {
             speech.chunks_exact(960).map(|pcm| encoder.encode(pcm).unwrap().to_vec()).collect();
         let repeating = payloads.iter().filter(|payload| carries_previous(payload)).count();
         assert!(repeating * 2 > payloads.len(), "{repeating} of {}", payloads.len());
-        let (mut whole, mut lossy) = (Decoder::new(), Decoder::new());
+        let (mut whole, mut lossy) = (Decoder::new(Channels::Mono), Decoder::new(Channels::Mono));
         let (mut error_recovered, mut error_concealed) = (0.0, 0.0);
         for at in 0..payloads.len() - 1 {
             let (mut true_pcm, mut pcm, mut next) = ([0.0; 960], [0.0; 960], [0.0; 960]);
@@ -321,7 +378,7 @@ mod tests {
             if at % 10 == 5 && carries_previous(&payloads[at + 1]) {
                 lossy.recover(&payloads[at + 1], &mut pcm);
                 error_recovered += distance(&true_pcm, &pcm);
-                let mut other = Decoder::new();
+                let mut other = Decoder::new(Channels::Mono);
                 for payload in &payloads[at.saturating_sub(20)..at] {
                     other.decode(payload, &mut next).unwrap();
                 }
@@ -339,9 +396,56 @@ mod tests {
     }
 
     #[test]
+    fn two_channels_stay_apart_and_are_heard_on_one() {
+        let config =
+            CodecConfig { channels: Channels::Stereo, voice: false, bitrate: 96_000, ..Default::default() };
+        let mut encoder = Encoder::new(config).unwrap();
+        let (mut both, mut one) = (Decoder::new(Channels::Stereo), Decoder::new(Channels::Mono));
+        let (left, right) = (tone(440.0, 0.4, 24_000), tone(1_000.0, 0.4, 24_000));
+        let pcm: Vec<f32> = left.iter().zip(&right).flat_map(|(l, r)| [*l, *r]).collect();
+        let (mut heard, mut mixed) = (Vec::new(), Vec::new());
+        for pcm in pcm.chunks_exact(1_920) {
+            let payload = encoder.encode(pcm).unwrap();
+            let mut out = [0.0; 1_920];
+            assert_eq!(both.decode(payload, &mut out), Ok(960));
+            heard.extend_from_slice(&out);
+            assert_eq!(one.decode(payload, &mut out), Ok(960));
+            mixed.extend_from_slice(&out[..960]);
+            assert_eq!(both.decode(payload, &mut out[..960]), Err(CodecError::Payload), "no room for both");
+        }
+        let tail = &heard[9_600..];
+        let channel = |which: usize| tail.iter().skip(which).step_by(2).copied().collect::<Vec<f32>>();
+        let (left, right) = (channel(0), channel(1));
+        assert!(level_at(440.0, &left) > 0.3 && level_at(1_000.0, &left) < 0.05);
+        assert!(level_at(1_000.0, &right) > 0.3 && level_at(440.0, &right) < 0.05);
+        assert!(level_at(440.0, &mixed[4_800..]) > 0.15 && level_at(1_000.0, &mixed[4_800..]) > 0.15);
+        assert_eq!(encoder.encode(&[0.0; 960]).err(), Some(CodecError::NotAFrame(960)));
+    }
+
+    #[test]
+    fn pauses_are_cheap_and_sound_like_nothing() {
+        let mut encoder = Encoder::new(CodecConfig { dtx: true, ..Default::default() }).unwrap();
+        let mut decoder = Decoder::new(Channels::Mono);
+        let mut pcm = testing::voice("chi")[..48_000].to_vec();
+        pcm.extend(vec![0.0; 96_000]);
+        let (mut sent, mut out) = (0, [0.0; 960]);
+        for (at, pcm) in pcm.chunks_exact(960).enumerate() {
+            let payload = encoder.encode(pcm).unwrap();
+            if is_pause(payload) {
+                decoder.conceal(&mut out);
+            } else {
+                decoder.decode(payload, &mut out).unwrap();
+                sent += usize::from(at >= 75);
+            }
+            assert!(at < 100 || out.iter().all(|sample| sample.abs() < 0.01), "{at}");
+        }
+        assert!(sent <= 10, "{sent} of the last 75 frames");
+    }
+
+    #[test]
     fn non_numbers_and_loud_samples_are_encoded() {
         let mut encoder = Encoder::new(CodecConfig::default()).unwrap();
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::new(Channels::Mono);
         for sample in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30] {
             let mut out = [0.0; 960];
             decoder.decode(encoder.encode(&[sample; 960]).unwrap(), &mut out).unwrap();
@@ -363,7 +467,7 @@ mod tests {
         fn any_payload_is_decoded_or_refused(
             payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 1..8),
         ) {
-            let mut decoder = Decoder::new();
+            let mut decoder = Decoder::new(Channels::Mono);
             for payload in payloads {
                 let mut pcm = [0.0; PAYLOAD_SAMPLES_MAX];
                 let decoded = decoder.decode(&payload, &mut pcm);

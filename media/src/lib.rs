@@ -54,8 +54,8 @@ mod transit;
 mod wav;
 
 pub use self::codec::{
-    BITRATE_MAX, BITRATE_MIN, CodecConfig, CodecError, Decoder, Encoder, FRAME_SAMPLES_MAX, FrameLength,
-    carries_previous, payload_samples,
+    BITRATE_MAX, BITRATE_MIN, CHANNELS_MAX, Channels, CodecConfig, CodecError, Decoder, Encoder,
+    FRAME_SAMPLES_MAX, FrameLength, carries_previous, is_pause, payload_samples,
 };
 pub use self::heard::{Playing, RECORDING_MAX, SOURCE_MAX, SourceHeard, heard};
 pub use self::jitter::{

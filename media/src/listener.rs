@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::SAMPLE_RATE;
-use crate::codec::{Decoder, FRAME_SAMPLES_MAX, FrameLength, payload_samples};
+use crate::codec::{Channels, Decoder, FRAME_SAMPLES_MAX, FrameLength, payload_samples};
 use crate::jitter::{JitterBuffer, JitterStats, Pull};
 use crate::mixer::Mixer;
 use crate::packet::{CaptureTime, MediaPacket, PacketError, SourceIndex};
@@ -161,7 +161,8 @@ struct Source {
 impl Source {
     fn new(key: SenderKey, source: SourceIndex) -> Self {
         let opener = Opener::new(&key, source);
-        let (decoder, ready) = (Decoder::new(), Vec::with_capacity(PULL_SAMPLES_MAX + FRAME_SAMPLES_MAX));
+        let (decoder, ready) =
+            (Decoder::new(Channels::Mono), Vec::with_capacity(PULL_SAMPLES_MAX + FRAME_SAMPLES_MAX));
         Self { key, opener, decoder, jitter: None, ready, duplicates: 0, forged: 0 }
     }
 

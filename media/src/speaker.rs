@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::codec::{CodecConfig, CodecError, Encoder, FrameLength};
+use crate::codec::{CodecConfig, CodecError, Encoder, FrameLength, is_pause};
 use crate::packet::{CaptureTime, MediaPacket, PACKET_MAX, SourceIndex, TreeId};
 use crate::seal::{Sealer, SenderKey};
 
@@ -13,6 +13,8 @@ pub struct Speaker {
     source: SourceIndex,
     counter: u64,
     priority: bool,
+    /// The last payload began or continued a pause.
+    pausing: bool,
     frame: Vec<u8>,
 }
 
@@ -30,6 +32,7 @@ impl Speaker {
             source,
             counter: 0,
             priority: false,
+            pausing: false,
             frame: Vec::with_capacity(PACKET_MAX),
         })
     }
@@ -55,10 +58,12 @@ impl Speaker {
     }
 
     /// Encodes and seals one frame, whose first sample was captured at `capture_time`, and appends one
-    /// packet for each of `trees` to `out`. The packets differ in their tree id alone.
+    /// packet for each of `trees` to `out`. The packets differ in their tree id alone. In a pause (with
+    /// [`CodecConfig::dtx`]) nothing is appended but its first packet and a sign of life now and then; counters go on
+    /// without a gap, capture times do not.
     ///
     /// # Errors
-    /// Not exactly one frame of samples; nothing was encoded.
+    /// Not exactly one frame of samples of every channel; nothing was encoded.
     pub fn packet(
         &mut self,
         pcm: &[f32],
@@ -67,6 +72,10 @@ impl Speaker {
         out: &mut Vec<Bytes>,
     ) -> Result<(), CodecError> {
         let payload = self.encoder.encode(pcm)?;
+        let pausing = is_pause(payload);
+        if std::mem::replace(&mut self.pausing, pausing) && pausing {
+            return Ok(());
+        }
         let mut packet = MediaPacket {
             tree: TreeId(0),
             source: self.source,
