@@ -41,44 +41,15 @@ pub enum Event {
         reason: Departure,
     },
     /// A plan carries the media from now on.
-    Tree {
-        /// Counts the plans of the session.
-        epoch: u64,
-        /// What it was made small for.
-        objective: String,
-        /// The task manager.
-        root: String,
-        /// The trees, whole.
-        trees: Vec<Tree>,
-        /// Nodes that help.
-        helpers: Vec<String>,
-        /// The largest latency from a source to a member, one way.
-        worst_ms: f64,
-        /// The largest latency from the root to a member.
-        height_ms: f64,
-        /// The largest latency between two members.
-        diameter_ms: f64,
-        /// How long the planning took.
-        planned_us: u64,
-        /// Round trips to helpers measured for this plan alone.
-        probes: u32,
-        /// Why it was made.
-        reason: String,
-    },
+    Tree(Plan),
     /// Every second, for each remote source.
     Media(Media),
     /// Every second, for each tree link.
-    Link {
-        /// The node at the other end.
-        peer: String,
-        /// Measured round trip; absent before the first.
-        rtt_ms: Option<f64>,
-        /// Media packets sent over the link so far.
-        sent: u64,
-        /// Media packets received over it.
-        received: u64,
-        /// Media packets refused that came over it.
-        dropped: u64,
+    Link(Link),
+    /// The own microphone has been switched.
+    Voice {
+        /// Nothing of it goes out.
+        muted: bool,
     },
     /// How the pool looks from here.
     Pool {
@@ -101,6 +72,33 @@ pub enum Event {
     },
 }
 
+/// An installed plan.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Plan {
+    /// Counts the plans of the session.
+    pub epoch: u64,
+    /// What it was made small for.
+    pub objective: String,
+    /// The task manager.
+    pub root: String,
+    /// The trees, whole.
+    pub trees: Vec<Tree>,
+    /// Nodes that help.
+    pub helpers: Vec<String>,
+    /// The largest latency from a source to a member, one way.
+    pub worst_ms: f64,
+    /// The largest latency from the root to a member.
+    pub height_ms: f64,
+    /// The largest latency between two members.
+    pub diameter_ms: f64,
+    /// How long the planning took.
+    pub planned_us: u64,
+    /// Round trips to helpers measured for this plan alone.
+    pub probes: u32,
+    /// Why it was made.
+    pub reason: String,
+}
+
 /// One tree of a plan.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Tree {
@@ -108,6 +106,21 @@ pub struct Tree {
     pub sources: Vec<String>,
     /// Parent and child, parents first.
     pub edges: Vec<(String, String)>,
+}
+
+/// One tree link, since it was first used.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Link {
+    /// The node at the other end.
+    pub peer: String,
+    /// Measured round trip; absent before the first.
+    pub rtt_ms: Option<f64>,
+    /// Media packets sent over the link so far.
+    pub sent: u64,
+    /// Media packets received over it.
+    pub received: u64,
+    /// Media packets refused that came over it.
+    pub dropped: u64,
 }
 
 /// What was heard of one source, since it was first heard.

@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod control;
 pub mod event;
+pub mod face;
 pub mod identity;
 pub mod live;
 pub mod net;

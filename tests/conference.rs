@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use alm::event::Event;
+use alm::event::{Event, Plan};
 use alm::live::Pace;
 use alm::net::Link;
 use alm::net::emulated::PathProfile;
@@ -58,7 +58,7 @@ async fn settle(peers: &mut BTreeMap<usize, Peer>, members: usize) -> usize {
     for (_, peer) in peers.range_mut(HELPERS..) {
         helpers_used = peer
             .wait("tree of all members", |event| match event {
-                Event::Tree { trees, helpers, .. } => {
+                Event::Tree(Plan { trees, helpers, .. }) => {
                     let sources: usize = trees.iter().map(|tree| tree.sources.len()).sum();
                     (sources == members).then_some(helpers.len())
                 }
@@ -174,7 +174,7 @@ async fn helpers_that_vanish_cost_a_plan_and_not_the_session() {
     }
     for (_, peer) in peers.range_mut(HELPERS..) {
         peer.wait("tree without helpers", |event| match event {
-            Event::Tree { helpers, .. } if helpers.is_empty() => Some(()),
+            Event::Tree(Plan { helpers, .. }) if helpers.is_empty() => Some(()),
             _ => None,
         })
         .await;

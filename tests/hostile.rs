@@ -28,7 +28,7 @@ async fn start() -> (Peer, Peer, EmulatedLink) {
     let mut host = Peer::start(0, link(0), Part::Host(alm_planner::Objective::Forest), 4, &[], Pace::Task);
     let invite = invite_of(&mut host).await;
     let mut member = Peer::start(1, link(1), Part::Member(invite), 4, &[], Pace::Task);
-    member.wait("tree", |event| matches!(event, Event::Tree { .. }).then_some(())).await;
+    member.wait("tree", |event| matches!(event, Event::Tree(_)).then_some(())).await;
     let mut rogue = link(ROGUE);
     rogue.dial(alm::net::emulated::address_of(0), Some(host.id));
     assert!(matches!(next_event(&mut rogue).await, LinkEvent::Connected { .. }));
@@ -107,7 +107,7 @@ async fn a_stranger_installs_activates_ends_and_forges_nothing() {
     for i in 0..200u8 {
         rogue.send(host.id, Channel::Datagram, vec![0x80 | (i & 0x3f); usize::from(i) * 4].into()).unwrap();
     }
-    let trees = |log: &[Event]| log.iter().filter(|event| matches!(event, Event::Tree { .. })).count();
+    let trees = |log: &[Event]| log.iter().filter(|event| matches!(event, Event::Tree(_))).count();
     let before = trees(host.log());
     assert_unharmed(&host, &member).await;
     assert_eq!(trees(host.log()), before);

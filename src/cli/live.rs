@@ -2,13 +2,18 @@
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::error::CliError;
+use super::error::{CliError, reason};
 use super::net_args::{Net, NetArgs};
 use super::report::Report;
+use super::running::{COMMANDS_MAX, Desk};
+use crate::control::Server;
+use crate::event::Event;
+use crate::face::Conference;
 use crate::live::{Driver, Role};
 use crate::session::Ending;
 
@@ -57,7 +62,7 @@ fn run(
     args: &NetArgs,
     purpose: Purpose,
     role: impl FnOnce(&mut Net) -> Result<Role, CliError>,
-    events: mpsc::Sender<crate::event::Event>,
+    events: mpsc::Sender<Event>,
 ) -> Result<Ending, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -73,12 +78,36 @@ fn run(
         };
         let mut net = args.open(purpose == Purpose::Lend)?;
         let role = role(&mut net)?;
-        let Net { link, config, mdns, state, .. } = net;
-        let ending = Driver::new(link, config, role, mdns, events).run(stop).await;
-        drop(state);
+        let Net { link, mut config, mdns, state, .. } = net;
+        let conference = Arc::new(Mutex::new(Conference::default()));
+        let (commands, wishes) = mpsc::channel(COMMANDS_MAX);
+        let desk = Desk { conference: Arc::clone(&conference), commands };
+        let server = Server::open(&state.dir, Arc::new(desk));
+        if let Err(error) = &server {
+            let message = format!("`alm mute` and its like will not find this process ({})", reason(error));
+            config.troubles.push(message);
+        }
+        let (told, telling) = mpsc::channel(EVENTS_MAX);
+        let keeping = tokio::spawn(keep(telling, conference, events));
+        let ending = Driver::new(link, config, role, mdns, told).with_commands(wishes).run(stop).await;
+        // It ends with the driver's end of the channel.
+        let _ = keeping.await;
+        drop((server, state));
         watch_the_exit(matches!(ending, Ending::Failed { .. }));
         Ok(ending)
     })
+}
+
+/// Keeps the picture of the conference and passes its events on. A reader who stands still loses events, the picture none.
+async fn keep(
+    mut telling: mpsc::Receiver<Event>,
+    conference: Arc<Mutex<Conference>>,
+    events: mpsc::Sender<Event>,
+) {
+    while let Some(event) = telling.recv().await {
+        conference.lock().unwrap_or_else(PoisonError::into_inner).apply(&event);
+        let _ = events.try_send(event);
+    }
 }
 
 /// Ends the process if the main thread, stuck on a full pipe say, does not.

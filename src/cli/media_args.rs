@@ -24,6 +24,10 @@ pub(super) struct MediaArgs {
     #[arg(long = "loop")]
     looped: bool,
 
+    /// Begin with the microphone off; `alm unmute` or `alm ptt on` opens it
+    #[arg(long)]
+    muted: bool,
+
     /// Bits per second of the voice, 16k to 256k
     #[arg(long, value_name = "RATE", value_parser = bitrate, default_value = "32k")]
     bitrate: u32,
@@ -93,7 +97,10 @@ impl MediaArgs {
             }
             _ => refused(&error, &self.output),
         })?;
-        Ok(Media { audio: AudioConfig { capture, playback, codec, pace: Pace::Thread }, troubles })
+        Ok(Media {
+            audio: AudioConfig { capture, playback, codec, pace: Pace::Thread, muted: self.muted },
+            troubles,
+        })
     }
 }
 

@@ -16,6 +16,7 @@ mod host;
 mod input;
 mod installed;
 mod join;
+mod leave;
 mod live;
 mod matrix_args;
 mod matrix_file;
@@ -28,12 +29,16 @@ mod planning;
 mod pool;
 mod progress;
 mod report;
+mod running;
 mod session_args;
 mod sim;
 mod state;
+mod stats;
 mod svg;
+mod tree;
 pub mod units;
 mod uplinks;
+mod voice;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -65,6 +70,18 @@ enum Command {
     Join(Box<join::Args>),
     /// Lend this machine to conferences
     Pool(pool::Args),
+    /// Switch your microphone off in the running conference
+    Mute(voice::Args),
+    /// Switch it on again
+    Unmute(voice::Args),
+    /// Open or close the microphone, for a key that is held
+    Ptt(voice::PttArgs),
+    /// Leave the running conference
+    Leave(leave::Args),
+    /// Show how the running conference goes
+    Stats(stats::Args),
+    /// Show what carries the running conference
+    Tree(tree::Args),
     /// Show a whole conference on this machine, and check that everyone hears everyone
     Demo(demo::Args),
     /// List sound devices
@@ -85,6 +102,12 @@ impl Command {
             Self::Host(args) => host::run(*args, out),
             Self::Join(args) => join::run(*args, out),
             Self::Pool(args) => pool::run(&args, out),
+            Self::Mute(args) => voice::mute(&args, out),
+            Self::Unmute(args) => voice::unmute(&args, out),
+            Self::Ptt(args) => voice::ptt(&args, out),
+            Self::Leave(args) => leave::run(&args, out),
+            Self::Stats(args) => stats::run(&args, out),
+            Self::Tree(args) => tree::run(&args, out),
             Self::Demo(args) => demo::run(&args, out),
             Self::Devices(args) => devices::run(&args, out),
             Self::Sim(args) => sim::run(args, out),

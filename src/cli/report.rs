@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::event::Event;
+use crate::event::{Event, Plan};
 
 /// Turns events into lines.
 pub(super) struct Report {
@@ -68,7 +68,7 @@ impl Report {
                 let how = how.as_ref().and_then(|how| how.as_str()).unwrap_or("left");
                 format!("{} is gone ({how})", self.name(node))
             }
-            Event::Tree { epoch, trees, helpers, worst_ms, reason, .. } => {
+            Event::Tree(Plan { epoch, trees, helpers, worst_ms, reason, .. }) => {
                 let edges: usize = trees.iter().map(|tree| tree.edges.len()).sum();
                 if edges == 0 {
                     return None;
@@ -84,7 +84,9 @@ impl Report {
             Event::Error { message } => format!("trouble: {message}"),
             Event::Left { reason } => format!("out: {reason}"),
             Event::Ready { listen, .. } => format!("listening on {}", listen.join(", ")),
-            Event::Media(_) | Event::Link { .. } => return None,
+            Event::Voice { muted: true } => "your microphone is off".to_owned(),
+            Event::Voice { muted: false } => "your microphone is on".to_owned(),
+            Event::Media(_) | Event::Link(_) => return None,
         })
     }
 

@@ -15,6 +15,7 @@ const LOCK_FILE: &str = "lock";
 
 /// An open state directory.
 pub(super) struct State {
+    pub(super) dir: PathBuf,
     identity: Option<Identity>,
     /// Held as long as this lives.
     _lock: Option<File>,
@@ -24,19 +25,19 @@ impl State {
     /// Opens `dir`, or the platform's data directory, and makes what is missing. If another process holds it, this one
     /// goes by a fresh key for its lifetime.
     pub(super) fn open(dir: Option<PathBuf>) -> Result<Self, CliError> {
-        let platform = || Some(choose_base_strategy().ok()?.data_dir().join("alm"));
-        let dir = dir.or_else(platform).ok_or_else(|| {
-            CliError::failed("there is no home directory to keep the key in", "", "name one with --state DIR")
-        })?;
+        let dir = directory(dir)?;
         fs::create_dir_all(&dir).map_err(|error| refused("make the state directory", &dir, &error))?;
         let lock_path = dir.join(LOCK_FILE);
         let lock = private(OpenOptions::new().create(true).truncate(false).write(true))
             .open(&lock_path)
             .map_err(|error| refused("open the lock", &lock_path, &error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { identity: Some(load_or_make(&dir.join(KEY_FILE))?), _lock: Some(lock) }),
+            Ok(()) => {
+                let identity = Some(load_or_make(&dir.join(KEY_FILE))?);
+                Ok(Self { dir, identity, _lock: Some(lock) })
+            }
             Err(TryLockError::WouldBlock) => {
-                Ok(Self { identity: Some(Identity::from_seed(random())), _lock: None })
+                Ok(Self { dir, identity: Some(Identity::from_seed(random())), _lock: None })
             }
             Err(TryLockError::Error(error)) => Err(refused("lock the state directory", &lock_path, &error)),
         }
@@ -46,6 +47,14 @@ impl State {
     pub(super) fn take_identity(&mut self) -> Identity {
         self.identity.take().unwrap_or_else(|| Identity::from_seed(random()))
     }
+}
+
+/// The state directory: `dir`, or the platform's data directory.
+pub(super) fn directory(dir: Option<PathBuf>) -> Result<PathBuf, CliError> {
+    let platform = || Some(choose_base_strategy().ok()?.data_dir().join("alm"));
+    dir.or_else(platform).ok_or_else(|| {
+        CliError::failed("there is no home directory to keep the key in", "", "name one with --state DIR")
+    })
 }
 
 fn load_or_make(path: &Path) -> Result<Identity, CliError> {

@@ -28,6 +28,8 @@ pub struct AudioConfig {
     pub codec: CodecConfig,
     /// What keeps time.
     pub pace: Pace,
+    /// Nothing of the voice goes out until a command says so.
+    pub muted: bool,
 }
 
 /// What ticks the audio.
@@ -46,6 +48,8 @@ pub(super) enum ToAudio {
     AddSource(SourceIndex, SenderKey),
     RemoveSource(SourceIndex),
     Clock(SessionClock),
+    /// From now on, silence in place of the voice, or the voice again.
+    Mute(bool),
 }
 
 /// From the voice to the network.
@@ -112,6 +116,7 @@ pub struct Audio {
     speaker: Speaker,
     listener: Listener,
     clock: Option<SessionClock>,
+    muted: bool,
     frame: Duration,
     tick: Duration,
     /// When the next tick is due.
@@ -137,7 +142,7 @@ impl Audio {
         key: &SenderKey,
         now: Instant,
     ) -> Result<Handle, CodecError> {
-        let AudioConfig { capture, playback, codec, pace } = config;
+        let AudioConfig { capture, playback, codec, pace, muted } = config;
         let speaker = Speaker::new(source, key, codec)?;
         let frame = speaker.frame();
         let tick = frame.duration().min(TICK_MAX);
@@ -149,6 +154,7 @@ impl Audio {
             playback,
             listener: Listener::new(),
             clock: None,
+            muted,
             frame: frame.duration(),
             tick,
             due: now + tick,
@@ -211,6 +217,10 @@ impl Audio {
             self.tell(FromAudio::Trouble(error.to_string()));
         }
         self.filled += step;
+        if self.muted {
+            // Of what was said before in this frame, too.
+            self.captured[..self.filled].fill(0.0);
+        }
         if self.filled == self.captured.len() {
             self.filled = 0;
             if now.saturating_duration_since(self.due) < STALE {
@@ -263,6 +273,7 @@ impl Audio {
                     self.paths_ms.remove(&source);
                 }
                 Ok(ToAudio::Clock(clock)) => self.clock = Some(clock),
+                Ok(ToAudio::Mute(muted)) => self.muted = muted,
                 Err(std::sync::mpsc::TryRecvError::Empty) => return Ok(()),
                 Err(std::sync::mpsc::TryRecvError::Disconnected) => return Err(Over),
             }

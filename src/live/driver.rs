@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::audio::{Audio, AudioConfig, FromAudio, Handle, ToAudio};
+use super::command::Command;
 use super::notices;
 use crate::event::Event;
 use crate::identity::{Identity, NodeId};
@@ -70,6 +71,8 @@ pub struct Driver<L> {
     mdns: Option<Mdns>,
     second: Interval,
     events: mpsc::Sender<Event>,
+    commands: Option<mpsc::Receiver<Command>>,
+    muted: bool,
     stopping: bool,
 }
 
@@ -124,6 +127,7 @@ impl<L: Link> Driver<L> {
         let mut second = interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let sources = BTreeMap::new();
+        let muted = matches!(&audio, AudioState::Ready(config) if config.muted);
         let stopping = false;
         let driver = Self {
             link,
@@ -138,11 +142,20 @@ impl<L: Link> Driver<L> {
             mdns,
             second,
             events,
+            commands: None,
+            muted,
             stopping,
         };
         driver.tell(ready);
         config.troubles.into_iter().for_each(|message| driver.tell(Event::Error { message }));
         driver
+    }
+
+    /// Does what comes by `commands` as well.
+    #[must_use]
+    pub fn with_commands(mut self, commands: mpsc::Receiver<Command>) -> Self {
+        self.commands = Some(commands);
+        self
     }
 
     /// Lives until the session is over, or until `stop`, and then leaves cleanly.
@@ -157,11 +170,14 @@ impl<L: Link> Driver<L> {
                 biased;
                 () = sleep_until(wake.into()) => self.handle(Input::Timeout),
                 () = &mut stop, if !self.stopping => {
-                    self.stopping = true;
-                    if self.role == "pool" {
-                        break Ending::Regular("left");
+                    if let Some(ending) = self.leave() {
+                        break ending;
                     }
-                    self.handle(Input::Leave);
+                }
+                command = next_command(self.commands.as_mut()) => {
+                    if let Some(ending) = self.on_command(command) {
+                        break ending;
+                    }
                 }
                 Some((planned, elapsed)) = self.planned.recv() => self.handle(Input::Planned(planned, elapsed)),
                 from_audio = next_from_audio(&mut self.audio) => self.on_audio(from_audio),
@@ -188,6 +204,29 @@ impl<L: Link> Driver<L> {
 
     fn handle(&mut self, input: Input) {
         self.node.handle(input, Instant::now().into_std());
+    }
+
+    fn on_command(&mut self, command: Command) -> Option<Ending> {
+        match command {
+            Command::Mute(muted) => {
+                self.muted = muted;
+                self.hand_audio(ToAudio::Mute(muted));
+                self.tell(Event::Voice { muted });
+                None
+            }
+            Command::Leave if !self.stopping => self.leave(),
+            Command::Leave => None,
+        }
+    }
+
+    /// Says goodbye; a node without a session has nobody to say it to and is done.
+    fn leave(&mut self) -> Option<Ending> {
+        self.stopping = true;
+        if self.role == "pool" {
+            return Some(Ending::Regular("left"));
+        }
+        self.handle(Input::Leave);
+        None
     }
 
     /// Handles an event and those that are there already.
@@ -248,6 +287,9 @@ impl<L: Link> Driver<L> {
                 if let Some(invite) = &self.invite {
                     self.tell(Event::Session { id: invite.to_string(), name: title, role: self.role });
                 }
+                if self.muted {
+                    self.tell(Event::Voice { muted: true });
+                }
             }
             session::Event::MemberJoined(member) => {
                 if member.node != self.me {
@@ -276,7 +318,10 @@ impl<L: Link> Driver<L> {
 
     fn start_audio(&mut self, own: &Participant) {
         let Some(key) = self.key_of(own) else { return };
-        let AudioState::Ready(config) = std::mem::replace(&mut self.audio, AudioState::None) else { return };
+        let AudioState::Ready(mut config) = std::mem::replace(&mut self.audio, AudioState::None) else {
+            return;
+        };
+        config.muted = self.muted;
         let now = Instant::now().into_std();
         match Audio::start(*config, SourceIndex(own.index), &key, now) {
             Ok(handle) => self.audio = AudioState::Running(handle),
@@ -308,9 +353,7 @@ impl<L: Link> Driver<L> {
 
     fn tell_links(&mut self) {
         for (peer, rtt, counts) in self.node.links() {
-            let rtt_ms = rtt.map(|rtt| notices::rounded(rtt.as_secs_f64() * 1_000.0));
-            let (sent, received, dropped) = (counts.sent, counts.received, counts.dropped);
-            self.tell(Event::Link { peer: peer.to_string(), rtt_ms, sent, received, dropped });
+            self.tell(notices::link(peer, rtt, counts));
         }
     }
 
@@ -332,6 +375,17 @@ async fn next_from_audio(audio: &mut AudioState) -> FromAudio {
             None => std::future::pending().await,
         },
         AudioState::None | AudioState::Ready(_) => std::future::pending().await,
+    }
+}
+
+async fn next_command(commands: Option<&mut mpsc::Receiver<Command>>) -> Command {
+    match commands {
+        // Nobody will ask for anything any more once the channel has ended.
+        Some(commands) => match commands.recv().await {
+            Some(command) => command,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }
 

@@ -4,8 +4,10 @@
 //! [`Audio`] runs beside it, on a thread of its own, so that encoding and decoding never hold up a packet on its way.
 
 mod audio;
+mod command;
 mod driver;
 mod notices;
 
 pub use self::audio::{Audio, AudioConfig, Pace};
+pub use self::command::Command;
 pub use self::driver::{Driver, DriverConfig, Role};

@@ -1,9 +1,12 @@
 //! From a node's notices to the events that people and programs see.
 
+use std::time::Duration;
+
 use alm_media::SourceStats;
 
-use crate::event::{Event, Media, Tree};
+use crate::event::{Event, Link, Media, Plan, Tree};
 use crate::identity::NodeId;
+use crate::node::LinkCounts;
 use crate::session::SessionPlan;
 
 pub(super) fn tree(plan: &SessionPlan) -> Event {
@@ -12,7 +15,7 @@ pub(super) fn tree(plan: &SessionPlan) -> Event {
         sources: names(&tree.sources),
         edges: tree.edges.iter().map(|(parent, child)| (parent.to_string(), child.to_string())).collect(),
     });
-    Event::Tree {
+    Event::Tree(Plan {
         epoch: plan.epoch,
         objective: plan.objective.to_string(),
         root: plan.root.to_string(),
@@ -24,7 +27,7 @@ pub(super) fn tree(plan: &SessionPlan) -> Event {
         planned_us: plan.planned_us,
         probes: plan.probes,
         reason: plan.reason.clone(),
-    }
+    })
 }
 
 pub(super) fn media(source: NodeId, stats: &SourceStats, hops: u32, path_ms: Option<f64>) -> Event {
@@ -42,6 +45,12 @@ pub(super) fn media(source: NodeId, stats: &SourceStats, hops: u32, path_ms: Opt
         hops,
         path_ms: path_ms.map(rounded),
     })
+}
+
+pub(super) fn link(peer: NodeId, rtt: Option<Duration>, counts: LinkCounts) -> Event {
+    let LinkCounts { sent, received, dropped } = counts;
+    let rtt_ms = rtt.map(|rtt| rounded(rtt.as_secs_f64() * 1_000.0));
+    Event::Link(Link { peer: peer.to_string(), rtt_ms, sent, received, dropped })
 }
 
 /// Milliseconds to the microsecond.

@@ -77,6 +77,7 @@ impl Peer {
             capture,
             playback,
             codec: CodecConfig { voice: false, ..CodecConfig::default() },
+            muted: false,
             pace,
         };
         let (name, salt) = (format!("m{index}"), [index as u8; 16]);

@@ -1,0 +1,114 @@
+//! What the commands share that act on a conference that runs already: finding it, asking it, and serving them from the
+//! other side.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+
+use super::error::CliError;
+use super::state;
+use crate::control::{Answer, Request, Running, Served, ask, running};
+use crate::face::Conference;
+use crate::live::Command;
+
+/// Which one.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Target {
+    /// Where the running process keeps its key [default: the platform's data directory]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+
+    /// The process, if several run
+    #[arg(long, value_name = "N")]
+    pid: Option<u32>,
+}
+
+impl Target {
+    /// Asks the one conference that runs.
+    pub(super) fn ask(&self, request: &Request) -> Result<Answer, CliError> {
+        let running = self.find()?;
+        match ask(&running, request) {
+            Ok(Answer::Refused(why)) => Err(CliError::failed(why, "", "")),
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(CliError::failed(error, format_args!("process {}", running.pid), "")),
+        }
+    }
+
+    fn find(&self) -> Result<Running, CliError> {
+        let dir = state::directory(self.state.clone())?;
+        let mut found = running(&dir);
+        match self.pid {
+            Some(pid) => found.retain(|running| running.pid == pid),
+            // A machine that is lent has no voice; it is meant only if nothing else runs.
+            None if found.iter().any(|running| running.role != "pool") => {
+                found.retain(|running| running.role != "pool")
+            }
+            None => {}
+        }
+        let several: Vec<String> = found.iter().map(described).collect();
+        match (found.pop(), found.is_empty()) {
+            (Some(one), true) => Ok(one),
+            (Some(_), false) => {
+                Err(CliError::failed("several run here", several.join(", "), "name one with --pid N"))
+            }
+            (None, _) => Err(CliError::failed(
+                "nothing runs here that answers",
+                dir.display(),
+                "start it with `alm host` or `alm join`, or name its --state DIR",
+            )),
+        }
+    }
+}
+
+fn described(running: &Running) -> String {
+    let Running { pid, session, role, .. } = running;
+    session.as_ref().map_or_else(|| format!("{pid} ({role})"), |session| format!("{pid} ({session:?})"))
+}
+
+/// The other side: the conference as it stands, and a way to the driver.
+pub(super) struct Desk {
+    pub(super) conference: Arc<Mutex<Conference>>,
+    pub(super) commands: mpsc::Sender<Command>,
+}
+
+impl Desk {
+    fn order(&self, command: Command, muted: bool) -> Answer {
+        match self.commands.try_send(command) {
+            Ok(()) => Answer::Done { muted },
+            Err(_) => Answer::Refused("it is busy: try again".to_owned()),
+        }
+    }
+}
+
+impl Served for Desk {
+    fn answer(&self, request: Request) -> Answer {
+        // A picture of the conference stays usable whatever befell another reader.
+        let conference = self.conference.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = conference.session.as_ref();
+        let muted = conference.muted;
+        match request {
+            Request::Who => Answer::Here {
+                session: session.map(|session| session.name.clone()),
+                role: session.map_or("pool", |session| session.role).to_owned(),
+            },
+            Request::State => match serde_json::to_value(&*conference) {
+                Ok(state) => Answer::State(state),
+                Err(error) => Answer::Refused(error.to_string()),
+            },
+            Request::Leave => self.order(Command::Leave, muted),
+            _ if session.is_none() => Answer::Refused("it is in no conference".to_owned()),
+            Request::Mute => self.order(Command::Mute(true), true),
+            Request::Unmute => self.order(Command::Mute(false), false),
+            Request::Toggle => self.order(Command::Mute(!muted), !muted),
+            Request::Tree { format } => match format.parse().map(|format| conference.draw(format)) {
+                Ok(Some(text)) => Answer::Text(text),
+                Ok(None) => Answer::Refused("there is no plan yet".to_owned()),
+                Err(todo) => Answer::Refused(todo),
+            },
+        }
+    }
+}
+
+/// Wishes on their way to the driver.
+pub(super) const COMMANDS_MAX: usize = 64;

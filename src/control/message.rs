@@ -1,0 +1,59 @@
+//! Requests and answers.
+
+use serde::{Deserialize, Serialize};
+
+/// What is asked of a running node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Who is there? Changes nothing.
+    Who,
+    /// Silence in place of the voice.
+    Mute,
+    /// The voice again.
+    Unmute,
+    /// The other of the two.
+    Toggle,
+    /// Out of the session.
+    Leave,
+    /// The conference as this node sees it.
+    State,
+    /// The installed plan, written down.
+    Tree {
+        /// `text`, `dot` or `svg`.
+        format: String,
+    },
+}
+
+/// What comes back.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Request::Who`].
+    Here {
+        /// The session's name; none for a machine that is lent.
+        session: Option<String>,
+        /// `host`, `member` or `pool`.
+        role: String,
+    },
+    /// It is done; whether the own microphone is off by now.
+    Done {
+        /// Nothing of the voice goes out.
+        muted: bool,
+    },
+    /// To [`Request::State`].
+    State(serde_json::Value),
+    /// To [`Request::Tree`].
+    Text(String),
+    /// It cannot be done: a sentence.
+    Refused(String),
+}
+
+/// A request with its line end, at most.
+pub(super) const REQUEST_MAX: usize = 8 * 1024;
+/// An answer: the state of a thousand members, of whom each is a few hundred bytes.
+pub(super) const ANSWER_MAX: usize = 4 * 1024 * 1024;
+/// Where the sockets are, in the state directory.
+pub(super) const FOLDER: &str = "control";
+/// What their names end with; the process id stands before it.
+pub(super) const SUFFIX: &str = "sock";

@@ -1,0 +1,169 @@
+//! A conference as its events tell it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Serialize;
+
+use crate::event::{Event, Link, Media, Plan};
+
+/// Who is in, what carries the voices, and how it goes, as far as this node knows.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct Conference {
+    /// This node.
+    pub node: String,
+    /// Where it can be dialled.
+    pub listen: Vec<String>,
+    /// The session, once it is in one.
+    pub session: Option<SessionView>,
+    /// Nothing of the own voice goes out.
+    pub muted: bool,
+    /// Who is in, this node included: what each calls itself.
+    pub members: BTreeMap<String, String>,
+    /// What carries the media.
+    pub plan: Option<Plan>,
+    /// What is heard, by source.
+    pub media: BTreeMap<String, Media>,
+    /// Sources of which something came in the last second.
+    pub heard: Vec<String>,
+    /// The tree links in use, by peer.
+    pub links: BTreeMap<String, Link>,
+    /// The pool from here.
+    pub pool: Option<PoolView>,
+    /// What went wrong, the newest last.
+    pub troubles: VecDeque<String>,
+}
+
+/// Of a session.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SessionView {
+    /// The word that others join with.
+    pub id: String,
+    /// What it is called.
+    pub name: String,
+    /// `host` or `member`.
+    pub role: &'static str,
+}
+
+/// Of the pool.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PoolView {
+    /// Nodes, this one included.
+    pub size: usize,
+    /// The node whose view this is.
+    pub root: String,
+    /// How old the view is.
+    pub age_ms: u64,
+}
+
+impl Conference {
+    /// Takes up what has happened.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Ready { node, listen, .. } => (self.node, self.listen) = (node.clone(), listen.clone()),
+            Event::Session { id, name, role } => {
+                self.session = Some(SessionView { id: id.clone(), name: name.clone(), role });
+            }
+            Event::MemberJoined { node, name } => {
+                self.members.insert(node.clone(), name.clone());
+            }
+            Event::MemberLeft { node, .. } => {
+                self.members.remove(node);
+                self.media.remove(node);
+                self.heard.retain(|source| source != node);
+            }
+            Event::Tree(plan) => self.on_plan(plan),
+            Event::Media(media) => self.on_media(media),
+            Event::Link(link) => {
+                self.links.insert(link.peer.clone(), link.clone());
+            }
+            Event::Voice { muted } => self.muted = *muted,
+            Event::Pool { size, root, age_ms } => {
+                self.pool = Some(PoolView { size: *size, root: root.clone(), age_ms: *age_ms });
+            }
+            Event::Error { message } => {
+                self.troubles.push_back(message.clone());
+                if self.troubles.len() > TROUBLES_MAX {
+                    self.troubles.pop_front();
+                }
+            }
+            Event::Left { .. } => self.session = None,
+        }
+    }
+
+    /// What a node calls itself, or the beginning of its id: a helper has no name.
+    #[must_use]
+    pub fn name<'a>(&'a self, node: &'a str) -> &'a str {
+        self.members.get(node).map_or_else(|| node.get(..SHORT_ID).unwrap_or(node), String::as_str)
+    }
+
+    fn on_plan(&mut self, plan: &Plan) {
+        let is_end = |peer: &String| {
+            plan.trees.iter().flat_map(|tree| &tree.edges).any(|(a, b)| a == peer || b == peer)
+        };
+        self.links.retain(|peer, _| is_end(peer));
+        self.plan = Some(plan.clone());
+    }
+
+    fn on_media(&mut self, media: &Media) {
+        let before = self.media.get(&media.source).map_or(0, |before| before.packets);
+        self.heard.retain(|source| *source != media.source);
+        if media.packets > before {
+            self.heard.push(media.source.clone());
+        }
+        self.media.insert(media.source.clone(), media.clone());
+    }
+}
+
+/// Sentences kept.
+const TROUBLES_MAX: usize = 32;
+/// Characters of an id that people can tell apart.
+const SHORT_ID: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Departure;
+
+    fn media(source: &str, packets: u64) -> Event {
+        let (source, path_ms) = (source.to_owned(), None);
+        let (lost, recovered, late, duplicates, hops) = (0, 0, 0, 0, 1);
+        let (concealed_ms, buffer_ms, jitter_ms) = (0.0, 0.0, 0.0);
+        Event::Media(Media {
+            source,
+            packets,
+            lost,
+            recovered,
+            concealed_ms,
+            late,
+            duplicates,
+            buffer_ms,
+            jitter_ms,
+            hops,
+            path_ms,
+        })
+    }
+
+    #[test]
+    fn who_leaves_is_forgotten_and_who_falls_silent_is_not_heard() {
+        let mut conference = Conference::default();
+        let joined = |node: &str| Event::MemberJoined { node: node.into(), name: node.to_uppercase() };
+        for event in [joined("a"), joined("b"), media("a", 50), media("b", 50), media("a", 50)] {
+            conference.apply(&event);
+        }
+        assert_eq!(conference.heard, ["b"]);
+        assert_eq!(conference.name("a"), "A");
+        conference.apply(&Event::MemberLeft { node: "b".into(), reason: Departure::Left });
+        assert!(conference.heard.is_empty() && !conference.media.contains_key("b"));
+        assert_eq!(conference.name("0123456789"), "01234567", "a helper goes by its id");
+    }
+
+    #[test]
+    fn troubles_are_bounded() {
+        let mut conference = Conference::default();
+        for i in 0..100 {
+            conference.apply(&Event::Error { message: i.to_string() });
+        }
+        assert_eq!(conference.troubles.len(), TROUBLES_MAX);
+        assert_eq!(conference.troubles.back().unwrap(), "99");
+    }
+}
