@@ -37,7 +37,7 @@ pub enum LinkEvent {
     Disconnected {
         /// Whose connection it was.
         peer: NodeId,
-        /// The peer said goodbye, rather than vanish.
+        /// The peer ends and has said goodbye; it has neither vanished nor given up this connection alone.
         left: bool,
         /// A sentence for people.
         reason: String,

@@ -26,5 +26,5 @@ pub use self::degree::{DegreeTable, Holding, Priority, Refused};
 pub use self::message::{Contact, Hello, NodeReport, PoolMessage, Reservation};
 pub use self::moment::Moment;
 pub use self::node::{Event, Output, PoolConfig, PoolNode};
-pub use self::peer::{Endpoint, Peer, Place};
+pub use self::peer::{Endpoint, Local, Peer, Place};
 pub use self::position::{Mark, Zone};

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
-use super::peer::Peer;
+use super::peer::{Endpoint, Local, Peer};
 use super::records::message::RECORD_MESSAGE_MAX;
 use super::records::{self, Object, RecordMessage, Records, RecordsConfig, Reference, Refusal};
 use super::ring::{self, Malformed, Malice, Purpose, RING_MESSAGE_MAX, RingConfig, RingMessage, RingNode};
@@ -34,6 +34,12 @@ pub enum Input {
     Message(Peer, SwarmMessage),
     /// A node to join through, or to find a lost ring by.
     Bootstrap(Peer),
+    /// This node listens elsewhere, or is seen elsewhere by others.
+    Moved(Endpoint, Local),
+    /// What was to go to that node has to wait for a connection.
+    Dialling(Position),
+    /// It leaves now.
+    Departed(Position),
     /// What this machine has to offer by now.
     Offer(Offer),
     /// Leave the pool politely.
@@ -171,6 +177,12 @@ impl SwarmNode {
                 self.records.on_message(from, message, now);
             }
             Input::Bootstrap(peer) => self.ring.handle(ring::Input::Bootstrap(peer), now),
+            Input::Moved(endpoint, local) => {
+                self.ring.handle(ring::Input::Moved(endpoint, local), now);
+                self.records.on_moved(self.ring.me());
+            }
+            Input::Dialling(position) => self.ring.handle(ring::Input::Dialling(position), now),
+            Input::Departed(position) => self.ring.handle(ring::Input::Departed(position), now),
             Input::Offer(offer) => self.somo.set_offer(offer),
             Input::Leave => self.ring.handle(ring::Input::Leave, now),
             Input::Timeout => self.ring.handle(ring::Input::Timeout, now),

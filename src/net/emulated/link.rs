@@ -40,8 +40,8 @@ pub enum Frame {
     TimedOut { serial: u64 },
     /// A message.
     Message { from: NodeId, channel: Channel, bytes: Bytes },
-    /// The connection is over.
-    Close { from: NodeId, reason: String },
+    /// The connection is over, or the whole node has left.
+    Close { from: NodeId, left: bool, reason: String },
 }
 
 /// The same as over QUIC.
@@ -70,6 +70,12 @@ impl EmulatedLink {
     fn connect(&mut self, peer: NodeId, node: usize) {
         if self.peers.insert(peer, node).is_none() {
             self.ready.push_back(LinkEvent::Connected { peer, addr: address_of(node) });
+        }
+    }
+
+    fn end(&mut self, peer: NodeId, left: bool, reason: &str) {
+        if let Some(node) = self.peers.remove(&peer) {
+            self.post(node, Frame::Close { from: self.me, left, reason: reason.to_owned() });
         }
     }
 
@@ -110,9 +116,9 @@ impl EmulatedLink {
             Frame::Message { from, channel: Channel::Datagram, bytes } => {
                 self.ready.push_back(LinkEvent::Datagram { from, bytes, at });
             }
-            Frame::Close { from, reason } => {
+            Frame::Close { from, left, reason } => {
                 if self.peers.remove(&from).is_some() {
-                    self.ready.push_back(LinkEvent::Disconnected { peer: from, left: true, reason });
+                    self.ready.push_back(LinkEvent::Disconnected { peer: from, left, reason });
                 }
             }
         }
@@ -156,9 +162,7 @@ impl Link for EmulatedLink {
     }
 
     fn close(&mut self, peer: NodeId, reason: &str) {
-        if let Some(node) = self.peers.remove(&peer) {
-            self.post(node, Frame::Close { from: self.me, reason: reason.to_owned() });
-        }
+        self.end(peer, false, reason);
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LinkEvent> {
@@ -175,7 +179,7 @@ impl Link for EmulatedLink {
 
     async fn shutdown(mut self) {
         for peer in self.peers.keys().copied().collect::<Vec<_>>() {
-            self.close(peer, "left");
+            self.end(peer, true, "left");
         }
     }
 }

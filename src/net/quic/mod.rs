@@ -212,6 +212,7 @@ const CLOSE_SUPERFLUOUS: VarInt = VarInt::from_u32(1);
 const CLOSE_PROTOCOL: VarInt = VarInt::from_u32(2);
 const CLOSE_UNREAD: VarInt = VarInt::from_u32(3);
 const CLOSE_DROPPED: VarInt = VarInt::from_u32(4);
+const CLOSE_DISMISSED: VarInt = VarInt::from_u32(5);
 
 fn transport() -> Arc<TransportConfig> {
     let mut config = TransportConfig::default();
@@ -303,7 +304,7 @@ impl Link for QuicLink {
     fn close(&mut self, peer: NodeId, reason: &str) {
         if let Some(known) = self.peers.remove(&peer) {
             for connection in known.connections {
-                connection.quic.close(CLOSE_LEAVING, reason.as_bytes());
+                connection.quic.close(CLOSE_DISMISSED, reason.as_bytes());
             }
         }
     }

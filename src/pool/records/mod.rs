@@ -147,6 +147,11 @@ impl Records {
         }
     }
 
+    /// This node is seen elsewhere by others.
+    pub fn on_moved(&mut self, me: Peer) {
+        self.me = me;
+    }
+
     /// The answer to [`Action::LookUp`]: the node that answers for the key, then others that may keep its record;
     /// nobody if that could not be found out.
     pub fn on_roots(&mut self, ticket: u32, roots: &[Peer], now: Moment) {

@@ -16,7 +16,7 @@ use crate::pool::position::Zone;
 #[derive(Debug)]
 pub(super) struct Forward {
     hop: u32,
-    to: Peer,
+    pub(super) to: Peer,
     packet: Packet,
     pub(super) deadline: Moment,
     tries: u8,

@@ -41,7 +41,7 @@ use self::watch::{Ghost, Pending};
 use super::coord::Surveyor;
 use super::leafset::LeafSet;
 use super::moment::Moment;
-use super::peer::Peer;
+use super::peer::{Endpoint, Local, Peer};
 use super::position::{Mark, Zone};
 use super::routing::Table;
 use crate::identity::Position;
@@ -82,6 +82,12 @@ pub enum Input {
     SignOfLife(Peer),
     /// A node to join through, or to find a lost ring by.
     Bootstrap(Peer),
+    /// This node listens elsewhere, or is seen elsewhere by others.
+    Moved(Endpoint, Local),
+    /// What was to go to that node has to wait for a connection.
+    Dialling(Position),
+    /// It leaves now.
+    Departed(Position),
     /// Leave the ring politely.
     Leave,
     /// [`RingNode::poll_timeout`] has come.
@@ -214,6 +220,9 @@ impl RingNode {
             Input::Message(from, message) => self.on_message(from, message, now),
             Input::SignOfLife(peer) => self.on_sign_of_life(peer.position, now),
             Input::Bootstrap(peer) => self.on_bootstrap(peer, now),
+            Input::Moved(endpoint, local) => (self.me.endpoint, self.me.local) = (endpoint, local),
+            Input::Dialling(position) => self.on_dialling(position, now),
+            Input::Departed(position) => self.on_departed(position, now),
             Input::Leave => self.leave(now),
             Input::Timeout => {}
         }

@@ -40,6 +40,8 @@ const PINGS_MAX: usize = 48;
 const TIMEOUT: Duration = Duration::from_millis(600);
 const TIMEOUT_MIN: Duration = Duration::from_millis(150);
 const TIMEOUT_MAX: Duration = Duration::from_secs(2);
+/// How long a connection may take beyond that.
+const CONNECTED_WITHIN: Duration = Duration::from_millis(1_500);
 /// The dead that are remembered: a leaf set, and as many again.
 const GHOSTS_MAX: usize = 32;
 /// The first look for a ghost comes after this time, each next one after twice as long, the last at `GHOST_LAST`.
@@ -150,6 +152,29 @@ impl RingNode {
         ping.deadline = now + timeout.mul_f64(1.5_f64.powi(i32::from(ping.tries) - 1)).min(TIMEOUT_MAX);
         let (to, leaves) = (ping.peer, ping.leaves);
         self.send(to, RingMessage::Ping(Ping { nonce: Some(nonce), leaves, view }), now);
+    }
+
+    /// Answers from a node that is not connected take longer.
+    pub(super) fn on_dialling(&mut self, position: Position, now: Moment) {
+        let later = now + CONNECTED_WITHIN;
+        for ping in self.pings.iter_mut().filter(|ping| ping.peer.position == position) {
+            ping.deadline = ping.deadline.max(later);
+        }
+        for forward in self.forwards.iter_mut().filter(|forward| forward.to.position == position) {
+            forward.deadline = forward.deadline.max(later);
+        }
+    }
+
+    /// What waited for a connection is on its way only now: the time until then is no part of the round trip.
+    pub(super) fn on_departed(&mut self, position: Position, now: Moment) {
+        if let Some(at) = self.pings.iter().position(|ping| ping.peer.position == position) {
+            let timeout = self.timeout(self.pings[at].peer);
+            (self.pings[at].sent, self.pings[at].deadline) = (now, now + timeout);
+        }
+        if let Some(at) = self.forwards.iter().position(|forward| forward.to.position == position) {
+            let timeout = self.timeout(self.forwards[at].to);
+            self.forwards[at].deadline = now + timeout;
+        }
     }
 
     /// How long an answer is waited for.
