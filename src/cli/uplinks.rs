@@ -4,7 +4,7 @@
 //! carries degree floor(U / (K x R)) at R a copy. A node without relays sends its own stream alone, which is one copy:
 //! nobody has a degree below 1.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use alm_planner::Degree;
@@ -37,34 +37,44 @@ impl FromStr for Uplinks {
 impl Uplinks {
     /// The recorded uplinks in Mbit/s, in the file's order. Missing ones, below zero, are left out.
     pub(super) fn read(&self) -> Result<Vec<f64>, CliError> {
-        let text = read(&self.path)?;
-        let file = self.path.display();
-        let mut lines = data_lines(&text);
-        let wrong = |line: usize, what: String, todo: &str| {
-            CliError::wrong(what, format_args!("{file}:{line}"), todo)
-        };
-        let (first, header) = lines.next().ok_or_else(|| wrong(1, "there are no lines".to_owned(), ""))?;
-        let names: Vec<&str> = header.split(',').map(str::trim).collect();
-        let column = names.iter().position(|name| *name == self.column).ok_or_else(|| {
-            let what = format!("there is no column '{}'", self.column);
-            wrong(first, what, &format!("use one of {}", names.join(", ")))
+        let [mut rates] = columns(&self.path, [&self.column])?;
+        rates.retain(|rate| *rate >= 0.0);
+        if rates.is_empty() {
+            let what = format!("the column '{}' holds no rate", self.column);
+            return Err(CliError::wrong(what, self.path.display(), ""));
+        }
+        Ok(rates)
+    }
+}
+
+/// Columns of recorded rates, Mbit/s, in the file's order; below zero where one is missing.
+pub(super) fn columns<const N: usize>(path: &Path, names: [&str; N]) -> Result<[Vec<f64>; N], CliError> {
+    let text = read(path)?;
+    let file = path.display();
+    let mut lines = data_lines(&text);
+    let wrong =
+        |line: usize, what: String, todo: &str| CliError::wrong(what, format_args!("{file}:{line}"), todo);
+    let (first, header) = lines.next().ok_or_else(|| wrong(1, "there are no lines".to_owned(), ""))?;
+    let header: Vec<&str> = header.split(',').map(str::trim).collect();
+    let mut places = [0; N];
+    for (place, wanted) in places.iter_mut().zip(names) {
+        *place = header.iter().position(|name| *name == wanted).ok_or_else(|| {
+            let todo = format!("use one of {}", header.join(", "));
+            wrong(first, format!("there is no column '{wanted}'"), &todo)
         })?;
-        let mut rates = Vec::new();
-        for (line, text) in lines {
-            let cell = text.split(',').nth(column).map(str::trim).unwrap_or_default();
+    }
+    let mut rates = [const { Vec::new() }; N];
+    for (line, text) in lines {
+        for (rates, place) in rates.iter_mut().zip(places) {
+            let cell = text.split(',').nth(place).map(str::trim).unwrap_or_default();
             let rate = cell.parse().ok().filter(|rate: &f64| rate.is_finite());
             let rate = rate.ok_or_else(|| {
                 wrong(line, format!("'{cell}' is not a rate"), "give Mbit/s, or -1 where it is missing")
             })?;
-            if rate >= 0.0 {
-                rates.push(rate);
-            }
+            rates.push(rate);
         }
-        if rates.is_empty() {
-            return Err(wrong(first, format!("the column '{}' holds no rate", self.column), ""));
-        }
-        Ok(rates)
     }
+    Ok(rates)
 }
 
 /// Degrees of `nodes` from uplinks in Mbit/s, at `stream` bit/s a copy and so many speakers. As many uplinks as nodes

@@ -4,6 +4,7 @@
 //! layers above see of it (contacts in, `Joined`, `Lost` and snapshots out, reservations both ways) is what a ring with
 //! an aggregation tree will fill at any size.
 
+pub mod bandwidth; // packet pairs -> bottleneck
 mod contacts;
 mod coord; // round trips -> place
 mod degree;

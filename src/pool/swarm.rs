@@ -8,6 +8,8 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
+use super::bandwidth::message::BANDWIDTH_MESSAGE_MAX;
+use super::bandwidth::{self, Bandwidth, BandwidthConfig, BandwidthMessage};
 use super::moment::Moment;
 use super::peer::{Endpoint, Local, Peer};
 use super::records::message::RECORD_MESSAGE_MAX;
@@ -25,6 +27,8 @@ pub enum SwarmMessage {
     Somo(SomoMessage),
     /// The data overlay's.
     Records(RecordMessage),
+    /// What measures lines.
+    Bandwidth(BandwidthMessage),
 }
 
 /// What happens to a node.
@@ -66,6 +70,9 @@ pub struct SwarmNode {
     /// The lookup of a parent that is under way.
     seeking: Option<(u32, Position)>,
     records: Records,
+    bandwidth: Option<Box<Bandwidth>>,
+    /// What the owner of this machine offers, and whether it is to be said anew.
+    offer: Offer,
     careful: bool,
     /// Lookups for records that are under way: the ring's number, and the ticket.
     fetching: Vec<(u32, u32)>,
@@ -99,8 +106,15 @@ impl SwarmMessage {
     pub fn purpose(&self) -> Purpose {
         match self {
             Self::Ring(message) => message.purpose(),
-            Self::Somo(_) | Self::Records(_) => Purpose::Upkeep,
+            Self::Somo(_) | Self::Records(_) | Self::Bandwidth(_) => Purpose::Upkeep,
         }
+    }
+
+    /// It measures a line: it goes out at once, outside all pacing and together with the one before or after it, and when it
+    /// comes counts to the microsecond.
+    #[must_use]
+    pub fn is_measuring(&self) -> bool {
+        matches!(self, Self::Bandwidth(BandwidthMessage::Pair(_)))
     }
 
     /// It goes on a stream, which sends again what is lost; the others go in datagrams.
@@ -126,6 +140,11 @@ impl SwarmMessage {
             Ok((Self::Records(message), [])) if bytes.len() <= RECORD_MESSAGE_MAX && message.is_bounded() => {
                 Ok(Self::Records(message))
             }
+            Ok((Self::Bandwidth(message), []))
+                if bytes.len() <= BANDWIDTH_MESSAGE_MAX && message.is_bounded() =>
+            {
+                Ok(Self::Bandwidth(message))
+            }
             _ => Err(Malformed),
         }
     }
@@ -149,6 +168,8 @@ impl SwarmNode {
             somo: Somo::new(somo, phase, now),
             seeking: None,
             records: Records::new(me, records, phase, born_s),
+            bandwidth: None,
+            offer: Offer::default(),
             careful: records.asked > 1,
             fetching: Vec::new(),
             leaf_changes: 0,
@@ -176,6 +197,13 @@ impl SwarmNode {
                 self.ring.handle(ring::Input::SignOfLife(from), now);
                 self.records.on_message(from, message, now);
             }
+            Input::Message(from, SwarmMessage::Bandwidth(message)) => {
+                self.ring.handle(ring::Input::SignOfLife(from), now);
+                if let Some(bandwidth) = &mut self.bandwidth {
+                    bandwidth.on_message(from, message, now);
+                    self.publish_offer();
+                }
+            }
             Input::Bootstrap(peer) => self.ring.handle(ring::Input::Bootstrap(peer), now),
             Input::Moved(endpoint, local) => {
                 self.ring.handle(ring::Input::Moved(endpoint, local), now);
@@ -183,7 +211,10 @@ impl SwarmNode {
             }
             Input::Dialling(position) => self.ring.handle(ring::Input::Dialling(position), now),
             Input::Departed(position) => self.ring.handle(ring::Input::Departed(position), now),
-            Input::Offer(offer) => self.somo.set_offer(offer),
+            Input::Offer(offer) => {
+                self.offer = offer;
+                self.publish_offer();
+            }
             Input::Leave => self.ring.handle(ring::Input::Leave, now),
             Input::Timeout => self.ring.handle(ring::Input::Timeout, now),
         }
@@ -192,6 +223,11 @@ impl SwarmNode {
         }
         if self.records.poll_timeout() <= now {
             self.records.on_timeout(now);
+        }
+        if let Some(bandwidth) = &mut self.bandwidth
+            && bandwidth.poll_timeout() <= now
+        {
+            bandwidth.on_timeout(self.ring.peers(), now);
         }
         self.wire(now);
     }
@@ -217,10 +253,24 @@ impl SwarmNode {
     /// When to give [`Input::Timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Moment {
-        self.ring.poll_timeout().min(self.somo.poll_timeout()).min(self.records.poll_timeout())
+        let bandwidth = self.bandwidth.as_ref().map_or(Moment::NEVER, |bandwidth| bandwidth.poll_timeout());
+        let others = self.somo.poll_timeout().min(self.records.poll_timeout()).min(bandwidth);
+        self.ring.poll_timeout().min(others)
     }
 
     // What the layer above asks.
+
+    /// From now on the node's line is measured, where the network can carry pairs of packets as they are.
+    pub fn measure_line(&mut self, config: BandwidthConfig, phase: f64, now: Moment) {
+        self.bandwidth = Some(Box::new(Bandwidth::new(config, phase, now)));
+    }
+
+    /// The line upwards and downwards, kbit/s, as far as it is known.
+    #[must_use]
+    pub fn line_kbit_s(&self) -> (Option<u32>, Option<u32>) {
+        let line = self.bandwidth.as_ref();
+        (line.and_then(|line| line.up_kbit_s()), line.and_then(|line| line.down_kbit_s()))
+    }
 
     /// The ring beneath.
     #[must_use]
@@ -302,12 +352,27 @@ impl SwarmNode {
                 None => break,
             }
         }
+        while let Some((to, message)) = self.bandwidth.as_mut().and_then(|line| line.poll_transmit()) {
+            self.outbox.push_back((to, SwarmMessage::Bandwidth(message)));
+        }
         while let Some(event) = self.records.poll_event() {
             self.events.push_back(Event::Records(event));
         }
         while let Some(transmit) = self.ring.poll_transmit() {
             self.outbox.push_back((transmit.to, SwarmMessage::Ring(transmit.message)));
         }
+    }
+
+    /// What the owner offers, and the line as it was measured: what its owner allows of it is never exceeded.
+    fn publish_offer(&mut self) {
+        let (up, down) = self.line_kbit_s();
+        let allowed = |allowed: u32, measured: Option<u32>| match (allowed, measured) {
+            (0, measured) => measured.unwrap_or(0),
+            (allowed, measured) => measured.map_or(allowed, |measured| measured.min(allowed)),
+        };
+        let up_kbit_s = allowed(self.offer.up_kbit_s, up);
+        let down_kbit_s = allowed(self.offer.down_kbit_s, down);
+        self.somo.set_offer(Offer { up_kbit_s, down_kbit_s, ..self.offer });
     }
 
     fn on_ring_event(&mut self, event: ring::Event, now: Moment) {
@@ -383,9 +448,17 @@ pub fn betray(
     message: &SwarmMessage,
     friends: &BTreeMap<Position, Peer>,
 ) -> Option<Vec<(Peer, SwarmMessage)>> {
-    let SwarmMessage::Ring(message) = message else { return None };
-    let lies = malice.betray(me, from, message, friends)?;
-    Some(lies.into_iter().map(|lie| (lie.to, SwarmMessage::Ring(lie.message))).collect())
+    match message {
+        SwarmMessage::Ring(message) => {
+            let lies = malice.betray(me, from, message, friends)?;
+            Some(lies.into_iter().map(|lie| (lie.to, SwarmMessage::Ring(lie.message))).collect())
+        }
+        SwarmMessage::Bandwidth(BandwidthMessage::Pair(pair)) => {
+            let lie = bandwidth::lie(malice, pair);
+            Some(lie.into_iter().map(|lie| (from, SwarmMessage::Bandwidth(lie))).collect())
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -398,7 +471,8 @@ mod tests {
 
     fn all() -> Vec<SwarmMessage> {
         let random = &mut StdRng::seed_from_u64(3);
-        let offer = Offer { lends: true, free: [255; 3], uplink_mbit: u16::MAX };
+        let (up_kbit_s, down_kbit_s) = (u32::MAX, 99_999_999);
+        let offer = Offer { lends: true, free: [255; 3], up_kbit_s, down_kbit_s };
         let helpers = (0..BEACONS_MAX * HELPERS_PER_CELL).map(|_| Helper { peer: peer(random), offer });
         let (nodes, free) = (u32::MAX, [[u32::MAX; crate::pool::somo::BUCKETS]; 3]);
         let report =
@@ -413,7 +487,8 @@ mod tests {
         ];
         let records = records::message::tests::samples().into_iter().map(SwarmMessage::Records);
         let ring = samples().into_iter().map(SwarmMessage::Ring);
-        ring.chain(somo.map(SwarmMessage::Somo)).chain(records).collect()
+        let bandwidth = bandwidth::message::tests::samples().into_iter().map(SwarmMessage::Bandwidth);
+        ring.chain(somo.map(SwarmMessage::Somo)).chain(records).chain(bandwidth).collect()
     }
 
     #[test]
@@ -426,14 +501,20 @@ mod tests {
                 SwarmMessage::Ring(_) => RING_MESSAGE_MAX,
                 SwarmMessage::Somo(_) => SOMO_MESSAGE_MAX,
                 SwarmMessage::Records(_) => RECORD_MESSAGE_MAX,
+                SwarmMessage::Bandwidth(_) => BANDWIDTH_MESSAGE_MAX,
             };
             assert!(bytes.len() <= most, "{} bytes", bytes.len());
         }
         let random = &mut StdRng::seed_from_u64(8);
         let many = RingMessage::Rows((0..=ring::PEERS_MAX).map(|_| peer(random)).collect());
         let wanted = RecordMessage::Want(vec![Position(1); records::message::ENTRIES_MAX + 1]);
-        for message in [SwarmMessage::Ring(many), SwarmMessage::Records(wanted)] {
-            assert_eq!(SwarmMessage::decode(&message.encode()), Err(Malformed), "one too many");
+        let mut short = bandwidth::message::tests::samples();
+        if let Some(BandwidthMessage::Pair(pair)) = short.first_mut() {
+            pair.padding = bandwidth::Padding(10);
+        }
+        let short = SwarmMessage::Bandwidth(short[0]);
+        for message in [SwarmMessage::Ring(many), SwarmMessage::Records(wanted), short] {
+            assert_eq!(SwarmMessage::decode(&message.encode()), Err(Malformed), "too many, or too short");
         }
     }
 

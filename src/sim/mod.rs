@@ -3,6 +3,7 @@
 //! that): the simulator carries messages, wakes nodes, makes them come and go, and judges what they answer by what it
 //! alone can see. The same scenario gives the same outcome, to the last digit.
 
+mod access;
 mod count;
 mod distance;
 mod judge;
@@ -16,6 +17,7 @@ mod views;
 
 use std::time::Duration;
 
+pub use self::access::Line;
 pub use self::distance::Distances;
 pub use self::run::simulate;
 use crate::pool::ring::RingConfig;
@@ -42,6 +44,8 @@ pub struct Scenario {
     pub partition: Option<(f64, Duration, Duration)>,
     /// Objects read a second in the whole pool; with any, each node owns one, which it changes now and then.
     pub reads_per_s: f64,
+    /// Access lines that nodes draw theirs from, and measure; none: lines are not measured.
+    pub lines: Vec<Line>,
     /// The share of nodes that lie; lookups are careful ones then.
     pub malicious: f64,
     /// Lookups a second in the whole pool.
@@ -99,6 +103,14 @@ pub struct Outcome {
     pub vivaldi_error_p50: Option<f64>,
     /// See `vivaldi_error_p50`.
     pub vivaldi_error_p90: Option<f64>,
+    /// Relative error of the lines upwards that honest nodes publish: median, and 90th percentile.
+    pub bandwidth_error_p50: Option<f64>,
+    /// See `bandwidth_error_p50`.
+    pub bandwidth_error_p90: Option<f64>,
+    /// The same of the lines downwards.
+    pub downlink_error_p50: Option<f64>,
+    /// See `downlink_error_p50`.
+    pub downlink_error_p90: Option<f64>,
     /// From a whole ring after a crash, or the end of a partition, to a view of exactly the nodes that there are, seconds.
     pub view_heal_s: Option<f64>,
     /// From a crash, or the end of a partition, to one whole ring, seconds.

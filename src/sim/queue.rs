@@ -53,6 +53,11 @@ impl<T> Store<T> {
         u32::try_from(self.places.len() - 1).expect("memory ends before four billion values wait")
     }
 
+    /// What is there.
+    pub(super) fn get(&self, place: u32) -> &T {
+        self.places[place as usize].as_ref().expect("as for take")
+    }
+
     /// Takes what was put there, once.
     pub(super) fn take(&mut self, place: u32) -> T {
         self.free.push(place);

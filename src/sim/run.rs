@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
+use super::access::Access;
 use super::count::Traffic;
 use super::distance::Distances;
 use super::judge::{Census, Lookups};
@@ -17,6 +18,7 @@ use super::survey::{Errors, Springs};
 use super::views::Views;
 use super::{Outcome, Scenario};
 use crate::identity::{NodeId, Position};
+use crate::pool::bandwidth::BandwidthConfig;
 use crate::pool::records::RecordsConfig;
 use crate::pool::ring::{self, Malice};
 use crate::pool::somo::Offer;
@@ -25,6 +27,8 @@ use crate::pool::{Moment, Peer};
 
 /// What is in the queue.
 enum Happening {
+    /// A packet that measures a line comes to the receiver's.
+    AtLine(u32),
     /// A message arrives.
     Arrival(u32),
     /// A node wants to be woken.
@@ -66,6 +70,7 @@ struct Slot {
 struct Run<'a> {
     scenario: &'a Scenario,
     distances: &'a Distances,
+    access: Option<Access>,
     random: StdRng,
     now: Moment,
     queue: Queue<Happening>,
@@ -109,9 +114,11 @@ pub fn simulate(scenario: &Scenario, distances: &Distances, mut progress: impl F
     let slot = |_| Slot { node: None, scheduled: Moment::NEVER, cut_off: false, malice: None };
     let mut random = StdRng::seed_from_u64(scenario.seed);
     let springs = Springs::new(scenario.nodes, &mut random);
+    let access = Access::draw(&scenario.lines, scenario.nodes, &mut random);
     let mut run = Run {
         scenario,
         distances,
+        access,
         random,
         now: Moment::ZERO,
         queue: Queue::new(),
@@ -150,6 +157,12 @@ pub fn simulate(scenario: &Scenario, distances: &Distances, mut progress: impl F
 impl Run<'_> {
     fn on(&mut self, happening: Happening) {
         match happening {
+            Happening::AtLine(parcel) => {
+                let slot = slot_of(&self.parcels.get(parcel).to) as usize;
+                let there =
+                    self.access.as_mut().map(|access| access.arrive(slot, self.now, &mut self.random));
+                self.queue.push(there.unwrap_or(self.now), Happening::Arrival(parcel));
+            }
             Happening::Arrival(parcel) => {
                 let Parcel { from, to, message } = self.parcels.take(parcel);
                 let slot = slot_of(&to);
@@ -264,8 +277,11 @@ impl Run<'_> {
         let records = RecordsConfig { asked, ..RecordsConfig::default() };
         let mut newcomer = Box::new(SwarmNode::new(me, ring, somo, records, 0, chance, self.now));
         let degree = self.random.random_range(OFFERED);
-        let offer = Offer { lends: true, free: [degree; 3], uplink_mbit: u16::from(degree) };
+        let offer = Offer { lends: true, free: [degree; 3], ..Offer::default() };
         newcomer.handle(Input::Offer(offer), self.now);
+        if self.access.is_some() {
+            newcomer.measure_line(BandwidthConfig::default(), self.random.random(), self.now);
+        }
         self.springs.restart(slot as usize, &mut self.random);
         let bootstraps: Vec<u32> =
             self.census.listed().sample(&mut self.random, BOOTSTRAPS).copied().collect();
@@ -357,7 +373,12 @@ impl Run<'_> {
         let to = slot_of(&peer);
         let cut = self.parted && self.slots[slot as usize].cut_off != self.slots[to as usize].cut_off;
         let one_way = self.distances.one_way(slot as usize, to as usize);
-        let mut at = self.now + one_way;
+        let measuring = message.is_measuring();
+        let out = match &mut self.access {
+            Some(access) if measuring => access.out(slot as usize, self.now, &mut self.random),
+            _ => self.now,
+        };
+        let mut at = out + one_way;
         let mut lost = self.is_lost();
         while lost && message.is_streamed() {
             // A lost packet is sent again after about a round trip and a half (RFC 9002, section 6.2).
@@ -366,7 +387,8 @@ impl Run<'_> {
         }
         if !cut && !lost {
             let parcel = self.parcels.put(Parcel { from, to: peer, message });
-            self.queue.push(at, Happening::Arrival(parcel));
+            let happening = if measuring { Happening::AtLine(parcel) } else { Happening::Arrival(parcel) };
+            self.queue.push(at, happening);
         }
     }
 
@@ -552,6 +574,21 @@ impl Run<'_> {
         (own, springs)
     }
 
+    /// How far measured lines are off, upwards and downwards.
+    fn lines(&self) -> [Errors; 2] {
+        let (mut up, mut down) = (Errors::default(), Errors::default());
+        for slot in self.census.listed().iter().map(|slot| *slot as usize) {
+            if let (Some(access), Slot { node: Some(node), malice: None, .. }) =
+                (&self.access, &self.slots[slot])
+            {
+                let (line, measured) = (access.line(slot), node.line_kbit_s());
+                measured.0.into_iter().for_each(|kbit_s| up.add(kbit_s.into(), line.up));
+                measured.1.into_iter().for_each(|kbit_s| down.add(kbit_s.into(), line.down));
+            }
+        }
+        [up, down]
+    }
+
     fn ring_of(&self, slot: u32) -> Option<&ring::RingNode> {
         self.slots[slot as usize].node.as_ref().map(|node| node.ring())
     }
@@ -571,6 +608,7 @@ impl Run<'_> {
         self.count_time();
         let node_seconds = self.node_seconds.max(1e-9);
         let (mut own, mut springs) = self.survey();
+        let [mut up, mut down] = self.lines();
         let living = self.slots.iter().filter_map(|slot| slot.node.as_ref());
         let known: usize = living.clone().map(|node| node.ring().known()).sum();
         Outcome {
@@ -596,6 +634,10 @@ impl Run<'_> {
             coord_error_p90: own.quantile(0.9),
             vivaldi_error_p50: springs.quantile(0.5),
             vivaldi_error_p90: springs.quantile(0.9),
+            bandwidth_error_p50: up.quantile(0.5),
+            bandwidth_error_p90: up.quantile(0.9),
+            downlink_error_p50: down.quantile(0.5),
+            downlink_error_p90: down.quantile(0.9),
             view_heal_s: self
                 .healed_at
                 .zip(self.views.exact_at)

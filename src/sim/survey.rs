@@ -42,9 +42,9 @@ impl Springs {
 pub(super) struct Errors(Vec<f64>);
 
 impl Errors {
-    pub(super) fn add(&mut self, foretold_ms: f64, true_ms: f64) {
-        if true_ms > 0.0 {
-            self.0.push((foretold_ms - true_ms).abs() / true_ms);
+    pub(super) fn add(&mut self, foretold: f64, truth: f64) {
+        if truth > 0.0 {
+            self.0.push((foretold - truth).abs() / truth);
         }
     }
 

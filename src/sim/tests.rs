@@ -6,7 +6,7 @@ use alm_planner::{Directions, LatencyMatrix, Missing, Plane};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::{Distances, Outcome, Scenario, simulate};
+use super::{Distances, Line, Outcome, Scenario, simulate};
 use crate::pool::ring::RingConfig;
 use crate::pool::somo::{Gather, SomoConfig};
 
@@ -20,6 +20,7 @@ fn scenario(nodes: usize, seconds: u64) -> Scenario {
         crash: None,
         partition: None,
         reads_per_s: 0.0,
+        lines: Vec::new(),
         malicious: 0.0,
         lookups_per_s: 20.0,
         duration: Duration::from_secs(seconds),
@@ -110,6 +111,19 @@ fn liars_do_not_keep_careful_lookups_from_who_answers_for_a_key() {
         let outcome = run(&Scenario { malicious, ..scenario(120, 15) });
         assert!(outcome.lookups > 150, "{outcome:?}");
         assert_eq!((outcome.lost, outcome.wrong), (0, 0), "{malicious}: {outcome:?}");
+    }
+}
+
+#[test]
+fn lines_are_measured_though_one_in_sixteen_lies_about_them() {
+    let lines: Vec<Line> = (1..=40_u8).map(f64::from).map(|i| Line { up: 2e3 * i, down: 2e4 * i }).collect();
+    let (seconds, lookups_per_s) = (60, 0.0);
+    for malicious in [0.0, 0.0625] {
+        let outcome =
+            run(&Scenario { lines: lines.clone(), malicious, lookups_per_s, ..scenario(60, seconds) });
+        assert!(outcome.bandwidth_error_p50.is_some_and(|error| error <= 0.05), "{outcome:?}");
+        assert!(outcome.bandwidth_error_p90.is_some_and(|error| error <= 0.15), "{outcome:?}");
+        assert!(outcome.downlink_error_p50.is_some_and(|error| error <= 0.9), "{outcome:?}");
     }
 }
 

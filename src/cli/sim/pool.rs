@@ -1,7 +1,7 @@
 //! `alm sim pool`: a pool of simulated nodes, and how its ring holds.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,10 @@ use serde::Serialize;
 use crate::cli::error::CliError;
 use crate::cli::matrix_file::read_matrix;
 use crate::cli::units;
+use crate::cli::uplinks::columns;
 use crate::pool::ring::RingConfig;
 use crate::pool::somo::{Fanout, Gather, SomoConfig};
-use crate::sim::{Distances, Outcome, Scenario, simulate};
+use crate::sim::{Distances, Line, Outcome, Scenario, simulate};
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -70,6 +71,10 @@ pub(super) struct Args {
     /// Objects read a second in the whole pool; with any, each node owns one and changes it now and then
     #[arg(long, value_name = "RATE", default_value_t = 0.0)]
     reads: f64,
+
+    /// Recorded access lines (columns up_mbit and down_mbit): each node draws one, and measures it
+    #[arg(long, value_name = "FILE.csv")]
+    access: Option<PathBuf>,
 
     /// Share of nodes that lie: they drop, misroute, and answer for keys that are not theirs; lookups are careful then
     #[arg(long, value_name = "P", default_value = "0", value_parser = units::share)]
@@ -183,6 +188,8 @@ struct Json {
     vivaldi_error_p90: Option<f64>,
     bandwidth_error_p50: Option<f64>,
     bandwidth_error_p90: Option<f64>,
+    downlink_error_p50: Option<f64>,
+    downlink_error_p90: Option<f64>,
     heal_s: Option<f64>,
     view_heal_s: Option<f64>,
 }
@@ -240,6 +247,7 @@ impl Args {
             crash: self.crash.map(|Crash(share, at)| (share, at)),
             partition: self.partition.map(|Partition(share, from, to)| (share, from, to)),
             reads_per_s: self.reads,
+            lines: self.access.as_deref().map(lines).transpose()?.unwrap_or_default(),
             malicious: self.malicious,
             lookups_per_s,
             duration: self.duration,
@@ -248,6 +256,17 @@ impl Args {
         let distances = Distances::new(&matrix, nodes, self.seed);
         Ok(Job { scenario, distances, format: self.format })
     }
+}
+
+/// Lines whose rates are both known and not zero.
+fn lines(path: &Path) -> Result<Vec<Line>, CliError> {
+    let [ups, downs] = columns(path, ["up_mbit", "down_mbit"])?;
+    let both = ups.into_iter().zip(downs).filter(|(up, down)| *up > 0.0 && *down > 0.0);
+    let lines: Vec<Line> = both.map(|(up, down)| Line { up: up * 1e3, down: down * 1e3 }).collect();
+    if lines.is_empty() {
+        return Err(CliError::wrong("no line has a rate up and down", path.display(), ""));
+    }
+    Ok(lines)
 }
 
 fn made_up(hosts: usize, seed: u64) -> Result<LatencyMatrix, CliError> {
@@ -305,8 +324,10 @@ fn json(job: &Job, outcome: &Outcome) -> Json {
         coord_error_p90: outcome.coord_error_p90.map(rounded),
         vivaldi_error_p50: outcome.vivaldi_error_p50.map(rounded),
         vivaldi_error_p90: outcome.vivaldi_error_p90.map(rounded),
-        bandwidth_error_p50: None,
-        bandwidth_error_p90: None,
+        bandwidth_error_p50: outcome.bandwidth_error_p50.map(rounded),
+        bandwidth_error_p90: outcome.bandwidth_error_p90.map(rounded),
+        downlink_error_p50: outcome.downlink_error_p50.map(rounded),
+        downlink_error_p90: outcome.downlink_error_p90.map(rounded),
         heal_s: outcome.heal_s.map(rounded),
         view_heal_s: outcome.view_heal_s.map(rounded),
     }

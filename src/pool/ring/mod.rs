@@ -298,6 +298,11 @@ impl RingNode {
         self.leaves.iter().map(|leaf| leaf.peer)
     }
 
+    /// All that it knows, the leaf set first.
+    pub fn peers(&self) -> impl Iterator<Item = Peer> + '_ {
+        self.leaves().chain(self.table.iter().map(|entry| entry.peer))
+    }
+
     /// True when the node's place rests on a measurement of the one there.
     #[must_use]
     pub fn has_surveyed(&self, position: Position) -> bool {

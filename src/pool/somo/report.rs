@@ -26,8 +26,10 @@ pub struct Offer {
     pub lends: bool,
     /// Tree links that sessions of priority 1, 2 and 3 could get.
     pub free: [u8; 3],
-    /// Its bottleneck upwards, Mbit/s.
-    pub uplink_mbit: u16,
+    /// Its line upwards, as neighbours have measured it, and no wider than its owner allows, kbit/s; 0: not known.
+    pub up_kbit_s: u32,
+    /// Its line downwards, as it has measured itself, kbit/s; 0: not known.
+    pub down_kbit_s: u32,
 }
 
 /// A machine that lends itself.
@@ -103,7 +105,7 @@ impl Report {
     pub fn prune(&mut self, beacons: &Beacons) {
         let rank = |helper: &Helper| {
             let [first, second, third] = helper.offer.free;
-            let offer = (third, second, first, helper.offer.uplink_mbit);
+            let offer = (third, second, first, helper.offer.up_kbit_s);
             (beacons.cell(helper.peer.place), std::cmp::Reverse(offer), helper.peer.position)
         };
         self.helpers.sort_by_cached_key(rank);
@@ -166,7 +168,7 @@ mod tests {
         let place = Place([(); 4].map(|()| random.random_range(1..2_000)));
         let peer = Peer { place, ..Peer::new(NodeId(random.random()), ([10, 0, 0, 1], 1).into()) };
         let free = random.random_range(0..20);
-        let offer = Offer { lends: random.random_ratio(4, 5), free: [free; 3], uplink_mbit: 20 };
+        let offer = Offer { lends: random.random_ratio(4, 5), free: [free; 3], ..Offer::default() };
         (peer, offer)
     }
 
