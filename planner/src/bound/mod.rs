@@ -8,12 +8,15 @@
 //! Height, by hop capacity: at most d(r) nodes are one hop from the root r, at most d(r) and the sum of the d(r)
 //! largest degrees less one within two, and so on. If c members at most fit within k hops, then of all members but the
 //! root, each by its shortest relay path of more than k hops, the (c + 1)-th farthest is no farther than the height.
+//! From there on by who can cover whom (`cover`), which is most of the bound where the root has few links.
 //!
 //! Diameter, by the absolute centre: where both directions of a link cost the same, a tree's diameter D has its middle
 //! on a link (a, b), and the members on either side are within D / 2 of it, so that D >= max(ra + l(a, b) + rb, 2 ra,
 //! 2 rb) for the radii of the two sides. The least of that over all links and all ways to share out the members is a
 //! bound, and sharing them out by their distance from a is best. Where directions differ, their mean takes the place of
 //! both: the larger of two is no less than the mean.
+
+mod cover;
 
 use crate::instance::Instance;
 use crate::latency::shortest_paths;
@@ -23,7 +26,8 @@ use crate::units::OneWay;
 
 /// A lower bound on the objective of any plan for `problem`, without hop cost: on the height for `Height`, on the
 /// diameter for `Diameter` and `Forest`. Zero where members cannot be connected at all. Takes O(N^2) for the height
-/// over N nodes, and that times the members (fewer of them in large problems) for the diameter.
+/// over N nodes, and that times the members (fewer of them in large problems) for the diameter; times 16 members at most
+/// for the height of up to `cover`'s number of nodes: 0.1 s at 1,200.
 pub fn lower_bound(problem: &Problem) -> OneWay {
     let instance = Instance::new(problem, |degree| degree >= relaying(problem.objective));
     let bound = match problem.objective {
@@ -91,7 +95,7 @@ fn height_bound(instance: &Instance<'_>) -> f64 {
         }
         within = grown;
     }
-    bound
+    cover::height_bound(instance, &shortest, bound)
 }
 
 fn diameter_bound(instance: &Instance<'_>) -> f64 {
