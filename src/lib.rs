@@ -18,4 +18,5 @@ pub mod session;
 pub mod sim;
 #[cfg(test)]
 mod testing;
+pub mod tui;
 pub mod wire;

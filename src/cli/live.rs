@@ -1,10 +1,11 @@
 //! What all live commands share: a thread for the network, this one for the terminal, signals, the end.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::{CliError, reason};
@@ -14,8 +15,9 @@ use super::running::{COMMANDS_MAX, Desk};
 use crate::control::Server;
 use crate::event::Event;
 use crate::face::Conference;
-use crate::live::{Driver, Role};
+use crate::live::{Command, Driver, Role};
 use crate::session::Ending;
+use crate::tui;
 
 /// Events between the network and the terminal.
 const EVENTS_MAX: usize = 4_096;
@@ -38,17 +40,31 @@ pub(super) fn live(
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     let (events, mut incoming) = mpsc::channel(EVENTS_MAX);
+    let (commands, wishes) = mpsc::channel(COMMANDS_MAX);
+    let conference = Arc::new(Mutex::new(Conference::default()));
     let (done, outcome) = channel();
-    let typed = args.clone();
+    let (typed, desk) =
+        (args.clone(), Desk { conference: Arc::clone(&conference), commands: commands.clone() });
     std::thread::spawn(move || {
-        let ended = run(&typed, purpose, role, events);
+        let ended = run(&typed, purpose, role, desk, wishes, events);
         // The other end waits for it.
         let _ = done.send(ended);
     });
-    let mut report = Report::new(args.json, purpose == Purpose::Host);
-    while let Some(event) = incoming.blocking_recv() {
-        // Whoever read this is gone; the conference is not.
-        let _ = report.write(&event, out).and_then(|()| out.flush());
+    let is_over = || loop {
+        match incoming.try_recv() {
+            // The screen goes by the conference that they have been applied to.
+            Ok(_) => {}
+            Err(error) => return error == TryRecvError::Disconnected,
+        }
+    };
+    let hosts = purpose == Purpose::Host;
+    // Where the terminal refuses the screen, lines will do.
+    if !has_screen(args, purpose) || tui::run(&conference, &commands, hosts, is_over).is_err() {
+        let mut report = Report::new(args.json, hosts);
+        while let Some(event) = incoming.blocking_recv() {
+            // Whoever read this is gone; the conference is not.
+            let _ = report.write(&event, out).and_then(|()| out.flush());
+        }
     }
     match outcome.recv() {
         Ok(Ok(Ending::Regular(_))) => Ok(()),
@@ -58,10 +74,19 @@ pub(super) fn live(
     }
 }
 
+/// Somebody in a conference looks at a terminal and has not asked for lines.
+fn has_screen(args: &NetArgs, purpose: Purpose) -> bool {
+    let lines = args.json || args.plain || args.leave_on_eof || purpose == Purpose::Lend;
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    !lines && !dumb && io::stdout().is_terminal() && io::stdin().is_terminal()
+}
+
 fn run(
     args: &NetArgs,
     purpose: Purpose,
     role: impl FnOnce(&mut Net) -> Result<Role, CliError>,
+    desk: Desk,
+    wishes: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
 ) -> Result<Ending, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -79,9 +104,7 @@ fn run(
         let mut net = args.open(purpose == Purpose::Lend)?;
         let role = role(&mut net)?;
         let Net { link, mut config, mdns, state, .. } = net;
-        let conference = Arc::new(Mutex::new(Conference::default()));
-        let (commands, wishes) = mpsc::channel(COMMANDS_MAX);
-        let desk = Desk { conference: Arc::clone(&conference), commands };
+        let conference = Arc::clone(&desk.conference);
         let server = Server::open(&state.dir, Arc::new(desk));
         if let Err(error) = &server {
             let message = format!("`alm mute` and its like will not find this process ({})", reason(error));

@@ -51,6 +51,10 @@ pub(super) struct NetArgs {
     #[arg(long)]
     pub(super) leave_on_eof: bool,
 
+    /// Lines in place of the screen, on a terminal too
+    #[arg(long)]
+    pub(super) plain: bool,
+
     /// One JSON object a line for every event
     #[arg(long)]
     pub(super) json: bool,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
+use super::sentence::sentence;
 use crate::event::{Event, Link, Media, Plan};
 
 /// Who is in, what carries the voices, and how it goes, as far as this node knows.
@@ -29,8 +30,8 @@ pub struct Conference {
     pub links: BTreeMap<String, Link>,
     /// The pool from here.
     pub pool: Option<PoolView>,
-    /// What went wrong, the newest last.
-    pub troubles: VecDeque<String>,
+    /// What happened, in words, the newest last.
+    pub news: VecDeque<String>,
 }
 
 /// Of a session.
@@ -58,6 +59,15 @@ pub struct PoolView {
 impl Conference {
     /// Takes up what has happened.
     pub fn apply(&mut self, event: &Event) {
+        // The id stands where it can be copied from; it is no news.
+        if !matches!(event, Event::Session { .. } | Event::Ready { .. })
+            && let Some(news) = sentence(self, event)
+        {
+            self.news.push_back(news);
+            if self.news.len() > NEWS_MAX {
+                self.news.pop_front();
+            }
+        }
         match event {
             Event::Ready { node, listen, .. } => (self.node, self.listen) = (node.clone(), listen.clone()),
             Event::Session { id, name, role } => {
@@ -80,12 +90,7 @@ impl Conference {
             Event::Pool { size, root, age_ms } => {
                 self.pool = Some(PoolView { size: *size, root: root.clone(), age_ms: *age_ms });
             }
-            Event::Error { message } => {
-                self.troubles.push_back(message.clone());
-                if self.troubles.len() > TROUBLES_MAX {
-                    self.troubles.pop_front();
-                }
-            }
+            Event::Error { .. } => {}
             Event::Left { .. } => self.session = None,
         }
     }
@@ -94,6 +99,15 @@ impl Conference {
     #[must_use]
     pub fn name<'a>(&'a self, node: &'a str) -> &'a str {
         self.members.get(node).map_or_else(|| node.get(..SHORT_ID).unwrap_or(node), String::as_str)
+    }
+
+    /// Who is in and what they call themselves: this node first, the others by name.
+    #[must_use]
+    pub fn people(&self) -> Vec<(&str, &str)> {
+        let mut people: Vec<(&str, &str)> =
+            self.members.iter().map(|(node, name)| (node.as_str(), name.as_str())).collect();
+        people.sort_by_key(|&(node, name)| (node != self.node, name.to_lowercase(), node));
+        people
     }
 
     fn on_plan(&mut self, plan: &Plan) {
@@ -114,8 +128,8 @@ impl Conference {
     }
 }
 
-/// Sentences kept.
-const TROUBLES_MAX: usize = 32;
+/// Sentences kept: more than a screen.
+const NEWS_MAX: usize = 100;
 /// Characters of an id that people can tell apart.
 const SHORT_ID: usize = 8;
 
@@ -158,12 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn troubles_are_bounded() {
+    fn news_is_bounded() {
         let mut conference = Conference::default();
-        for i in 0..100 {
+        for i in 0..200 {
             conference.apply(&Event::Error { message: i.to_string() });
         }
-        assert_eq!(conference.troubles.len(), TROUBLES_MAX);
-        assert_eq!(conference.troubles.back().unwrap(), "99");
+        assert_eq!(conference.news.len(), NEWS_MAX);
+        assert_eq!(conference.news.back().unwrap(), "trouble: 199");
     }
 }

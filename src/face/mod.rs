@@ -3,7 +3,9 @@
 //! relayed.
 
 mod conference;
+mod sentence;
 mod tree;
 
 pub use self::conference::{Conference, PoolView, SessionView};
+pub use self::sentence::sentence;
 pub use self::tree::TreeFormat;

@@ -1,0 +1,40 @@
+//! An event as a person reads it.
+
+use super::conference::Conference;
+use crate::event::{Event, Plan};
+
+/// What `event` is in words, to someone who has seen `conference` up to it; nothing for figures that come every second.
+#[must_use]
+pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
+    Some(match event {
+        Event::Session { id, role: "host", .. } => {
+            format!("{id}\nothers join with: alm join {id}")
+        }
+        Event::Session { name, .. } => format!("you are in {name:?}"),
+        Event::MemberJoined { name, .. } => format!("{name} is here"),
+        Event::MemberLeft { node, reason } => {
+            let how = serde_json::to_value(reason).ok();
+            let how = how.as_ref().and_then(|how| how.as_str()).unwrap_or("left");
+            format!("{} is gone ({how})", conference.name(node))
+        }
+        Event::Tree(Plan { epoch, trees, helpers, worst_ms, reason, .. }) => {
+            let edges: usize = trees.iter().map(|tree| tree.edges.len()).sum();
+            if edges == 0 {
+                return None;
+            }
+            let helpers = helpers.len();
+            let what = match trees.len() {
+                1 => format!("{edges} links"),
+                trees => format!("{trees} trees, one for each voice"),
+            };
+            format!("tree {epoch} ({reason}): {what}, {helpers} helpers, worst pair {worst_ms:.1} ms")
+        }
+        Event::Pool { size, .. } => format!("{size} nodes in the pool"),
+        Event::Error { message } => format!("trouble: {message}"),
+        Event::Left { reason } => format!("out: {reason}"),
+        Event::Ready { listen, .. } => format!("listening on {}", listen.join(", ")),
+        Event::Voice { muted: true } => "your microphone is off".to_owned(),
+        Event::Voice { muted: false } => "your microphone is on".to_owned(),
+        Event::Media(_) | Event::Link(_) => return None,
+    })
+}

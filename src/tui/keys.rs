@@ -1,0 +1,124 @@
+//! What a key means, and what of the screen is its own: which member is chosen, what lies on top.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::face::Conference;
+use crate::live::Command;
+
+/// The screen's own state.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Screen {
+    /// The line of the member that is looked at.
+    pub(super) chosen: usize,
+    /// What covers the rest.
+    pub(super) overlay: Option<Overlay>,
+    /// Lines of the overlay that are above the window.
+    pub(super) scrolled: u16,
+}
+
+/// What can cover the screen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Overlay {
+    /// The id, to copy and to photograph.
+    Invite,
+    /// The whole plan.
+    Plan,
+    /// All keys.
+    Help,
+    /// Whether to leave.
+    Leave,
+}
+
+impl Screen {
+    /// A host begins with the id in front of them: it is what the others wait for.
+    pub(super) fn new(hosts: bool) -> Self {
+        Self { overlay: hosts.then_some(Overlay::Invite), ..Self::default() }
+    }
+
+    /// Takes a key; what it asks of the driver.
+    pub(super) fn press(&mut self, key: KeyEvent, conference: &Conference) -> Option<Command> {
+        if key.modifiers.contains(KeyModifiers::CONTROL) {
+            return (key.code == KeyCode::Char('c')).then_some(Command::Leave);
+        }
+        if self.overlay == Some(Overlay::Leave) {
+            self.overlay = None;
+            return matches!(key.code, KeyCode::Char('y' | 'Y') | KeyCode::Enter).then_some(Command::Leave);
+        }
+        match key.code {
+            KeyCode::Char('m' | ' ') => return Some(Command::Mute(!conference.muted)),
+            KeyCode::Char('q') => self.cover(Overlay::Leave),
+            KeyCode::Char('i') => self.cover(Overlay::Invite),
+            KeyCode::Char('t') => self.cover(Overlay::Plan),
+            KeyCode::Char('?' | 'h') => self.cover(Overlay::Help),
+            KeyCode::Esc | KeyCode::Enter => self.overlay = None,
+            KeyCode::Up | KeyCode::Char('k') => self.step(-1, conference),
+            KeyCode::Down | KeyCode::Char('j') => self.step(1, conference),
+            KeyCode::PageUp => self.step(-PAGE, conference),
+            KeyCode::PageDown => self.step(PAGE, conference),
+            _ => {}
+        }
+        None
+    }
+
+    /// Shows an overlay, or takes it away where it is shown.
+    fn cover(&mut self, overlay: Overlay) {
+        self.overlay = (self.overlay != Some(overlay)).then_some(overlay);
+        self.scrolled = 0;
+    }
+
+    fn step(&mut self, lines: i16, conference: &Conference) {
+        if self.overlay.is_some() {
+            self.scrolled = self.scrolled.saturating_add_signed(lines);
+        } else {
+            let last = conference.members.len().saturating_sub(1);
+            self.chosen = self.chosen.saturating_add_signed(isize::from(lines)).min(last);
+        }
+    }
+}
+
+/// Lines of a page.
+const PAGE: i16 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+
+    fn press(screen: &mut Screen, code: KeyCode, conference: &Conference) -> Option<Command> {
+        screen.press(KeyEvent::from(code), conference)
+    }
+
+    #[test]
+    fn keys_mute_choose_and_leave_after_a_question() {
+        let (mut screen, mut conference) = (Screen::default(), Conference::default());
+        for node in ["a", "b"] {
+            conference.apply(&Event::MemberJoined { node: node.into(), name: node.into() });
+        }
+        assert_eq!(press(&mut screen, KeyCode::Char('m'), &conference), Some(Command::Mute(true)));
+        conference.apply(&Event::Voice { muted: true });
+        assert_eq!(press(&mut screen, KeyCode::Char(' '), &conference), Some(Command::Mute(false)));
+        for _ in 0..5 {
+            press(&mut screen, KeyCode::Down, &conference);
+        }
+        assert_eq!(screen.chosen, 1);
+        assert_eq!(press(&mut screen, KeyCode::Char('q'), &conference), None);
+        assert_eq!(press(&mut screen, KeyCode::Char('n'), &conference), None);
+        assert_eq!(screen.overlay, None, "anything but yes stays");
+        press(&mut screen, KeyCode::Char('q'), &conference);
+        assert_eq!(press(&mut screen, KeyCode::Char('y'), &conference), Some(Command::Leave));
+        let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert_eq!(screen.press(ctrl_c, &conference), Some(Command::Leave));
+    }
+
+    #[test]
+    fn an_overlay_comes_scrolls_and_goes() {
+        let (mut screen, conference) = (Screen::default(), Conference::default());
+        press(&mut screen, KeyCode::Char('t'), &conference);
+        press(&mut screen, KeyCode::PageDown, &conference);
+        assert_eq!((screen.overlay, screen.scrolled), (Some(Overlay::Plan), 10));
+        press(&mut screen, KeyCode::Char('?'), &conference);
+        assert_eq!((screen.overlay, screen.scrolled), (Some(Overlay::Help), 0));
+        press(&mut screen, KeyCode::Esc, &conference);
+        assert_eq!(screen.overlay, None);
+    }
+}
