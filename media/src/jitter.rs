@@ -1,19 +1,18 @@
 //! The jitter buffer of one source: packets come in as the network has them, frames leave as the ear needs
 //! them. Late is lost.
 //!
-//! Arrival less capture time, relative to the least seen lately, is how late a packet is. The buffer aims
-//! at a delay that covers nearly all of that spread: it grows within some packets when they come late, and
-//! shrinks by one frame at a time after a while without need. Growing plays a concealed frame without
-//! moving on; shrinking plays two frames in the time of one ([`Pull::Merge`]). The same two moves absorb
-//! clocks that drift apart. When nothing comes any more, some frames are concealed (the decoder fades),
-//! then there is silence, and the next packet starts as the first one did.
+//! The buffer aims at a delay that covers nearly all of the spread of arrivals (see `transit`). It moves there by having
+//! frames played a little longer or shorter ([`Pull::Frame`]), at once when packets come late and after a while without
+//! need when they do not; between talk spurts it moves for nothing. The same moves absorb clocks that drift apart. When
+//! nothing comes, some sound is made up without moving on, which deepens the buffer as well; then there is silence, and
+//! the next packet starts as the first one did.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::codec::{FrameLength, carries_previous};
+use crate::codec::{FrameLength, carries_previous, is_pause};
 use crate::packet::CaptureTime;
 use crate::transit::Transit;
 
@@ -30,14 +29,33 @@ pub const TARGET_MS_START: f64 = 40.0;
 /// decoder only repeats itself.
 pub const CONCEAL_MS_MAX: f64 = 100.0;
 
-/// How long the buffer must have been deeper than needed before it shrinks by a frame.
-const SHRINK_AFTER: Duration = Duration::from_secs(1);
+/// On top of the spread: what a tick of the player may come early, in milliseconds.
+const MARGIN_MS: f64 = 1.5;
 
-/// The least time between two frames that are inserted to grow.
-const GROW_INTERVAL: Duration = Duration::from_millis(100);
+/// How far below its aim the delay must be before frames are lengthened, in milliseconds.
+const SHORT_MS: f64 = 1.0;
 
-/// Fewer packets than this say little about the spread; until then the starting delay is kept.
-const TRANSITS_MIN: usize = 50;
+/// How far above its aim the delay must be, for [`PATIENCE`], before frames are shortened, in milliseconds: what
+/// lengthening by a period of a voice may overshoot.
+const DEEP_MS: f64 = 5.0;
+
+/// See [`DEEP_MS`].
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A delay that much above its aim (a stall let go) is taken back at once, in milliseconds.
+const TOO_DEEP_MS: f64 = 40.0;
+
+/// Two frames lost within that time: the path loses packets, and their repeats are worth waiting for.
+const LOSSY_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long that is believed without another loss.
+const LOSSY_FOR: Duration = Duration::from_secs(30);
+
+/// What is made up in one go while nothing comes: less would cost more, more would wait longer than need be.
+const DRY_SAMPLES: usize = 480;
+
+/// Fewer slots than this say little about the spread; until then the starting delay is kept. 1 s.
+const SLOTS_MIN: usize = 50;
 
 /// The longest outage whose frames are counted as lost, in packets. A counter that jumps further did not
 /// count what it skipped.
@@ -46,19 +64,20 @@ const OUTAGE_MAX: u64 = 3_000;
 /// Packets in a row from behind the buffer's reach after which it believes that the source counts anew.
 const RESTART_AFTER: u32 = 3;
 
-/// What to play for the next frame's time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What to play next.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Pull {
-    /// Decode this payload.
-    Frame(Bytes),
-    /// Decode both payloads, one after the other, and play them in the time of one: the buffer shrinks.
-    Merge(Bytes, Bytes),
+    /// Decode this payload and play it by so many milliseconds longer (shorter, if negative), or about so many.
+    Frame(Bytes, f64),
     /// The frame is lost. This is the payload after it, which repeats it; it will be pulled next.
     Recover(Bytes),
-    /// The frame is lost or late: play what it may have been.
-    Conceal,
-    /// There is nothing to play.
-    Silence,
+    /// The frame is lost or late: play so many samples of what it may have been.
+    Conceal(usize),
+    /// There is nothing to play for so many samples.
+    Silence(usize),
+    /// The source has said that it pauses, for so many samples (a multiple of 2.5 ms) at least: there may be comfort
+    /// noise.
+    Pause(usize),
 }
 
 /// What has happened so far. All but the last two only grow.
@@ -85,6 +104,7 @@ pub struct JitterStats {
 /// One source's packets between arrival and ear: at most [`BUFFER_MAX`], played in order, each at most once,
 /// after a delay that follows the network.
 pub struct JitterBuffer {
+    frame: FrameLength,
     frame_ms: f64,
     packets: BTreeMap<u64, Packet>,
     phase: Phase,
@@ -92,15 +112,24 @@ pub struct JitterBuffer {
     next: u64,
     /// While filling: what lies below was played or given up before.
     floor: u64,
-    /// Frames played without moving on since the last frame that was there.
-    stretched: u64,
+    /// When the frame to play was captured if the source made no pause, ms.
+    expected_ms: Option<f64>,
+    /// The last payload that was played said that a pause begins.
+    pausing: bool,
+    /// Time played without moving on since the last frame that was there, ms.
+    stretched_ms: f64,
     /// Lost time that was not yet played as silence, ms.
     owed_ms: f64,
     /// The furthest that was pulled ahead, ms.
     lead_ms: f64,
     transit: Transit,
-    grow_at: Option<Instant>,
+    /// When a frame was last missing, and whether more will be.
+    lost_at: Option<Instant>,
+    is_lossy: bool,
+    /// Since when the delay has been above its aim.
     deep_since: Option<Instant>,
+    /// Frames are being lengthened or shortened until the aim is reached.
+    moving: bool,
     behind: u32,
     stats: JitterStats,
 }
@@ -128,17 +157,22 @@ impl JitterBuffer {
     /// A buffer for a source whose packets hold `frame` each.
     pub fn new(frame: FrameLength) -> Self {
         Self {
+            frame,
             frame_ms: frame.ms(),
             packets: BTreeMap::new(),
             phase: Phase::Idle,
             next: 0,
             floor: 0,
-            stretched: 0,
+            expected_ms: None,
+            pausing: false,
+            stretched_ms: 0.0,
             owed_ms: 0.0,
             lead_ms: 0.0,
             transit: Transit::default(),
-            grow_at: None,
+            lost_at: None,
+            is_lossy: false,
             deep_since: None,
+            moving: false,
             behind: 0,
             stats: JitterStats::default(),
         }
@@ -192,29 +226,30 @@ impl JitterBuffer {
         }
     }
 
-    /// What to play for the frame time that begins `ahead` of now; to be called once for each frame time.
-    /// Who plays longer frames than the source sends pulls several at once, the later ones ahead of their
-    /// time, and the buffer must be deeper by that.
+    /// What to play after what has been pulled before, which is played until `ahead` from now.
     pub fn pull(&mut self, now: Instant, ahead: Duration) -> Pull {
-        self.lead_ms = self.lead_ms.max(ahead.as_secs_f64() * 1_000.0);
-        let now = now + ahead;
+        self.is_lossy &= self.lost_at.is_some_and(|at| now.saturating_duration_since(at) < LOSSY_FOR);
         match self.phase {
-            Phase::Idle => return Pull::Silence,
+            Phase::Idle => return Pull::Silence(self.frame.samples()),
             Phase::Filling => {
-                if !self.is_filled(now) {
-                    self.settle(self.frame_ms);
-                    return Pull::Silence;
+                let early_ms = self.early_ms(now + ahead);
+                if early_ms > 0.0 {
+                    return self.silence(early_ms);
                 }
                 self.catch_up(now);
                 self.phase = Phase::Playing;
             }
             Phase::Playing | Phase::Dry(_) => {}
         }
-        let pull = self.pull_playing(now);
-        if matches!(pull, Pull::Conceal) {
-            self.stats.concealed_ms += self.frame_ms;
-        }
-        pull
+        self.pull_playing(now, ahead)
+    }
+
+    /// The payload after the one that was pulled last, if it is there and more wait behind it: for who wants to shorten
+    /// frames that are too short to find a period in.
+    pub fn take_following(&mut self) -> Option<Bytes> {
+        let (&first, _) = self.packets.first_key_value()?;
+        (self.phase == Phase::Playing && first == self.next && self.packets.len() > 1)
+            .then(|| self.take_next())
     }
 
     /// What has happened so far.
@@ -222,22 +257,28 @@ impl JitterBuffer {
         JitterStats { jitter_ms: self.transit.jitter_ms(), ..self.stats }
     }
 
-    /// The delay that the buffer aims at, in milliseconds.
+    /// The delay that the buffer aims at, in milliseconds: how long after the quickest packet's arrival a frame is pulled.
     pub fn target_ms(&self) -> f64 {
-        // One frame on top: a pull may come just before the packet that it would have liked.
-        let start = if self.transit.len() < TRANSITS_MIN { TARGET_MS_START } else { 0.0 };
+        let start = if self.transit.len() < SLOTS_MIN { TARGET_MS_START } else { 0.0 };
         let most = TARGET_MS_MAX.min(self.frame_ms * BUFFER_MAX as f64 / 2.0);
-        let wanted = self.transit.spread_ms() + self.frame_ms + self.lead_ms;
-        wanted.max(start).clamp(self.frame_ms * 1.5, most)
+        // The packet after a lost one brings it back if there is time to wait for it.
+        let next = if self.is_lossy { self.frame_ms + self.transit.usual_ms() } else { 0.0 };
+        (self.transit.spread_ms().max(next) + MARGIN_MS).max(start).min(most)
     }
 
-    /// Whether playing may begin. By the clock the delay is reached, or by the packets that wait: a burst
-    /// after a stall comes with no clock between.
-    fn is_filled(&self, now: Instant) -> bool {
-        let Some(packet) = self.packets.values().next() else { return false };
-        let held_ms = self.span() as f64 * self.frame_ms;
-        // Half a millisecond of grace: timers are no finer.
-        self.transit.delay_ms(packet.capture_ms, now) + 0.5 >= self.target_ms() || held_ms > self.target_ms()
+    /// For how long playing should not yet begin, ms.
+    fn early_ms(&self, now: Instant) -> f64 {
+        let Some(packet) = self.packets.values().next() else { return self.frame_ms };
+        self.target_ms() - self.transit.delay_ms(packet.capture_ms, now)
+    }
+
+    /// Silence of that length, but no longer than a frame, and no shorter than a sample.
+    fn silence(&mut self, ms: f64) -> Pull {
+        let step = if self.pausing { PAUSE_STEP } else { 1 };
+        let samples =
+            ((ms * SAMPLES_PER_MS).ceil() as usize).next_multiple_of(step).clamp(1, self.frame.samples());
+        self.settle(samples as f64 / SAMPLES_PER_MS);
+        if self.pausing { Pull::Pause(samples) } else { Pull::Silence(samples) }
     }
 
     /// Leaves out what waits but is older than need be when playing begins: a stall that lets go.
@@ -261,85 +302,97 @@ impl JitterBuffer {
         self.stats.concealed_ms += concealed_ms;
     }
 
-    fn pull_playing(&mut self, now: Instant) -> Pull {
+    fn pull_playing(&mut self, now: Instant, ahead: Duration) -> Pull {
         let Some((&first, packet)) = self.packets.first_key_value() else { return self.run_dry() };
         let capture_ms = packet.capture_ms;
-        if first > self.next && self.stretched > 0 {
+        if first > self.next && self.stretched_ms > 0.0 {
             // What was played without moving on stood for frames that will not come.
-            let skipped = self.stretched.min(first - self.next);
+            let skipped = ((self.stretched_ms / self.frame_ms).round() as u64).min(first - self.next);
             self.next += skipped;
-            self.stretched -= skipped;
             self.stats.lost += skipped;
+            self.stretched_ms = 0.0;
         }
         self.phase = Phase::Playing;
         if first > self.next {
             self.next += 1;
             self.stats.lost += 1;
+            self.expected_ms = None;
+            let last = self.lost_at.replace(now);
+            self.is_lossy |= last.is_some_and(|at| now.saturating_duration_since(at) < LOSSY_WITHIN);
             let payload = &self.packets[&first].payload;
             if first == self.next && carries_previous(payload) {
                 self.stats.recovered += 1;
                 return Pull::Recover(payload.clone());
             }
-            return Pull::Conceal;
+            return self.conceal(self.frame.samples());
         }
-        self.stretched = 0;
+        self.stretched_ms = 0.0;
+        if self.expected_ms.is_some_and(|expected| capture_ms > expected + self.frame_ms / 2.0) {
+            // The source has paused: what is too early now is no reason to hurry, and the aim is met for nothing.
+            let early_ms = self.early_ms(now + ahead);
+            if early_ms > 0.0 {
+                return self.silence(early_ms);
+            }
+        }
         let delay_ms = self.transit.delay_ms(capture_ms, now);
-        self.stats.buffer_ms = delay_ms.max(0.0);
-        if self.must_grow(delay_ms, now) {
-            return Pull::Conceal;
-        }
-        let merge = self.must_shrink(delay_ms, now);
-        let payload = self.take_next();
-        // More than these two must wait, or the next pull finds nothing.
-        if merge && self.packets.len() >= 2 && self.packets.contains_key(&self.next) {
-            self.deep_since = None;
-            return Pull::Merge(payload, self.take_next());
-        }
-        Pull::Frame(payload)
+        let ahead_ms = ahead.as_secs_f64() * 1_000.0;
+        self.lead_ms = self.lead_ms.max(ahead_ms);
+        self.stats.buffer_ms = (delay_ms + ahead_ms).max(0.0);
+        let change_ms = self.change_ms(delay_ms, ahead_ms, now);
+        Pull::Frame(self.take_next(), change_ms)
     }
 
     fn take_next(&mut self) -> Bytes {
         let packet = self.packets.remove(&self.next).expect("the caller has seen that it is there");
         self.next += 1;
+        self.expected_ms = Some(packet.capture_ms + self.frame_ms);
+        self.pausing = is_pause(&packet.payload);
         packet.payload
     }
 
+    fn conceal(&mut self, samples: usize) -> Pull {
+        self.stats.concealed_ms += samples as f64 / SAMPLES_PER_MS;
+        Pull::Conceal(samples)
+    }
+
     fn run_dry(&mut self) -> Pull {
-        let dry_ms = if let Phase::Dry(ms) = self.phase { ms } else { 0.0 };
-        self.phase = Phase::Dry(dry_ms + self.frame_ms);
         self.deep_since = None;
+        self.moving = false;
+        if self.pausing {
+            self.phase = Phase::Dry(CONCEAL_MS_MAX);
+        }
+        let dry_ms = if let Phase::Dry(ms) = self.phase { ms } else { 0.0 };
+        let samples = self.frame.samples().min(DRY_SAMPLES);
+        let ms = samples as f64 / SAMPLES_PER_MS;
+        self.phase = Phase::Dry(dry_ms + ms);
         if dry_ms >= CONCEAL_MS_MAX {
-            return Pull::Silence;
+            return if self.pausing { Pull::Pause(samples) } else { Pull::Silence(samples) };
         }
-        self.stretched += 1;
-        Pull::Conceal
+        self.stretched_ms += ms;
+        self.conceal(samples)
     }
 
-    /// A frame is inserted when the delay is short of the target by more than half a frame.
-    fn must_grow(&mut self, delay_ms: f64, now: Instant) -> bool {
-        let short = delay_ms + self.frame_ms / 2.0 < self.target_ms();
-        if !short || self.grow_at.is_some_and(|at| now < at) {
-            return false;
+    /// By how much to play a frame longer or shorter whose delay is that now, and that is played `ahead_ms` later.
+    fn change_ms(&mut self, delay_ms: f64, ahead_ms: f64, now: Instant) -> f64 {
+        let mut over_ms = delay_ms - self.target_ms();
+        if over_ms >= 0.0 {
+            // Who draws more than a frame at once pulls what follows now as well, and must find it.
+            over_ms = (over_ms - (self.lead_ms - ahead_ms)).max(0.0);
         }
-        self.grow_at = Some(now + GROW_INTERVAL);
-        true
-    }
-
-    /// Two frames are merged when the delay was above the target by more than a frame for a while.
-    fn must_shrink(&mut self, delay_ms: f64, now: Instant) -> bool {
-        if delay_ms < self.target_ms() + self.frame_ms {
+        if over_ms < 0.0 {
             self.deep_since = None;
-            return false;
+            // One that shortens has arrived; one that lengthens goes on.
+            self.moving = over_ms < -SHORT_MS;
+            return if self.moving { -over_ms } else { 0.0 };
         }
-        // A buffer that is far too deep (a stall let go) does not wait.
-        let patience =
-            if delay_ms > self.target_ms() + 5.0 * self.frame_ms { SHRINK_AFTER / 20 } else { SHRINK_AFTER };
-        now.duration_since(*self.deep_since.get_or_insert(now)) >= patience
-    }
-
-    /// Frames from the next one to play to the newest that waits.
-    fn span(&self) -> u64 {
-        self.packets.last_key_value().map_or(0, |(&last, _)| last + 1 - self.next.min(last))
+        if over_ms < DEEP_MS && !(self.moving && self.deep_since.is_some()) {
+            self.deep_since = None;
+            self.moving = false;
+            return 0.0;
+        }
+        let since = *self.deep_since.get_or_insert(now);
+        self.moving |= over_ms > TOO_DEEP_MS || now.saturating_duration_since(since) >= PATIENCE;
+        if self.moving { -over_ms } else { 0.0 }
     }
 
     fn on_late(&mut self, capture_time: CaptureTime, now: Instant) {
@@ -352,8 +405,8 @@ impl JitterBuffer {
         self.packets.clear();
         self.phase = Phase::Idle;
         self.transit = Transit::default();
-        (self.stretched, self.owed_ms) = (0, 0.0);
-        (self.grow_at, self.deep_since) = (None, None);
+        (self.stretched_ms, self.owed_ms) = (0.0, 0.0);
+        (self.expected_ms, self.deep_since, self.moving, self.pausing) = (None, None, false, false);
     }
 
     /// A packet after silence, or from beyond the buffer's reach: a pause of the source's if its counter
@@ -369,8 +422,14 @@ impl JitterBuffer {
             self.settle(silent_ms - played_ms);
         }
         self.next = counter;
-        self.stretched = 0;
-        self.deep_since = None;
+        self.stretched_ms = 0.0;
+        (self.expected_ms, self.deep_since, self.moving) = (None, None, false);
         self.phase = Phase::Filling;
     }
 }
+
+/// What a decoder makes up is a multiple of this, samples: 2.5 ms.
+const PAUSE_STEP: usize = 120;
+
+/// Samples in a millisecond.
+const SAMPLES_PER_MS: f64 = 48.0;

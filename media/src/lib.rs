@@ -48,6 +48,7 @@ mod packet;
 mod relay;
 mod seal;
 mod speaker;
+mod stretch;
 #[cfg(test)]
 mod testing;
 mod transit;

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::SAMPLE_RATE;
-use crate::codec::{Channels, Decoder, FRAME_SAMPLES_MAX, FrameLength, payload_samples};
+use crate::codec::{CHANNELS_MAX, Channels, Decoder, FRAME_SAMPLES_MAX, FrameLength, payload_samples};
 use crate::jitter::{JitterBuffer, JitterStats, Pull};
 use crate::mixer::Mixer;
 use crate::packet::{CaptureTime, MediaPacket, PacketError, SourceIndex};
 use crate::seal::{OpenError, Opener, SenderKey};
+use crate::stretch::Stretcher;
 
 /// The most sources that a listener plays.
 pub const SOURCES_MAX: usize = 512;
 
-/// The most samples that a listener mixes at once, 60 ms.
+/// The most samples of each channel that a listener mixes at once, 60 ms.
 pub const PULL_SAMPLES_MAX: usize = FRAME_SAMPLES_MAX;
 
 /// A packet that was proved and taken up.
@@ -75,14 +76,20 @@ pub struct ListenerStats {
 #[derive(Default)]
 pub struct Listener {
     sources: BTreeMap<SourceIndex, Source>,
+    channels: Channels,
     mixer: Mixer,
     stats: ListenerStats,
 }
 
 impl Listener {
-    /// A listener that plays nobody yet.
+    /// A listener that plays nobody yet, on one channel.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A listener that plays nobody yet, on so many channels.
+    pub fn with_channels(channels: Channels) -> Self {
+        Self { channels, ..Self::default() }
     }
 
     /// Plays `source` from now on. With the key that it has already, nothing changes; with another one (it
@@ -97,7 +104,7 @@ impl Listener {
             None if self.sources.len() >= SOURCES_MAX => return Err(SourceError::TooMany),
             Some(_) | None => {}
         }
-        self.sources.insert(source, Source::new(key.clone(), source));
+        self.sources.insert(source, Source::new(key.clone(), source, self.channels));
         Ok(())
     }
 
@@ -121,13 +128,13 @@ impl Listener {
         Ok(Heard { source, counter, capture_time })
     }
 
-    /// Fills `out`, at most [`PULL_SAMPLES_MAX`] samples, with what is to be played from `now` on. To be
+    /// Fills `out`, at most [`PULL_SAMPLES_MAX`] samples of each channel, interleaved, with what is to be played from `now` on. To be
     /// called at the pace at which `out` is played.
     ///
     /// # Panics
     /// If `out` is longer than [`PULL_SAMPLES_MAX`].
     pub fn pull(&mut self, now: Instant, out: &mut [f32]) {
-        assert!(out.len() <= PULL_SAMPLES_MAX, "a listener is pulled by the frame");
+        assert!(out.len() <= PULL_SAMPLES_MAX * self.channels.count(), "a listener is pulled by the frame");
         out.fill(0.0);
         for source in self.sources.values_mut() {
             source.pull(now, out);
@@ -150,20 +157,32 @@ struct Source {
     key: SenderKey,
     opener: Opener,
     decoder: Decoder,
+    channels: usize,
+    stretcher: Stretcher,
     /// Made with the first packet, which tells the source's frame length.
     jitter: Option<(FrameLength, JitterBuffer)>,
-    /// Decoded and not yet played: less than one frame.
+    /// What is being decoded, interleaved.
+    piece: Vec<f32>,
+    /// Decoded and not yet played, interleaved: less than one piece.
     ready: Vec<f32>,
     duplicates: u64,
     forged: u64,
 }
 
 impl Source {
-    fn new(key: SenderKey, source: SourceIndex) -> Self {
-        let opener = Opener::new(&key, source);
-        let (decoder, ready) =
-            (Decoder::new(Channels::Mono), Vec::with_capacity(PULL_SAMPLES_MAX + FRAME_SAMPLES_MAX));
-        Self { key, opener, decoder, jitter: None, ready, duplicates: 0, forged: 0 }
+    fn new(key: SenderKey, source: SourceIndex, channels: Channels) -> Self {
+        Self {
+            opener: Opener::new(&key, source),
+            key,
+            decoder: Decoder::new(channels),
+            channels: channels.count(),
+            stretcher: Stretcher::new(channels),
+            jitter: None,
+            piece: Vec::with_capacity(PIECE_MAX),
+            ready: Vec::with_capacity(PIECE_MAX + PULL_SAMPLES_MAX * CHANNELS_MAX),
+            duplicates: 0,
+            forged: 0,
+        }
     }
 
     fn push(&mut self, packet: &MediaPacket<'_>, now: Instant) -> Result<(), HearError> {
@@ -186,8 +205,9 @@ impl Source {
 
     fn pull(&mut self, now: Instant, out: &mut [f32]) {
         while self.ready.len() < out.len() {
-            // A frame that is pulled ahead is played after what is ready.
-            let ahead = Duration::from_secs_f64(self.ready.len() as f64 / f64::from(SAMPLE_RATE));
+            // A piece that is pulled ahead is played after what is ready.
+            let samples = self.ready.len() / self.channels;
+            let ahead = Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE));
             if !self.decode_next(now, ahead) {
                 break;
             }
@@ -197,26 +217,34 @@ impl Source {
         self.ready.drain(..played);
     }
 
-    /// Appends one frame to what is ready; `false` if there is nothing to say.
+    /// Appends a piece of at least one sample to what is ready; `false` if nothing was ever said.
     fn decode_next(&mut self, now: Instant, ahead: Duration) -> bool {
         let Some((frame, jitter)) = &mut self.jitter else { return false };
-        let mut pcm = [0.0; FRAME_SAMPLES_MAX];
-        let pcm = &mut pcm[..frame.samples()];
+        let (channels, piece, decoder) = (self.channels, &mut self.piece, &mut self.decoder);
+        let samples = frame.samples();
+        piece.clear();
         match jitter.pull(now, ahead) {
-            Pull::Frame(payload) => decode(&mut self.decoder, &payload, pcm),
-            Pull::Merge(payload, next) => {
-                let mut after = [0.0; FRAME_SAMPLES_MAX];
-                let after = &mut after[..frame.samples()];
-                decode(&mut self.decoder, &payload, pcm);
-                decode(&mut self.decoder, &next, after);
-                cross_fade(pcm, after);
+            Pull::Frame(payload, change_ms) => {
+                decode(decoder, &payload, add(piece, samples * channels));
+                let wanted = (change_ms.abs() * f64::from(SAMPLE_RATE) / 1_000.0) as usize;
+                if change_ms > 0.0 {
+                    self.stretcher.lengthen(piece, wanted);
+                } else if wanted >= Stretcher::CHANGE_MIN {
+                    while piece.len() < Stretcher::SHORTEN_MIN * channels
+                        && samples < Stretcher::SHORTEN_MIN / 2
+                        && let Some(payload) = jitter.take_following()
+                    {
+                        decode(decoder, &payload, add(piece, samples * channels));
+                    }
+                    self.stretcher.shorten(piece, wanted);
+                }
             }
-            Pull::Recover(next) => self.decoder.recover(&next, pcm),
-            Pull::Conceal => self.decoder.conceal(pcm),
-            // Silence lasts a frame too, or a source whose frames are longer than ours would drift.
-            Pull::Silence => {}
+            Pull::Recover(next) => decoder.recover(&next, add(piece, samples * channels)),
+            Pull::Conceal(samples) | Pull::Pause(samples) => decoder.conceal(add(piece, samples * channels)),
+            Pull::Silence(samples) => add(piece, samples * channels).fill(0.0),
         }
-        self.ready.extend_from_slice(pcm);
+        self.stretcher.on_played(piece);
+        self.ready.extend_from_slice(piece);
         true
     }
 
@@ -227,18 +255,19 @@ impl Source {
     }
 }
 
-fn decode(decoder: &mut Decoder, payload: &[u8], pcm: &mut [f32]) {
-    // A payload whose length fits but whose content does not decode comes from a broken sender.
-    if decoder.decode(payload, pcm) != Ok(pcm.len()) {
-        decoder.conceal(pcm);
-    }
+/// The longest piece: a frame that was lengthened, of two channels.
+const PIECE_MAX: usize = (FRAME_SAMPLES_MAX + Stretcher::SHORTEN_MIN) * CHANNELS_MAX;
+
+/// So many samples more at the end of a piece.
+fn add(piece: &mut Vec<f32>, samples: usize) -> &mut [f32] {
+    let begun = piece.len();
+    piece.resize(begun + samples, 0.0);
+    &mut piece[begun..]
 }
 
-/// From the first frame's sound to the second's, in the time of one.
-fn cross_fade(pcm: &mut [f32], after: &[f32]) {
-    let length = pcm.len() as f32;
-    for (at, (sample, &next)) in pcm.iter_mut().zip(after).enumerate() {
-        let share = at as f32 / length;
-        *sample += (next - *sample) * share;
+fn decode(decoder: &mut Decoder, payload: &[u8], pcm: &mut [f32]) {
+    // A payload whose length fits but whose content does not decode comes from a broken sender.
+    if decoder.decode(payload, pcm).is_err() {
+        decoder.conceal(pcm);
     }
 }

@@ -1,26 +1,59 @@
 //! How long packets of one source are on their way: arrival against capture. The clocks of both ends are
 //! not compared, so a transit means something only next to another one.
+//!
+//! What a buffer should cover is read from two memories. The long one, half a minute, knows what a path does now and
+//! then; a stall that lets go stands in it once and not with each of its packets, unless stalls are what the path does.
+//! The short one, a few packets, sees a queue build up before the long one has noticed.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::packet::CaptureTime;
 
-/// How many packets' transits are remembered: 5 s of 20 ms.
-const TRANSITS_MAX: usize = 256;
+/// How much of the past is remembered, in slots: 30 s.
+const SLOTS_MAX: usize = 1_500;
 
-/// Of those, the share whose lateness is left out of the spread, one in so many: what waiting for them would
-/// cost all others is worse than losing them.
-const UNCOVERED_ONE_IN: usize = 50;
+/// What stands in the memory as one: the latest of the packets that were captured within that time, ms.
+const SLOT_MS: f64 = 20.0;
+
+/// The share of slots that is to be covered: three in a thousand late are not heard as a fault.
+const COVERED: f64 = 0.997;
+
+/// The share that is covered whatever it costs.
+const COVERED_SURELY: f64 = 0.99;
+
+/// What covering the rest may cost at most, ms: a third of a frame of the usual length.
+const REST_MS_MAX: f64 = 6.0;
+
+/// What most packets keep to.
+const USUAL: f64 = 0.9;
+
+/// A packet that comes so much later than what is covered was held up, and those behind it with it, ms.
+const STALL_MS: f64 = 100.0;
+
+/// How many of the latest packets the short memory holds.
+const RECENT_MAX: usize = 8;
+
+/// How many of these in a row must be late for it to count.
+const SUSTAINED: usize = 3;
 
 /// See the [module](self). All times are relative to the first packet's and in milliseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Transit {
     clock: Option<Clock>,
-    ring: VecDeque<f64>,
-    least_ms: f64,
-    spread_ms: f64,
+    /// Transits by age.
+    slots: VecDeque<f64>,
+    /// The same by size.
+    sorted: Vec<f64>,
+    /// Capture time at which the newest slot begins.
+    slot_ms: f64,
+    recent: VecDeque<f64>,
+    stall: Option<Stall>,
+    /// Slots since the first packet.
+    count: u64,
+    covered_ms: f64,
     jitter_ms: f64,
+    last_ms: Option<f64>,
 }
 
 /// Where the source's clock stands against ours.
@@ -34,6 +67,17 @@ struct Clock {
     capture_ms: f64,
 }
 
+/// A time in which nothing came, and then all at once.
+#[derive(Debug)]
+struct Stall {
+    /// What was captured up to then was held up.
+    until_ms: f64,
+    /// When it was, in slots.
+    at: u64,
+    /// Another one came within memory: they count in full.
+    again: bool,
+}
+
 impl Transit {
     /// Notes a packet and returns its capture time.
     pub(crate) fn measure(&mut self, capture_time: CaptureTime, now: Instant) -> f64 {
@@ -42,27 +86,38 @@ impl Transit {
         clock.capture_ms += f64::from(capture_time.ticks_since(clock.capture_time)) / 48.0;
         clock.capture_time = capture_time;
         let (capture_ms, transit_ms) = (clock.capture_ms, ms_between(clock.origin, now) - clock.capture_ms);
-        if let Some(last) = self.ring.back() {
+        if let Some(last) = self.last_ms.replace(transit_ms) {
             self.jitter_ms += ((transit_ms - last).abs() - self.jitter_ms) / 16.0;
         }
-        self.put(transit_ms);
+        if !self.is_held_up(capture_ms, transit_ms) {
+            self.put(capture_ms, transit_ms);
+            if self.recent.len() == RECENT_MAX {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(transit_ms);
+        }
         capture_ms
     }
 
-    /// How many packets are remembered.
+    /// How many slots are remembered.
     pub(crate) fn len(&self) -> usize {
-        self.ring.len()
+        self.slots.len()
     }
 
     /// How long after the quickest packet's arrival a frame of that capture time is played if that is now.
     pub(crate) fn delay_ms(&self, capture_ms: f64, now: Instant) -> f64 {
         let Some(clock) = &self.clock else { return 0.0 };
-        ms_between(clock.origin, now) - capture_ms - self.least_ms
+        ms_between(clock.origin, now) - capture_ms - self.least_ms()
     }
 
-    /// How much later than the quickest nearly all packets came.
+    /// How much later than the quickest packet one comes that is to be waited for.
     pub(crate) fn spread_ms(&self) -> f64 {
-        self.spread_ms
+        self.covered_ms.max(self.building_up_ms()) - self.least_ms()
+    }
+
+    /// How much later than the quickest most packets come at the latest.
+    pub(crate) fn usual_ms(&self) -> f64 {
+        if self.sorted.is_empty() { 0.0 } else { self.quantile(USUAL) - self.least_ms() }
     }
 
     /// Mean deviation from packet to packet (RFC 3550, section 6.4.1).
@@ -70,20 +125,81 @@ impl Transit {
         self.jitter_ms
     }
 
-    fn put(&mut self, transit_ms: f64) {
-        if self.ring.len() == TRANSITS_MAX {
-            self.ring.pop_front();
+    fn least_ms(&self) -> f64 {
+        self.sorted.first().copied().unwrap_or(0.0)
+    }
+
+    /// Where a queue that grows will be some packets on: what the last ones all exceeded, and what the short memory
+    /// spans, its most extreme packet left out.
+    fn building_up_ms(&self) -> f64 {
+        if self.recent.len() < RECENT_MAX {
+            return f64::NEG_INFINITY;
         }
-        self.ring.push_back(transit_ms);
-        let mut sorted = [0.0; TRANSITS_MAX];
-        let sorted = &mut sorted[..self.ring.len()];
-        sorted.iter_mut().zip(&self.ring).for_each(|(to, from)| *to = *from);
-        self.least_ms = sorted.iter().copied().fold(f64::INFINITY, f64::min);
-        let covered = sorted.len() - 1 - sorted.len() / UNCOVERED_ONE_IN;
-        let (_, &mut most_ms, _) = sorted.select_nth_unstable_by(covered, f64::total_cmp);
-        self.spread_ms = most_ms - self.least_ms;
+        let (mut least, mut most, mut second) = (f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY);
+        for &transit in &self.recent {
+            least = least.min(transit);
+            (most, second) = if transit > most { (transit, most) } else { (most, second.max(transit)) };
+        }
+        let sustained = self.recent.iter().rev().take(SUSTAINED).copied().fold(f64::INFINITY, f64::min);
+        sustained + second - least
+    }
+
+    /// Whether a packet was held up with the one before it, which stands for both.
+    fn is_held_up(&mut self, capture_ms: f64, transit_ms: f64) -> bool {
+        if let Some(stall) = &self.stall
+            && capture_ms <= stall.until_ms
+        {
+            return !stall.again;
+        }
+        let over_ms = transit_ms - self.covered_ms;
+        if self.slots.len() >= RECENT_MAX && over_ms > STALL_MS {
+            let again = self.stall.as_ref().is_some_and(|last| self.count - last.at < SLOTS_MAX as u64);
+            self.stall = Some(Stall { until_ms: capture_ms + over_ms, at: self.count, again });
+        }
+        false
+    }
+
+    fn put(&mut self, capture_ms: f64, transit_ms: f64) {
+        let same_slot = (0.0..SLOT_MS).contains(&(capture_ms - self.slot_ms + SLOT_ROUNDING_MS));
+        let latest = self.slots.back().copied().filter(|_| same_slot);
+        let transit_ms = match latest {
+            Some(known) if known >= transit_ms => return,
+            Some(known) => {
+                self.slots.pop_back();
+                self.forget(known);
+                transit_ms
+            }
+            None => {
+                self.slot_ms = capture_ms;
+                self.count += 1;
+                transit_ms
+            }
+        };
+        if self.slots.len() == SLOTS_MAX
+            && let Some(oldest) = self.slots.pop_front()
+        {
+            self.forget(oldest);
+        }
+        self.slots.push_back(transit_ms);
+        let at = self.sorted.partition_point(|known| *known < transit_ms);
+        self.sorted.insert(at, transit_ms);
+        self.covered_ms = self.quantile(COVERED).min(self.quantile(COVERED_SURELY) + REST_MS_MAX);
+    }
+
+    /// Of at least one slot.
+    fn quantile(&self, share: f64) -> f64 {
+        let rank = (share * self.sorted.len() as f64).ceil() as usize;
+        self.sorted[rank.clamp(1, self.sorted.len()) - 1]
+    }
+
+    fn forget(&mut self, transit_ms: f64) {
+        let at = self.sorted.partition_point(|known| *known < transit_ms);
+        self.sorted.remove(at);
     }
 }
+
+/// Capture times are sums of whole ticks: a slot's end is met but for rounding.
+const SLOT_ROUNDING_MS: f64 = 0.01;
 
 fn ms_between(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64() * 1_000.0
@@ -99,30 +215,49 @@ mod tests {
         Instant::now()
     }
 
-    #[test]
-    fn the_spread_leaves_the_worst_out() {
+    /// Packets of 20 ms, the nth late by that much; what is covered after each.
+    fn spreads(packets: u32, late_ms: impl Fn(u32) -> u64) -> Vec<f64> {
         let (start, mut transit) = (start(), Transit::default());
-        for at in 0..200_u32 {
-            let late_ms = if at % 100 == 50 { 300 } else { at % 4 * 10 };
-            let now = start + Duration::from_millis(u64::from(at * 20 + late_ms));
-            let capture_ms = transit.measure(CaptureTime(960 * at), now);
-            assert_eq!(capture_ms, f64::from(at) * 20.0);
-            assert!((transit.delay_ms(capture_ms, now) - f64::from(late_ms)).abs() < 1e-6);
+        (0..packets)
+            .map(|at| {
+                let now = start + Duration::from_millis(1_000 + u64::from(at) * 20 + late_ms(at));
+                let capture_ms = transit.measure(CaptureTime((960 * at).wrapping_sub(9_600)), now);
+                assert_eq!(capture_ms, f64::from(at) * 20.0);
+                transit.spread_ms()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_spread_leaves_out_what_is_rare_and_late() {
+        let spreads = spreads(1_000, |at| if at % 400 == 350 { 90 } else { u64::from(at) % 4 * 10 });
+        assert!((spreads[999] - 40.0).abs() < 1e-6, "{}", spreads[999]);
+    }
+
+    #[test]
+    fn a_stall_counts_once_and_stalls_count_in_full() {
+        let stall = |at: u32, from: u32| {
+            if (from..from + 25).contains(&at) { u64::from(from + 25 - at) * 20 } else { 0 }
+        };
+        let once = spreads(1_400, |at| stall(at, 700));
+        assert!(once[1_399] < 20.0, "{}", once[1_399]);
+        let often = spreads(1_400, |at| stall(at, 100 + (at.saturating_sub(100)) / 200 * 200));
+        assert!(often[1_399] > 300.0, "{}", often[1_399]);
+    }
+
+    #[test]
+    fn a_queue_that_builds_up_is_seen_at_once() {
+        let spreads = spreads(560, |at| u64::from(at.saturating_sub(500)) * 6);
+        for (at, spread) in spreads.iter().enumerate().skip(510).take(49) {
+            assert!(*spread >= (at as f64 - 500.0) * 6.0, "{at}: {spread}");
         }
-        assert!((transit.spread_ms() - 30.0).abs() < 1e-6, "{}", transit.spread_ms());
-        assert!(transit.jitter_ms() > 5.0);
     }
 
     #[test]
     fn a_longer_path_is_forgotten_to_have_been_shorter() {
-        let (start, mut transit) = (start(), Transit::default());
-        for at in 0..600_u32 {
-            let way_ms = if at < 200 { 20 } else { 100 };
-            let now = start + Duration::from_millis(u64::from(at * 20 + way_ms));
-            transit.measure(CaptureTime((960 * at).wrapping_sub(9_600)), now);
-            let expected = if (205..450).contains(&at) { 80.0 } else { 0.0 };
-            let settled = !(200..205).contains(&at) && !(450..460).contains(&at);
-            assert!(!settled || (transit.spread_ms() - expected).abs() < 1e-6, "{at}");
-        }
+        let spreads = spreads(2_100, |at| if at < 200 { 20 } else { 100 });
+        assert!(spreads[..200].iter().all(|spread| spread.abs() < 1e-6));
+        assert!((spreads[300] - 80.0).abs() < 1e-6, "{}", spreads[300]);
+        assert!(spreads[2_000].abs() < 1e-6, "{}", spreads[2_000]);
     }
 }

@@ -35,6 +35,10 @@ pub(super) struct MediaArgs {
     /// Sound in one packet: 2.5ms, 5ms, 10ms, 20ms, 40ms or 60ms
     #[arg(long, value_name = "TIME", value_parser = frame, default_value = "20ms")]
     frame: FrameLength,
+
+    /// Send nothing while nothing is said; whoever relays can then tell when you speak
+    #[arg(long)]
+    dtx: bool,
 }
 
 /// Open devices, and what is wrong with those that are done without.
@@ -65,6 +69,7 @@ impl MediaArgs {
             bitrate: self.bitrate,
             frame: self.frame,
             voice: self.input.is_device(),
+            dtx: self.dtx,
             ..CodecConfig::default()
         };
         Encoder::new(codec).map_err(|error| CliError::wrong(error, "--frame", "choose shorter frames"))?;
