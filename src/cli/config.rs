@@ -143,6 +143,32 @@ impl Config {
         }
     }
 
+    /// What every flag of a command comes to if it is not typed, by name; flags that are not set have no line.
+    pub(super) fn settings(&self, command: &Command) -> Vec<(String, String, Origin)> {
+        let mut set: Vec<(String, String, Origin)> = command
+            .get_arguments()
+            .filter_map(|flag| {
+                let long = flag.get_long().filter(|long| !matches!(*long, "help" | "version" | "config"))?;
+                let variable = variable(long);
+                if let Some(value) = env::var_os(&variable).filter(|value| !value.is_empty()) {
+                    let value = value.to_string_lossy().into_owned();
+                    return Some((long.to_owned(), value, Origin(variable)));
+                }
+                if let Some(entry) = self.entry(command.get_name(), long) {
+                    let origin = Origin(place(&self.path, entry.line));
+                    return Some((long.to_owned(), entry.values.join(","), origin));
+                }
+                let values = flag.get_default_values().iter().map(|value| value.to_string_lossy());
+                let value = values.collect::<Vec<_>>().join(",");
+                // A switch is off, which every reader takes for granted.
+                let switch = matches!(flag.get_action(), ArgAction::SetTrue);
+                (!value.is_empty() && !switch).then(|| (long.to_owned(), value, Origin("default".to_owned())))
+            })
+            .collect();
+        set.sort();
+        set
+    }
+
     /// What the file says about a flag; the command's own table goes before the top level.
     fn entry(&self, command: &str, long: &str) -> Option<&Entry> {
         let of = |owner: Option<&str>| {
@@ -167,6 +193,16 @@ impl Config {
             Some(entry) => format!("{long} = {value} in {}", place(&self.path, entry.line)),
             None => format!("{shown} {value}"),
         }
+    }
+}
+
+/// Where a setting comes from: a variable, a line of the file, or the program itself.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Origin(String);
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -251,6 +287,15 @@ mod tests {
         let found = matches(file, &["--rate", "3k", "--peer", "c"]);
         assert_eq!(found.get_one::<String>("rate").unwrap(), "3k");
         assert_eq!(found.get_many::<String>("peer").unwrap().collect::<Vec<_>>(), ["c"]);
+    }
+
+    #[test]
+    fn settings_say_where_they_come_from() {
+        let config = parse("rate = '1k'\n[host]\nrate = '2k'\n");
+        let command = command();
+        let settings = |name: &str| config.settings(command.find_subcommand(name).unwrap());
+        assert_eq!(settings("plan"), [("rate".into(), "1k".into(), Origin("c.toml:1".into()))]);
+        assert_eq!(settings("host"), [("rate".into(), "2k".into(), Origin("c.toml:3".into()))]);
     }
 
     #[test]

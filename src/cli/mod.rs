@@ -5,6 +5,7 @@
 //! its name (`config`). Errors become one line on stderr and an exit code in `error` alone.
 
 mod bench;
+mod completions;
 mod config;
 mod coords;
 mod demo;
@@ -31,6 +32,7 @@ mod progress;
 mod report;
 mod running;
 mod session_args;
+mod settings;
 mod sim;
 mod state;
 mod stats;
@@ -94,10 +96,16 @@ enum Command {
     Bench(Box<bench::Args>),
     /// Make up a latency matrix
     Gen(gen_matrix::Args),
+    /// Print a script that completes commands and flags in a shell
+    Completions(completions::Args),
+    /// Write the manual pages
+    Man(completions::ManArgs),
+    /// Show the settings, and where each comes from
+    Config(settings::Args),
 }
 
 impl Command {
-    fn run(self, out: &mut dyn Write) -> Result<(), CliError> {
+    fn run(self, root: &clap::Command, config: &config::Config, out: &mut dyn Write) -> Result<(), CliError> {
         match self {
             Self::Host(args) => host::run(*args, out),
             Self::Join(args) => join::run(*args, out),
@@ -114,6 +122,9 @@ impl Command {
             Self::Plan(args) => plan::run(&args.resolve()?, out),
             Self::Bench(args) => bench::run(*args, out),
             Self::Gen(args) => gen_matrix::run(&args, out),
+            Self::Completions(args) => completions::complete(&args, out),
+            Self::Man(args) => completions::man(&args, out),
+            Self::Config(args) => settings::run(&args, root, config, out),
         }
     }
 }
@@ -138,9 +149,10 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 fn dispatch(args: &[OsString], out: &mut dyn Write) -> Result<(), CliError> {
     let config = config::Config::find(args)?;
     let command = config.apply(Cli::command())?;
+    let root = command.clone();
     let parsed = command.try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
-        Ok(cli) => cli.command.run(out),
+        Ok(cli) => cli.command.run(&root, &config, out),
         Err(error) if error.use_stderr() => Err(CliError::from_clap(&error, args, &config)),
         Err(help) => write!(out, "{}", help.render()).map_err(CliError::from_stdout),
     }
