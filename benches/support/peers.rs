@@ -198,6 +198,7 @@ fn drain(node: &mut Node, link: &mut QuicLink, ears: &Ears) {
             Output::Send(to, channel, bytes) => drop(link.send(to, channel, bytes)),
             Output::Dial(addr, to) => link.dial(addr, to),
             Output::Close(peer, reason) => link.close(peer, reason),
+            Output::Switch(switch) => link.set_switch(switch),
             Output::Play(packet, _) => ears.hear(&packet),
             Output::Plan(job) => {
                 let begun = now();
@@ -206,6 +207,7 @@ fn drain(node: &mut Node, link: &mut QuicLink, ears: &Ears) {
             }
         }
     }
+    link.flush();
     while node.poll_notice().is_some() {}
 }
 

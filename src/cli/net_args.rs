@@ -12,7 +12,7 @@ use super::state::{State, random};
 use super::units;
 use crate::identity::Identity;
 use crate::live::DriverConfig;
-use crate::net::quic::{QuicLink, Socket};
+use crate::net::quic::{Carrier, QuicLink, Socket};
 use crate::net::{Link, ListenError, Mdns, bind_udp};
 use crate::pool::PoolConfig;
 
@@ -42,6 +42,10 @@ pub(super) struct NetArgs {
     /// Do not serve the local page
     #[arg(long)]
     no_web: bool,
+
+    /// Send media in QUIC's own datagrams only, for networks that pass nothing else; found out by itself otherwise
+    #[arg(long)]
+    quic_only: bool,
 
     /// Where this machine's key is kept [default: the platform's data directory]
     #[arg(long, value_name = "DIR")]
@@ -94,7 +98,8 @@ impl NetArgs {
         let mut state = State::open(self.state.clone())?;
         let identity = Arc::new(state.take_identity());
         let socket = bind_udp(self.listen).map_err(|error| self.listen_error(&error))?;
-        let link = QuicLink::open(&identity, Socket::Udp(socket))
+        let carrier = if self.quic_only { Carrier::Quic } else { Carrier::Hops };
+        let link = QuicLink::open_with(&identity, Socket::Udp(socket), carrier)
             .map_err(|error| self.listen_error(&ListenError::Other(error)))?;
         let addrs = link.listen_addrs();
         // Without multicast the others are found by --bootstrap and by ids.

@@ -168,7 +168,7 @@ impl<L: Link> Driver<L> {
             let (wake, _) = self.node.poll_timeout();
             tokio::select! {
                 biased;
-                () = sleep_until(wake.into()) => self.handle(Input::Timeout),
+                () = sleep_until(wake.into()) => self.on_timeout(),
                 () = &mut stop, if !self.stopping => {
                     if let Some(ending) = self.leave() {
                         break ending;
@@ -259,6 +259,13 @@ impl<L: Link> Driver<L> {
         ending
     }
 
+    /// What the link has forwarded by itself is news to the node: nobody who was heard is taken for silent.
+    fn on_timeout(&mut self) {
+        let node = &mut self.node;
+        self.link.poll_heard(&mut |peer, at| node.handle(Input::Heard(peer, at), at));
+        self.handle(Input::Timeout);
+    }
+
     fn drain_outputs(&mut self) {
         while let Some(output) = self.node.poll_output() {
             match output {
@@ -266,6 +273,7 @@ impl<L: Link> Driver<L> {
                 Output::Send(to, channel, bytes) => drop(self.link.send(to, channel, bytes)),
                 Output::Dial(addr, node) => self.link.dial(addr, node),
                 Output::Close(node, reason) => self.link.close(node, reason),
+                Output::Switch(switch) => self.link.set_switch(switch),
                 Output::Play(packet, at) => self.hand_audio(ToAudio::Packet(packet, at)),
                 Output::Plan(job) => {
                     let planner = self.planner.clone();
@@ -278,6 +286,7 @@ impl<L: Link> Driver<L> {
                 }
             }
         }
+        self.link.flush();
     }
 
     fn on_session(&mut self, event: session::Event) {
@@ -352,7 +361,11 @@ impl<L: Link> Driver<L> {
     }
 
     fn tell_links(&mut self) {
-        for (peer, rtt, counts) in self.node.links() {
+        for (peer, rtt, mut counts) in self.node.links() {
+            let switched = self.link.switch_counts(peer);
+            counts.sent += switched.sent;
+            counts.received += switched.received;
+            counts.dropped += switched.dropped;
             self.tell(notices::link(peer, rtt, counts));
         }
     }

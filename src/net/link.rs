@@ -1,7 +1,9 @@
 //! What the layers above ask of a network: peers known by key, a reliable channel and an unreliable one.
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -67,6 +69,47 @@ pub enum LinkEvent {
         /// When it was taken from the network.
         at: Instant,
     },
+    /// A datagram that the [`Switch`] has passed on where it had to go, and that is for this node as well.
+    Delivered {
+        /// The sender, proven.
+        from: NodeId,
+        /// The datagram.
+        bytes: Bytes,
+        /// When it was taken from the network.
+        at: Instant,
+    },
+}
+
+/// Where a datagram goes that a peer has sent, decided as it arrives, before the node hears of it. What is asked here must
+/// neither allocate nor wait.
+pub trait Switch: Debug + Send + Sync {
+    /// Names to `forward` each peer that the datagram goes on to.
+    fn route(&self, from: NodeId, datagram: &[u8], at: Instant, forward: &mut dyn FnMut(NodeId)) -> Verdict;
+}
+
+/// What has become of a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It is the node's own affair: [`LinkEvent::Datagram`].
+    Keep,
+    /// It has gone on; with `deliver`, the node gets it too: [`LinkEvent::Delivered`].
+    Passed {
+        /// Whether the node listens.
+        deliver: bool,
+    },
+    /// It belongs nowhere.
+    Refused,
+}
+
+/// What a [`Switch`] has made of the datagrams of one peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SwitchCounts {
+    /// Datagrams of others that went on to it.
+    pub sent: u64,
+    /// Datagrams of its that went on, or were for this node.
+    pub received: u64,
+    /// Datagrams of its that belonged nowhere.
+    pub dropped: u64,
 }
 
 /// Why a dial failed.
@@ -116,6 +159,25 @@ pub trait Link {
     /// # Errors
     /// When nothing was sent.
     fn send(&mut self, to: NodeId, channel: Channel, bytes: Bytes) -> Result<(), SendError>;
+
+    /// Has all that [`send`](Self::send) has taken leave now, if it has not: datagrams may wait for others to leave with.
+    fn flush(&mut self) {}
+
+    /// Has datagrams switched by this table from now on, without the node. A link that cannot hands them all to the node.
+    fn set_switch(&mut self, switch: Arc<dyn Switch>) {
+        drop(switch);
+    }
+
+    /// What the switch has made of a peer's datagrams.
+    fn switch_counts(&self, peer: NodeId) -> SwitchCounts {
+        let _ = peer;
+        SwitchCounts::default()
+    }
+
+    /// Tells which peers have been heard since the last call, and when last: the switch leaves the node in the dark.
+    fn poll_heard(&mut self, heard: &mut dyn FnMut(NodeId, Instant)) {
+        let _ = heard;
+    }
 
     /// Gives up a connection. No event follows.
     fn close(&mut self, peer: NodeId, reason: &str);

@@ -4,6 +4,7 @@
 //! serves as a UDP socket beneath quinn.
 
 mod address;
+mod hop;
 mod link;
 mod mdns;
 
@@ -12,5 +13,7 @@ pub mod quic;
 
 pub use self::address::{ListenError, bind_udp, concrete_addresses};
 pub(crate) use self::link::CONTROL_MESSAGE_MAX;
-pub use self::link::{Channel, DialError, Link, LinkEvent, SendError, next_event};
+pub use self::link::{
+    Channel, DialError, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict, next_event,
+};
 pub use self::mdns::{Discovered, Mdns};

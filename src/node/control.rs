@@ -41,7 +41,7 @@ impl Node {
                     Err(_) => self.cut_off(from, "malformed message", now),
                 }
             }
-            LinkEvent::Datagram { .. } => {}
+            LinkEvent::Datagram { .. } | LinkEvent::Delivered { .. } => {}
         }
     }
 

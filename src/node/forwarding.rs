@@ -1,5 +1,7 @@
-//! The forwarding path: from datagram in to datagrams out by one look-up, without a copy.
+//! The forwarding path: from datagram in to datagrams out by one look-up, without a copy. The link walks it by itself as
+//! soon as a datagram arrives ([`Forwarding`]); where it cannot, the node does.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use alm_media::{TreeId, peek_tree, set_tree};
@@ -7,19 +9,35 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Node, Output};
 use crate::identity::NodeId;
-use crate::net::Channel;
+use crate::net::{Channel, Switch, Verdict};
+use crate::session::Routes;
+
+/// The switch that a node gives its link: media goes where the installed epochs say, all else to the node.
+#[derive(Debug)]
+pub(super) struct Forwarding(pub(super) Arc<Routes>);
+
+impl Switch for Forwarding {
+    fn route(&self, from: NodeId, datagram: &[u8], _at: Instant, forward: &mut dyn FnMut(NodeId)) -> Verdict {
+        let Some(tree) = peek_tree(datagram) else { return Verdict::Keep };
+        let Some(route) = self.0.route(tree, Some(from)) else { return Verdict::Refused };
+        for link in route.links {
+            forward(self.0.peer(*link));
+        }
+        Verdict::Passed { deliver: route.deliver }
+    }
+}
 
 impl Node {
     pub(super) fn forward(&mut self, from: NodeId, packet: Bytes, at: Instant) {
-        let route = peek_tree(&packet).and_then(|tree| self.carrier.route(tree, Some(from)));
-        let Some(route) = route else {
+        let routes = self.carrier.routes();
+        let Some(route) = peek_tree(&packet).and_then(|tree| routes.route(tree, Some(from))) else {
             if let Some(counts) = self.counts.get_mut(&from) {
                 counts.dropped += 1;
             }
             return;
         };
         for link in route.links {
-            let to = self.carrier.peer(*link);
+            let to = routes.peer(*link);
             self.counts.entry(to).or_default().sent += 1;
             self.outputs.push_back(Output::Send(to, Channel::Datagram, packet.clone()));
         }
@@ -31,15 +49,25 @@ impl Node {
 
     pub(super) fn send_own(&mut self, packet: &[u8]) {
         let Some(session) = self.own_session() else { return };
+        let routes = self.carrier.routes();
         for tree in self.carrier.own_trees(session) {
-            if let Some(route) = self.carrier.route(*tree, None) {
+            if let Some(route) = routes.route(*tree, None) {
                 let packet = addressed(packet, *tree);
                 for link in route.links {
-                    let to = self.carrier.peer(*link);
+                    let to = routes.peer(*link);
                     self.counts.entry(to).or_default().sent += 1;
                     self.outputs.push_back(Output::Send(to, Channel::Datagram, packet.clone()));
                 }
             }
+        }
+    }
+
+    /// Hands the link a new table when where packets go has changed.
+    pub(super) fn switch(&mut self) {
+        let routes = self.carrier.routes();
+        if !Arc::ptr_eq(routes, &self.switched) {
+            self.switched = routes.clone();
+            self.outputs.push_back(Output::Switch(Arc::new(Forwarding(routes.clone()))));
         }
     }
 }

@@ -17,11 +17,11 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 
 use crate::identity::{Identity, NodeId, SessionId};
-use crate::net::{Channel, LinkEvent};
+use crate::net::{Channel, LinkEvent, Switch};
 use crate::pool::{Contact, PoolConfig, PoolNode};
 use crate::session::{
-    self, Carrier, Manager, ManagerConfig, Member, MemberConfig, Planned, PlanningJob, Roster, SessionClock,
-    SessionMessage, SessionPlan,
+    self, Carrier, Manager, ManagerConfig, Member, MemberConfig, Planned, PlanningJob, Roster, Routes,
+    SessionClock, SessionMessage, SessionPlan,
 };
 use crate::wire::Message;
 
@@ -30,6 +30,8 @@ use crate::wire::Message;
 pub enum Input {
     /// The network has something to tell.
     Link(LinkEvent),
+    /// A peer was heard, by the link's own account ([`crate::net::Link::poll_heard`]).
+    Heard(NodeId, Instant),
     /// A node is said to be there.
     Contact(Contact),
     /// An address to start from.
@@ -53,6 +55,8 @@ pub enum Output {
     Dial(SocketAddr, Option<NodeId>),
     /// Give a connection up.
     Close(NodeId, &'static str),
+    /// Have the link forward by this table, which replaces the last.
+    Switch(Arc<dyn Switch>),
     /// Run a planning job beside the media and hand in [`Input::Planned`].
     Plan(Box<PlanningJob>),
     /// A packet for this node's own ears, taken from the network at that time.
@@ -72,7 +76,8 @@ pub enum Notice {
     Trouble(String),
 }
 
-/// Media over one tree link since it was first used.
+/// Media over one tree link since it was first used, apart from what the link forwarded by itself
+/// ([`crate::net::SwitchCounts`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LinkCounts {
     /// Packets handed to the network.
@@ -90,6 +95,8 @@ pub struct Node {
     started: Instant,
     pool: PoolNode,
     carrier: Carrier,
+    /// The routes that the link has.
+    switched: Arc<Routes>,
     role: Role,
     clock: Option<SessionClock>,
     counts: BTreeMap<NodeId, LinkCounts>,
@@ -125,12 +132,14 @@ impl Node {
         now: Instant,
     ) -> Self {
         let me = identity.node_id();
+        let carrier = Carrier::default();
         Self {
             me,
             identity,
             started: now,
             pool: PoolNode::new(me, addrs, config, random, now),
-            carrier: Carrier::default(),
+            switched: carrier.routes().clone(),
+            carrier,
             role: Role::Idle,
             clock: None,
             counts: BTreeMap::new(),
@@ -172,7 +181,16 @@ impl Node {
                 self.pool.handle_probe(from, &bytes, at);
                 self.read_clock(from);
             }
+            Input::Link(LinkEvent::Delivered { from, bytes, at }) => {
+                self.pool.on_traffic(from, at);
+                self.outputs.push_back(Output::Play(bytes, at));
+                return;
+            }
             Input::Link(event) => self.handle_link(event, now),
+            Input::Heard(from, at) => {
+                self.pool.on_traffic(from, at);
+                return;
+            }
             Input::Contact(contact) => self.pool.add_contact(contact, now),
             Input::Bootstrap(addr) => self.pool.add_bootstrap(addr, now),
             Input::Own(packet) => {

@@ -42,6 +42,7 @@ impl Node {
                 }
             });
         }
+        self.switch();
         while let Some(event) = self.poll_role_event() {
             if let session::Event::Entered { manager, .. } = &event {
                 self.read_clock(*manager);

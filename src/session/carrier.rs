@@ -5,12 +5,14 @@
 //! the old one is kept for the packets still on their way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alm_media::{ForwardingTable, LinkId, Route, TableError, TreeId, TreeLinks};
+use alm_media::{TableError, TreeId, TreeLinks};
 
 use super::keys::Signed;
 use super::plan::{Installation, PlanDefect, SessionPlan, degrees_of};
+use super::routes::Routes;
 use crate::identity::{NodeId, SessionId};
 use crate::pool::Contact;
 
@@ -83,10 +85,9 @@ pub struct Installed {
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct Carrier {
-    table: ForwardingTable,
+    /// Copied before it is changed while somebody else still reads it.
+    routes: Arc<Routes>,
     epochs_taken: u64,
-    link_of: BTreeMap<NodeId, LinkId>,
-    node_of: Vec<NodeId>,
     carried: BTreeMap<SessionId, Vec<Epoch>>,
 }
 
@@ -163,32 +164,27 @@ impl Carrier {
             return Err(InstallError::TooManyLinks { asked, held });
         }
         let neighbours: BTreeSet<NodeId> = trees.iter().flat_map(|part| part.neighbours()).collect();
-        if neighbours.contains(&me) || self.node_of.len() + neighbours.len() > LINKS_KNOWN_MAX {
+        if neighbours.contains(&me) || self.routes.links_known() + neighbours.len() > LINKS_KNOWN_MAX {
             return Err(InstallError::Malformed);
         }
-        for neighbour in &neighbours {
-            self.link_of.entry(*neighbour).or_insert_with(|| {
-                self.node_of.push(*neighbour);
-                LinkId(self.node_of.len() as u32 - 1)
-            });
-        }
+        let routes = Arc::make_mut(&mut self.routes);
         let links: Vec<TreeLinks> = trees
             .iter()
             .map(|part| TreeLinks {
                 tree: TreeId(part.tree),
-                links: part.neighbours().map(|node| self.link_of[&node]).collect(),
+                links: part.neighbours().map(|node| routes.link_to(node)).collect(),
                 shared: part.shared,
-                parent: part.parent.map(|node| self.link_of[&node]),
+                parent: part.parent.map(|node| routes.link_to(node)),
                 deliver: is_member,
             })
             .collect();
         if epochs.len() >= EPOCHS_PER_SESSION_MAX {
             return Err(InstallError::TooManyEpochs);
         }
-        self.table.install(self.epochs_taken, &links)?;
+        routes.table.install(self.epochs_taken, &links)?;
         // The manager has given up what it did not activate before it went on to this one.
         for abandoned in epochs.extract_if(.., |epoch| matches!(epoch.stage, Stage::Pending(_))) {
-            self.table.retire(abandoned.handle);
+            routes.table.retire(abandoned.handle);
         }
         let missing: BTreeSet<NodeId> = neighbours.iter().copied().filter(|node| !is_joined(*node)).collect();
         let wanted = contacts.into_iter().filter(|contact| missing.contains(&contact.node)).collect();
@@ -248,7 +244,7 @@ impl Carrier {
     /// Forgets all epochs of a session.
     pub fn drop_session(&mut self, session: SessionId) {
         for epoch in self.carried.remove(&session).unwrap_or_default() {
-            self.table.retire(epoch.handle);
+            Arc::make_mut(&mut self.routes).table.retire(epoch.handle);
         }
     }
 
@@ -257,7 +253,7 @@ impl Carrier {
         let mut late = Vec::new();
         for (session, epochs) in &mut self.carried {
             for over in epochs.extract_if(.., |epoch| epoch.stage.ends().is_some_and(|ends| ends <= now)) {
-                self.table.retire(over.handle);
+                Arc::make_mut(&mut self.routes).table.retire(over.handle);
             }
             for epoch in epochs.iter_mut().filter(|epoch| epoch.report_at.is_some_and(|at| at <= now)) {
                 epoch.report_at = None;
@@ -275,20 +271,10 @@ impl Carrier {
         epochs.flat_map(|epoch| [epoch.stage.ends(), epoch.report_at]).flatten().min()
     }
 
-    /// Where a packet goes that came from `from` (`None`: from this node's own source).
+    /// Where packets go now. Another one whenever that changes.
     #[must_use]
-    pub fn route(&self, tree: TreeId, from: Option<NodeId>) -> Option<Route<'_>> {
-        let from = match from {
-            Some(node) => Some(*self.link_of.get(&node)?),
-            None => None,
-        };
-        self.table.route(tree, from)
-    }
-
-    /// The peer at the other end of a link of a [`Route`].
-    #[must_use]
-    pub fn peer(&self, link: LinkId) -> NodeId {
-        self.node_of[link.0 as usize]
+    pub fn routes(&self) -> &Arc<Routes> {
+        &self.routes
     }
 
     /// The trees along which this node's own media leaves now.
@@ -371,8 +357,8 @@ mod tests {
     }
 
     fn route(carrier: &Carrier, epoch: u64, from: u8) -> Option<Vec<NodeId>> {
-        let route = carrier.route(TreeId(tree_number(session(), epoch, 0)), Some(node(from)))?;
-        Some(route.links.iter().map(|link| carrier.peer(*link)).collect())
+        let route = carrier.routes().route(TreeId(tree_number(session(), epoch, 0)), Some(node(from)))?;
+        Some(route.links.iter().map(|link| carrier.routes().peer(*link)).collect())
     }
 
     #[test]
@@ -467,8 +453,8 @@ mod tests {
         assert_eq!(take(2), Err(InstallError::TooManyLinks { asked: 3, held: 2 }));
         assert_eq!(take(3), Ok(()));
         let links = |tree: &TreePart, from: u8| {
-            let route = carrier.route(TreeId(tree.tree), Some(node(from)))?;
-            Some(route.links.iter().map(|link| carrier.peer(*link)).collect::<Vec<_>>())
+            let route = carrier.routes().route(TreeId(tree.tree), Some(node(from)))?;
+            Some(route.links.iter().map(|link| carrier.routes().peer(*link)).collect::<Vec<_>>())
         };
         assert_eq!(links(&forest.trees[1], 11).unwrap(), [node(10), node(12), node(13)]);
         assert_eq!(links(&forest.trees[1], 10), None, "nobody sends upwards");

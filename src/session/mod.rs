@@ -17,6 +17,7 @@ mod plan;
 mod plan_wire;
 mod planning;
 mod roster;
+mod routes;
 
 pub use self::carrier::{Carrier, InstallError, Installed, Readiness};
 pub use self::clock::SessionClock;
@@ -28,6 +29,7 @@ pub use self::message::{Departure, Refusal, SessionMessage};
 pub use self::plan::{Installation, PlanTree, SessionPlan, TreePart};
 pub use self::planning::{Planned, PlanningJob};
 pub use self::roster::{MEMBERS_MAX, Participant, Roster, clean_name};
+pub use self::routes::Routes;
 
 use std::net::SocketAddr;
 

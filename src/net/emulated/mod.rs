@@ -12,4 +12,4 @@ mod socket;
 pub use self::core::{Emulator, PathProfile};
 pub use self::link::EmulatedLink;
 pub use self::network::{EmulatedNetwork, address_of};
-pub use self::socket::EmulatedSocket;
+pub use self::socket::{Datagram, EmulatedSocket};

@@ -1,5 +1,7 @@
 //! One QUIC connection and its tasks: a control writer, a control reader, a datagram reader.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use quinn::{RecvStream, SendDatagramError, SendStream};
 use tokio::sync::mpsc;
@@ -8,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{CLOSE_PROTOCOL, CLOSE_UNREAD, TaskEvent};
 use crate::identity::NodeId;
+use crate::net::hop::{Hop, Hops};
 use crate::net::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
 use crate::net::{LinkEvent, SendError};
 
@@ -22,6 +25,8 @@ pub(super) struct Connection {
     /// We dialled it.
     pub(super) ours: bool,
     pub(super) since: Instant,
+    /// Carries the datagrams, beside the connection; `None` where that is not wanted.
+    pub(super) hop: Option<Arc<Hop>>,
     control: mpsc::Sender<Bytes>,
     writer: JoinHandle<()>,
 }
@@ -34,12 +39,15 @@ impl Connection {
         ours: bool,
         since: Instant,
         to_driver: mpsc::Sender<TaskEvent>,
+        hops: Option<&Arc<Hops>>,
     ) -> Self {
+        let hop = hops.and_then(|_| Hop::beside(quic.clone(), peer, ours, since.into_std()));
         let (control, queue) = mpsc::channel(CONTROL_QUEUE_MAX);
         let writer = tokio::spawn(write_control(quic.clone(), queue));
         tokio::spawn(read_control(quic.clone(), peer, to_driver.clone()));
-        tokio::spawn(read_datagrams(quic.clone(), peer, serial, to_driver));
-        Self { quic, serial, ours, since, control, writer }
+        let switched = hops.cloned().zip(hop.clone());
+        tokio::spawn(read_datagrams(quic.clone(), peer, serial, to_driver, switched));
+        Self { quic, serial, ours, since, hop, control, writer }
     }
 
     pub(super) fn send_control(&self, bytes: Bytes) -> Result<(), SendError> {
@@ -52,6 +60,7 @@ impl Connection {
         })
     }
 
+    /// By QUIC itself.
     pub(super) fn send_datagram(&self, bytes: Bytes) -> Result<(), SendError> {
         self.quic.send_datagram(bytes).map_err(|error| match error {
             SendDatagramError::TooLarge
@@ -59,6 +68,20 @@ impl Connection {
             | SendDatagramError::Disabled => SendError::TooLong,
             SendDatagramError::ConnectionLost(_) => SendError::NotConnected,
         })
+    }
+
+    /// Has the peer's datagrams leave by this connection's hop.
+    pub(super) fn prefer(&self, hops: Option<&Arc<Hops>>) {
+        if let Some((hops, hop)) = hops.zip(self.hop.as_ref()) {
+            hops.prefer(hop);
+        }
+    }
+
+    /// The connection is gone, and so is its hop.
+    pub(super) fn forget(&self, hops: Option<&Arc<Hops>>) {
+        if let Some((hops, hop)) = hops.zip(self.hop.as_ref()) {
+            hops.remove(hop);
+        }
     }
 
     /// Returns when the peer has all control messages sent so far.
@@ -129,11 +152,16 @@ async fn read_datagrams(
     peer: NodeId,
     serial: u64,
     to_driver: mpsc::Sender<TaskEvent>,
+    switched: Option<(Arc<Hops>, Arc<Hop>)>,
 ) {
     let error = loop {
         match quic.read_datagram().await {
             Ok(bytes) if bytes.len() <= DATAGRAM_MAX => {
                 let at = Instant::now().into_std();
+                if let Some((hops, hop)) = &switched {
+                    hops.take_from_quic(hop, &bytes, at);
+                    continue;
+                }
                 let event = LinkEvent::Datagram { from: peer, bytes, at };
                 if to_driver.send(TaskEvent::Received(event)).await.is_err() {
                     return;

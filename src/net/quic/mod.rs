@@ -7,6 +7,8 @@
 mod congestion;
 mod connection;
 #[cfg(test)]
+mod hop_tests;
+#[cfg(test)]
 mod tests;
 mod tls;
 
@@ -17,15 +19,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{ConnectionError, Endpoint, EndpointConfig, TransportConfig, VarInt};
+use quinn::{ConnectionError, Endpoint, EndpointConfig, Runtime, TransportConfig, VarInt};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use self::connection::Connection;
 use self::tls::Tls;
 use super::address::{canonical, concrete_addresses, mapped_for};
+use super::hop::{self, Hops};
 use super::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
-use super::{Channel, DialError, Link, LinkEvent, SendError};
+use super::{Channel, DialError, Link, LinkEvent, SendError, Switch, SwitchCounts};
 use crate::identity::{Identity, NodeId};
 
 /// How long a dial may take before it counts as unanswered.
@@ -40,6 +43,8 @@ const DATAGRAM_SEND_BUFFER: usize = 16 * 1024;
 const DATAGRAM_RECEIVE_BUFFER: usize = 256 * 1024;
 /// Events between the connections' tasks and the driver.
 const EVENTS_MAX: usize = 1024;
+/// How often the hops are looked after.
+const TICK: Duration = Duration::from_secs(1);
 /// Handshakes under way beyond which a stranger must first prove its address (RFC 9000, section 8.1.2).
 const HANDSHAKES_MAX: usize = 64;
 /// Connections of one node.
@@ -61,6 +66,16 @@ pub enum Socket {
     Abstract(Arc<dyn quinn::AsyncUdpSocket>, [u8; 32]),
 }
 
+/// What carries the datagrams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Carrier {
+    /// Hop packets beside QUIC, and QUIC's own datagrams where those do not get through.
+    #[default]
+    Hops,
+    /// QUIC's own datagrams alone.
+    Quic,
+}
+
 /// A node's QUIC endpoint. Its tasks run on the tokio runtime that it was made on.
 pub struct QuicLink {
     me: NodeId,
@@ -72,12 +87,28 @@ pub struct QuicLink {
     serial: u64,
     from_tasks: mpsc::Receiver<TaskEvent>,
     to_driver: mpsc::Sender<TaskEvent>,
+    hops: Option<Arc<Hops>>,
+    from_hops: mpsc::Receiver<LinkEvent>,
+    tick: Interval,
 }
 
 /// All connections to one peer; messages leave through `current`.
 struct Peer {
     connections: Vec<Connection>,
     current: u64,
+}
+
+impl Peer {
+    /// The connection that messages leave through.
+    fn current(&self) -> Option<&Connection> {
+        self.connections.iter().find(|c| c.serial == self.current)
+    }
+
+    fn prefer_current(&self, hops: Option<&Arc<Hops>>) {
+        if let Some(current) = self.current() {
+            current.prefer(hops);
+        }
+    }
 }
 
 /// What a connection's tasks report.
@@ -89,11 +120,19 @@ enum TaskEvent {
 }
 
 impl QuicLink {
-    /// Opens the endpoint.
+    /// Opens the endpoint, with the default [`Carrier`].
     ///
     /// # Errors
     /// When the socket cannot be used.
     pub fn open(identity: &Identity, socket: Socket) -> std::io::Result<Self> {
+        Self::open_with(identity, socket, Carrier::default())
+    }
+
+    /// Opens the endpoint.
+    ///
+    /// # Errors
+    /// When the socket cannot be used.
+    pub fn open_with(identity: &Identity, socket: Socket, carrier: Carrier) -> std::io::Result<Self> {
         let tls = Tls::new(identity);
         let transport = transport();
         let mut server = tls.server();
@@ -102,16 +141,30 @@ impl QuicLink {
         // The first byte tells media that shares the port from QUIC (RFC 9443), so QUIC keeps its fixed bit.
         config.grease_quic_bit(false);
         let runtime = Arc::new(quinn::TokioRuntime);
-        let endpoint = match socket {
-            Socket::Udp(socket) => Endpoint::new(config, Some(server), socket, runtime)?,
-            Socket::Abstract(socket, seed) => {
+        let (events, from_hops) = mpsc::channel(EVENTS_MAX);
+        let (socket, hops) = match (socket, carrier) {
+            (Socket::Udp(socket), Carrier::Hops) => {
+                let (socket, hops) = hop::on_udp(socket, events)?;
+                (socket, Some(hops))
+            }
+            (Socket::Udp(socket), Carrier::Quic) => (runtime.wrap_udp_socket(socket)?, None),
+            (Socket::Abstract(socket, seed), carrier) => {
                 config.rng_seed(Some(seed));
-                Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?
+                match carrier {
+                    Carrier::Hops => {
+                        let (socket, hops) = hop::on_any(socket, events);
+                        (socket, Some(hops))
+                    }
+                    Carrier::Quic => (socket, None),
+                }
             }
         };
+        let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?;
         let bound = endpoint.local_addr()?;
         let (to_driver, from_tasks) = mpsc::channel(EVENTS_MAX);
         tokio::spawn(accept(endpoint.clone(), to_driver.clone()));
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             me: identity.node_id(),
             endpoint,
@@ -122,6 +175,9 @@ impl QuicLink {
             serial: 0,
             from_tasks,
             to_driver,
+            hops,
+            from_hops,
+            tick,
         })
     }
 
@@ -144,11 +200,19 @@ impl QuicLink {
         self.serial += 1;
         let serial = self.serial;
         let ours = dialled.is_some();
-        let start =
-            |to_driver| Connection::start(connection.clone(), peer, serial, ours, Instant::now(), to_driver);
+        let hops = self.hops.as_ref();
+        let start = |to_driver| {
+            let now = Instant::now();
+            let started = Connection::start(connection.clone(), peer, serial, ours, now, to_driver, hops);
+            if let Some((hops, hop)) = hops.zip(started.hop.as_ref()) {
+                hops.add(hop, now.into_std());
+            }
+            started
+        };
         let Some(known) = self.peers.get_mut(&peer) else {
-            let connections = vec![start(self.to_driver.clone())];
-            self.peers.insert(peer, Peer { connections, current: serial });
+            let started = start(self.to_driver.clone());
+            started.prefer(hops);
+            self.peers.insert(peer, Peer { connections: vec![started], current: serial });
             return Some(LinkEvent::Connected { peer, addr });
         };
         if known.connections.len() >= CONNECTIONS_PER_PEER_MAX {
@@ -162,6 +226,7 @@ impl QuicLink {
             if current_ours == ours { fresh } else { fresh && (current_ours == (self.me < peer)) };
         known.connections.push(start(self.to_driver.clone()));
         let loser = if keep_current { serial } else { std::mem::replace(&mut known.current, serial) };
+        known.prefer_current(hops);
         if let Some(loser) = known.connections.iter().find(|c| c.serial == loser && c.ours) {
             let quic = loser.quic.clone();
             tokio::spawn(async move {
@@ -174,9 +239,14 @@ impl QuicLink {
 
     fn on_closed(&mut self, peer: NodeId, serial: u64, error: &ConnectionError) -> Option<LinkEvent> {
         let known = self.peers.get_mut(&peer)?;
-        known.connections.retain(|c| c.serial != serial);
+        for gone in known.connections.extract_if(.., |c| c.serial == serial) {
+            gone.forget(self.hops.as_ref());
+        }
         match known.connections.last() {
-            Some(other) if known.current == serial => known.current = other.serial,
+            Some(other) if known.current == serial => {
+                known.current = other.serial;
+                known.prefer_current(self.hops.as_ref());
+            }
             Some(_) => {}
             None => {
                 self.peers.remove(&peer);
@@ -204,6 +274,10 @@ impl Drop for QuicLink {
         // The connections' tasks hold the endpoint too, and would go on without us. No goodbye: whoever wants to say one
         // calls `shutdown`, after which this does nothing.
         self.endpoint.close(CLOSE_DROPPED, b"gone");
+        // Each hop holds its connection, and so the socket.
+        if let Some(hops) = &self.hops {
+            hops.clear();
+        }
     }
 }
 
@@ -290,26 +364,63 @@ impl Link for QuicLink {
     }
 
     fn send(&mut self, to: NodeId, channel: Channel, bytes: Bytes) -> Result<(), SendError> {
-        let peer = self.peers.get(&to).ok_or(SendError::NotConnected)?;
-        let connection =
-            peer.connections.iter().find(|c| c.serial == peer.current).ok_or(SendError::NotConnected)?;
+        let connection = self.peers.get(&to).and_then(Peer::current).ok_or(SendError::NotConnected)?;
         match channel {
             Channel::Control if bytes.len() > CONTROL_MESSAGE_MAX => Err(SendError::TooLong),
             Channel::Datagram if bytes.len() > DATAGRAM_MAX => Err(SendError::TooLong),
             Channel::Control => connection.send_control(bytes),
-            Channel::Datagram => connection.send_datagram(bytes),
+            Channel::Datagram => match &self.hops {
+                Some(hops) if connection.hop.is_some() => hops.send(to, &bytes),
+                _ => connection.send_datagram(bytes),
+            },
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(hops) = &self.hops {
+            hops.flush();
+        }
+    }
+
+    fn set_switch(&mut self, switch: Arc<dyn Switch>) {
+        if let Some(hops) = &self.hops {
+            hops.set_switch(switch);
+        }
+    }
+
+    fn switch_counts(&self, peer: NodeId) -> SwitchCounts {
+        let hop = self.peers.get(&peer).and_then(Peer::current).and_then(|current| current.hop.as_ref());
+        hop.map(|hop| hop.counts()).unwrap_or_default()
+    }
+
+    fn poll_heard(&mut self, heard: &mut dyn FnMut(NodeId, std::time::Instant)) {
+        for (peer, known) in &self.peers {
+            for at in known.connections.iter().filter_map(|c| c.hop.as_ref()?.news()) {
+                heard(*peer, at);
+            }
         }
     }
 
     fn close(&mut self, peer: NodeId, reason: &str) {
         if let Some(known) = self.peers.remove(&peer) {
             for connection in known.connections {
+                connection.forget(self.hops.as_ref());
                 connection.quic.close(CLOSE_DISMISSED, reason.as_bytes());
             }
         }
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LinkEvent> {
+        self.flush();
+        while self.tick.poll_tick(cx).is_ready() {
+            if let Some(hops) = &self.hops {
+                hops.poll(Instant::now().into_std());
+            }
+        }
+        // Never closed while there are hops; without them nothing ever comes.
+        if let Poll::Ready(Some(event)) = self.from_hops.poll_recv(cx) {
+            return Poll::Ready(event);
+        }
         loop {
             match self.from_tasks.poll_recv(cx) {
                 Poll::Ready(Some(event)) => {

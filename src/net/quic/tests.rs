@@ -41,6 +41,7 @@ async fn both_channels_carry_both_ways() {
         }
     }
     b.send(id_a, Channel::Datagram, Bytes::from_static(b"voice")).unwrap();
+    b.flush();
     assert!(
         matches!(next(&mut a).await, LinkEvent::Datagram { from, bytes, .. } if from == id_b && bytes == "voice")
     );

@@ -1,0 +1,169 @@
+//! All hops of a node, and the way of a packet through it: opened once, looked up, sealed for each hop that it leaves by.
+//!
+//! The forwarding path takes no lock that anybody holds while working, and allocates nothing: the tables that it reads are
+//! swapped whole.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::batch::{Batch, Out};
+use super::hop::Hop;
+use super::packet::{Header, Kind};
+use crate::identity::NodeId;
+use crate::net::{LinkEvent, SendError, Switch, Verdict};
+
+/// See the [module](self).
+pub(in crate::net) struct Hops {
+    table: ArcSwap<Table>,
+    switch: ArcSwapOption<Installed>,
+    events: mpsc::Sender<LinkEvent>,
+    /// What leaves on the node's own account, rather than forwarded.
+    own: Mutex<Batch>,
+}
+
+/// A table may be behind a pointer that can be swapped only if its size is known.
+struct Installed(Arc<dyn Switch>);
+
+#[derive(Clone, Default)]
+struct Table {
+    by_key: BTreeMap<u32, Arc<Hop>>,
+    by_peer: BTreeMap<NodeId, Arc<Hop>>,
+}
+
+impl Hops {
+    /// No hops yet; `events` gets what is for the node itself, and loses what it has no room for.
+    pub(super) fn new(out: Out, events: mpsc::Sender<LinkEvent>) -> Arc<Self> {
+        let own = Mutex::new(Batch::new(out));
+        Arc::new(Self { table: ArcSwap::default(), switch: ArcSwapOption::empty(), events, own })
+    }
+
+    /// Takes up a hop. Another one with the same key id stays what it is, and this one is never found by it: its peer's
+    /// challenges go unanswered, and QUIC carries its datagrams.
+    pub(in crate::net) fn add(&self, hop: &Arc<Hop>, now: Instant) {
+        self.change(|table| {
+            table.by_key.entry(hop.opener.id()).or_insert_with(|| hop.clone());
+        });
+        hop.poll(now, &mut self.own());
+    }
+
+    /// Datagrams to the hop's peer leave by it from now on.
+    pub(in crate::net) fn prefer(&self, hop: &Arc<Hop>) {
+        self.change(|table| {
+            table.by_peer.insert(hop.peer, hop.clone());
+        });
+    }
+
+    /// Forgets a hop.
+    pub(in crate::net) fn remove(&self, hop: &Arc<Hop>) {
+        self.change(|table| {
+            table.by_key.retain(|_, known| !Arc::ptr_eq(known, hop));
+            table.by_peer.retain(|_, known| !Arc::ptr_eq(known, hop));
+        });
+    }
+
+    /// Forgets all hops.
+    pub(in crate::net) fn clear(&self) {
+        self.table.store(Arc::default());
+    }
+
+    /// Has datagrams switched by this table from now on.
+    pub(in crate::net) fn set_switch(&self, switch: Arc<dyn Switch>) {
+        self.switch.store(Some(Arc::new(Installed(switch))));
+    }
+
+    /// Sends a datagram with the next [`flush`](Self::flush).
+    pub(in crate::net) fn send(&self, to: NodeId, datagram: &[u8]) -> Result<(), SendError> {
+        let table = self.table.load();
+        table.by_peer.get(&to).ok_or(SendError::NotConnected)?.send(datagram, &mut self.own())
+    }
+
+    /// Sends what has been handed in.
+    pub(in crate::net) fn flush(&self) {
+        let mut own = self.own();
+        if !own.is_empty() {
+            own.flush();
+        }
+    }
+
+    /// Time passes.
+    pub(in crate::net) fn poll(&self, now: Instant) {
+        let mut own = self.own();
+        for hop in self.table.load().by_key.values() {
+            hop.poll(now, &mut own);
+        }
+        own.flush();
+    }
+
+    /// Takes a datagram that came by QUIC.
+    pub(in crate::net) fn take_from_quic(&self, hop: &Hop, datagram: &[u8], at: Instant) {
+        hop.hear(at);
+        let mut own = self.own();
+        self.pass(&self.table.load(), hop, datagram, at, &mut own);
+        own.flush();
+    }
+
+    /// Takes a packet from the socket, in its place. What it causes to be sent is in the batch.
+    pub(super) fn take(&self, packet: &mut [u8], from: SocketAddr, at: Instant, batch: &mut Batch) {
+        let Some(header) = Header::read(packet) else { return };
+        let table = self.table.load();
+        let Some(hop) = table.by_key.get(&header.key) else { return };
+        let Some(payload) = hop.open(header, packet, from, at, batch) else { return };
+        match header.kind {
+            Kind::Datagram => self.pass(&table, hop, payload, at, batch),
+            Kind::Challenge => hop.on_challenge(payload, from, batch),
+            Kind::Response => hop.on_response(payload, at),
+        }
+    }
+
+    /// Has a datagram go on where the switch says, and up to the node where it is to be.
+    fn pass(&self, table: &Table, hop: &Hop, datagram: &[u8], at: Instant, batch: &mut Batch) {
+        let mut forward = |to: NodeId| {
+            if let Some(next) = table.by_peer.get(&to)
+                && next.send(datagram, batch).is_ok()
+            {
+                next.counts.sent.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let switch = self.switch.load();
+        let verdict = match &*switch {
+            Some(switch) => switch.0.route(hop.peer, datagram, at, &mut forward),
+            None => Verdict::Keep,
+        };
+        let (from, bytes) = (hop.peer, || Bytes::copy_from_slice(datagram));
+        // An event that finds no room is lost, as the datagram would be on a crowded line.
+        match verdict {
+            Verdict::Keep => {
+                let _ = self.events.try_send(LinkEvent::Datagram { from, bytes: bytes(), at });
+            }
+            Verdict::Passed { deliver } => {
+                hop.counts.received.fetch_add(1, Ordering::Relaxed);
+                if deliver {
+                    let _ = self.events.try_send(LinkEvent::Delivered { from, bytes: bytes(), at });
+                }
+            }
+            Verdict::Refused => {
+                hop.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn change(&self, change: impl Fn(&mut Table)) {
+        self.table.rcu(|table| {
+            let mut table = Table::clone(table);
+            change(&mut table);
+            table
+        });
+    }
+
+    fn own(&self) -> MutexGuard<'_, Batch> {
+        // A batch is whole after every statement.
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

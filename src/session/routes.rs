@@ -1,0 +1,46 @@
+//! Where a node's packets go, as a table that is never changed while it is read: a new one takes its place.
+
+use std::collections::BTreeMap;
+
+use alm_media::{ForwardingTable, LinkId, Route, TreeId};
+
+use crate::identity::NodeId;
+
+/// The forwarding table of all epochs that a node carries, and the peers behind its links.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    pub(super) table: ForwardingTable,
+    link_of: BTreeMap<NodeId, LinkId>,
+    node_of: Vec<NodeId>,
+}
+
+impl Routes {
+    /// Where a packet goes that came from `from` (`None`: from this node's own source).
+    #[must_use]
+    pub fn route(&self, tree: TreeId, from: Option<NodeId>) -> Option<Route<'_>> {
+        let from = match from {
+            Some(node) => Some(*self.link_of.get(&node)?),
+            None => None,
+        };
+        self.table.route(tree, from)
+    }
+
+    /// The peer at the other end of a link of a [`Route`].
+    #[must_use]
+    pub fn peer(&self, link: LinkId) -> NodeId {
+        self.node_of[link.0 as usize]
+    }
+
+    /// The link to a peer, numbered at its first use.
+    pub(super) fn link_to(&mut self, node: NodeId) -> LinkId {
+        *self.link_of.entry(node).or_insert_with(|| {
+            self.node_of.push(node);
+            LinkId(self.node_of.len() as u32 - 1)
+        })
+    }
+
+    /// Peers that have ever been linked.
+    pub(super) fn links_known(&self) -> usize {
+        self.node_of.len()
+    }
+}
