@@ -11,15 +11,23 @@
 //! (a, b); with heights h, g of the two sides it is max(h + l(a, b) + g, 2 h, 2 g) for the best such link, which takes
 //! directions that cost the same. Of equal trees the one with the fewest helpers is given.
 //!
-//! O(3^N N D) time and O(2^N N D) memory over N nodes of degree at most D: `EXACT_NODES_MAX` nodes take some 0.2 s.
+//! A tree that is known beforehand bounds the search (`limit`): whatever hangs below v in a tree no worse leaves room for
+//! the way to v, and for the diameter for the way from v to each of the others; and no subtree is lower than the paths to
+//! its nodes are long. So most pairs of a node and a subset are out of the question, and many others are settled when the
+//! first way to share them out meets that bound.
+//!
+//! O(3^N N D) time and O(2^N N D) memory over N nodes of degree at most D at worst; with a good tree to start from,
+//! `EXACT_NODES_MAX` nodes take some milliseconds.
 
-use crate::critical::HelperLimits;
+use crate::adjust::adjust;
+use crate::critical::{Criterion, HelperLimits};
 use crate::draft::Draft;
 use crate::instance::Instance;
+use crate::latency::shortest_paths;
 use crate::names::{Algorithm, Objective};
 use crate::plan_error::PlanError;
 use crate::problem::Problem;
-use crate::search::check_degrees;
+use crate::search::{check_degrees, grown_within};
 
 /// Most nodes, members and helpers of degree 2 or more together, that `Algorithm::Exact` takes.
 pub const EXACT_NODES_MAX: usize = 14;
@@ -35,42 +43,89 @@ pub(super) fn instance(problem: &Problem) -> Result<Instance<'_>, PlanError> {
     Ok(Instance::new(problem, |degree| degree >= 2))
 }
 
-pub(crate) fn draft(instance: &Instance<'_>) -> Result<Draft, PlanError> {
+/// The optimum.
+pub(super) fn draft(instance: &Instance<'_>) -> Result<Draft, PlanError> {
     let objective = instance.problem.objective();
     let nodes = 0..instance.len();
     let differ = |a: usize| nodes.clone().any(|b| instance.cost(a, b) != instance.cost(b, a));
     if objective == Objective::Diameter && nodes.clone().any(differ) {
         return Err(PlanError::DirectionsDiffer(Algorithm::Exact));
     }
-    check_degrees(
-        instance,
-        HelperLimits { most: instance.helpers_max, min_degree: 2, radius: f64::INFINITY },
-    )?;
-    let table = Table::new(instance, objective);
+    let limits = HelperLimits { most: instance.helpers_max, min_degree: 2, radius: f64::INFINITY };
+    check_degrees(instance, limits)?;
+    let known = [HelperLimits::NONE, limits].map(|limits| {
+        let grown = grown_within(instance, Criterion::TableB, limits);
+        grown.map_or(f64::INFINITY, |draft| adjust(draft, instance).value(instance))
+    });
+    let unreached = instance.nodes[instance.members - 1];
+    no_worse(instance, known[0].min(known[1]), &mut |_| true).ok_or(PlanError::Stuck(unreached))
+}
+
+/// The optimum, if it is no worse than `known` and if `more` lets the search go on, which is told now and then how many
+/// subsets it has looked at. Directions have to cost the same for the diameter.
+pub(crate) fn no_worse(
+    instance: &Instance<'_>,
+    known: f64,
+    more: &mut dyn FnMut(u64) -> bool,
+) -> Option<Draft> {
+    let objective = instance.problem.objective();
+    let table = Table::new(instance, objective, known * (1.0 + ROUNDING), more)?;
     let links = match objective {
         Objective::Height | Objective::Forest => table.least_height(),
         Objective::Diameter => table.least_diameter(),
     };
-    let unreached = instance.nodes[instance.members - 1];
-    let draft = Draft::hung_from_root(instance.len(), &links.ok_or(PlanError::Stuck(unreached))?);
-    Ok(draft.without_idle_helpers(instance))
+    Some(Draft::hung_from_root(instance.len(), &links?).without_idle_helpers(instance))
 }
 
 struct Table<'a> {
     instance: &'a Instance<'a>,
     subsets: usize,
+    /// Whether a tree hangs from the root, or from anywhere.
+    hangs: bool,
+    /// No tree that is sought is worse.
+    known: f64,
+    /// Of each node: the shortest paths to all.
+    paths: Vec<Vec<f64>>,
+    /// Of each node: what can be below it at all.
+    around: Vec<usize>,
+    /// Of each node: the shortest paths of two links or more to all.
+    longer: Vec<Vec<f64>>,
     /// Most children of a node that has a parent.
     children: Vec<usize>,
     /// Of each node, by number of children and subset. The first row, no children, is a leaf's.
     below: Vec<Vec<Vec<f64>>>,
     branch: Vec<Vec<f64>>,
+    /// Of each node, by the lowest bit: subsets that may be one branch of it.
+    branches: Vec<Vec<Vec<u32>>>,
+    /// Subsets that have been looked at.
+    looked_at: u64,
 }
 
 impl<'a> Table<'a> {
-    fn new(instance: &'a Instance<'a>, objective: Objective) -> Self {
+    fn new(
+        instance: &'a Instance<'a>,
+        objective: Objective,
+        known: f64,
+        more: &mut dyn FnMut(u64) -> bool,
+    ) -> Option<Self> {
         let nodes = instance.len();
         let subsets = 1 << nodes;
-        let most = |node: usize| (instance.degree[node] as usize).min(nodes - 1);
+        let hangs = objective == Objective::Height;
+        let paths: Vec<Vec<f64>> = (0..nodes)
+            .map(|from| {
+                shortest_paths(nodes, from, |a, b| {
+                    let cost = instance.cost(a, b);
+                    ((a == from || instance.degree[a] >= 2) && cost.is_finite()).then_some(cost)
+                })
+            })
+            .collect();
+        let room = |node: usize| if hangs { known - paths[0][node] } else { known / 2.0 };
+        let around: Vec<usize> = (0..nodes)
+            .map(|node| {
+                let others = (0..nodes).filter(|&other| other != node && !(hangs && other == 0));
+                others.filter(|&other| paths[node][other] <= room(node)).map(|other| 1 << other).sum()
+            })
+            .collect();
         let children: Vec<usize> = (0..nodes)
             .map(|node| (instance.degree[node] as usize).saturating_sub(1).min(nodes - 1))
             .collect();
@@ -81,43 +136,140 @@ impl<'a> Table<'a> {
         };
         let below = (0..nodes)
             .map(|node| {
-                let rows = if node == 0 && objective == Objective::Height { most(0) } else { children[node] };
-                (0..=rows).map(|_| none()).collect()
+                let own = if node == 0 && hangs { instance.degree[0] as usize } else { children[node] };
+                (0..=own.min(around[node].count_ones() as usize)).map(|_| none()).collect()
+            })
+            .collect::<Vec<Vec<_>>>();
+        let children = children.iter().zip(&below).map(|(&most, rows)| most.min(rows.len() - 1)).collect();
+        let branch = vec![vec![f64::INFINITY; subsets]; nodes];
+        let longer = (0..nodes)
+            .map(|from| {
+                let over = |to: usize| {
+                    let relays = (0..nodes).filter(|&relay| relay != from && relay != to);
+                    let able = relays.filter(|&relay| instance.degree[relay] >= 2);
+                    able.map(|relay| instance.cost(from, relay) + paths[relay][to])
+                        .fold(f64::INFINITY, f64::min)
+                };
+                (0..nodes).map(over).collect()
             })
             .collect();
-        let branch = vec![vec![f64::INFINITY; subsets]; nodes];
-        let mut table = Self { instance, subsets, children, below, branch };
+        let mut table = Self {
+            instance,
+            subsets,
+            hangs,
+            known,
+            paths,
+            around,
+            longer,
+            children,
+            below,
+            branch,
+            branches: vec![vec![Vec::new(); nodes]; nodes],
+            looked_at: 0,
+        };
         // Nothing hangs the root below another node when the height is measured from it.
-        let step = if objective == Objective::Height { 2 } else { 1 };
+        let step = if hangs { 2 } else { 1 };
+        let mut told = 0;
         for set in (step..subsets).step_by(step) {
             table.fill(set);
+            if table.looked_at - told >= SUBSETS_A_REPORT {
+                if !more(table.looked_at - told) {
+                    return None;
+                }
+                told = table.looked_at;
+            }
         }
-        table
+        Some(table)
     }
 
     fn fill(&mut self, set: usize) {
         let (least, rest) = (set & set.wrapping_neg(), set & (set - 1));
         for node in (0..self.instance.len()).filter(|node| set >> node & 1 == 0) {
-            self.branch[node][set] =
-                bits(set).map(|top| self.branch_over(node, top, set)).fold(f64::INFINITY, f64::min);
-            let branch = &self.branch[node];
+            if set & !self.around[node] != 0 {
+                continue;
+            }
+            let limit = self.limit(node, set);
+            let floor = self.floor(node, set, limit);
+            if floor > limit {
+                continue;
+            }
+            let within = |value: f64| if value <= limit { value } else { f64::INFINITY };
+            let one = bits(set).map(|top| self.branch_over(node, top, set)).fold(f64::INFINITY, f64::min);
+            self.looked_at += u64::from(set.count_ones());
+            let one = within(one);
+            self.branch[node][set] = one;
+            let lowest = least.trailing_zeros() as usize;
+            if one.is_finite() {
+                self.branches[node][lowest].push(set as u32);
+            }
+            let (branch, branches) = (&self.branch[node], &self.branches[node][lowest]);
             for k in 1..self.below[node].len() {
                 let (fewer, this) = self.below[node].split_at_mut(k);
                 let fewer = &fewer[k - 1];
-                let mut best = fewer[set].min(branch[set]);
-                if k > 1 {
-                    let mut part = rest;
-                    while part != 0 {
-                        part = (part - 1) & rest;
-                        let one = branch[part | least];
-                        if one < best {
-                            best = best.min(one.max(fewer[set ^ (part | least)]));
+                let mut best = fewer[set].min(one);
+                if k > 1 && best > floor {
+                    let mut consider = |one: usize| {
+                        let value = branch[one];
+                        if value < best {
+                            best = best.min(value.max(fewer[set ^ one]));
                         }
+                        best > floor
+                    };
+                    if branches.len() < 1 << rest.count_ones() {
+                        let mut parts =
+                            branches.iter().map(|&one| one as usize).filter(|one| one & !set == 0);
+                        parts.all(&mut consider);
+                        self.looked_at += branches.len() as u64;
+                    } else {
+                        let mut part = rest;
+                        while part != 0 {
+                            part = (part - 1) & rest;
+                            if !consider(part | least) {
+                                break;
+                            }
+                        }
+                        self.looked_at += 1 << rest.count_ones();
                     }
                 }
-                this[0][set] = best;
+                this[0][set] = within(best);
             }
         }
+    }
+
+    /// What `set` cannot hang below `node` lower than: by the longest of the shortest paths, and, if that is within
+    /// `limit`, by the paths of two links or more, over which all but as many as there can be children are reached.
+    fn floor(&self, node: usize, set: usize, limit: f64) -> f64 {
+        let farthest = self.farthest(node, set);
+        let children = self.below[node].len() - 1;
+        if farthest > limit || set.count_ones() as usize <= children {
+            return farthest;
+        }
+        let mut longer = [0.0; EXACT_NODES_MAX];
+        for (count, other) in bits(set).enumerate() {
+            // Sorted, the greatest first.
+            let value = self.longer[node][other];
+            let mut at = count;
+            while at > 0 && longer[at - 1] < value {
+                longer[at] = longer[at - 1];
+                at -= 1;
+            }
+            longer[at] = value;
+        }
+        farthest.max(longer[children])
+    }
+
+    /// The longest of the shortest paths from `node` to one of `set`: nothing hangs lower.
+    fn farthest(&self, node: usize, set: usize) -> f64 {
+        bits(set).map(|other| self.paths[node][other]).fold(0.0, f64::max)
+    }
+
+    /// How far down `set` may hang below `node` in a tree that is no worse than what is known.
+    fn limit(&self, node: usize, set: usize) -> f64 {
+        if self.hangs {
+            return self.known - self.paths[0][node];
+        }
+        let members = (1 << self.instance.members) - 1;
+        (self.known / 2.0).min(self.known - self.farthest(node, members & !set))
     }
 
     /// `set` as one branch below `node`, with `top` highest in it.
@@ -217,5 +369,15 @@ impl<'a> Table<'a> {
 
 /// The nodes of a set.
 fn bits(set: usize) -> impl Iterator<Item = usize> + Clone {
-    (0..usize::BITS as usize).filter(move |bit| set >> bit & 1 == 1)
+    let mut rest = set;
+    std::iter::from_fn(move || {
+        let bit = (rest != 0).then(|| rest.trailing_zeros() as usize);
+        rest &= rest.wrapping_sub(1);
+        bit
+    })
 }
+
+/// What sums of the same latencies in another order may differ by, and more.
+const ROUNDING: f64 = 1e-9;
+/// Subsets between two reports: some microseconds.
+const SUBSETS_A_REPORT: u64 = 4_096;
