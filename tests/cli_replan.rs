@@ -153,5 +153,5 @@ fn what_is_no_installed_plan_is_refused() {
     );
     assert_eq!(folder.refused(&format!("{args} --from none.json")).0, 2);
     assert_eq!(folder.refused(&format!("{args} --move-price 1%")).0, 2);
-    assert_eq!(folder.refused(&format!("{args} --objective forest --backups")).0, 2);
+    assert_eq!(folder.refused(&format!("{args} --protect --backups")).0, 2);
 }

@@ -10,6 +10,7 @@ mod adjust; // the seed's moves a, b, c
 mod baseline; // what the field plans
 mod best; // the planner's own algorithm
 mod bound; // what no tree can beat
+mod connect; // members that can hardly be connected
 pub mod coord; // latencies predicted from places in a space
 mod critical; // Section A and Table B: helpers
 mod degree_law; // the seed's law of degrees
@@ -44,7 +45,7 @@ pub use best::{Budget, plan_best};
 pub use bound::lower_bound;
 pub use degree_law::paper_degrees;
 pub use fewest::{HelperGain, plan_with_fewest_helpers};
-pub use forest::{copies_excess, replan_tree};
+pub use forest::{copies_excess, forest_backups, replan_tree};
 pub use generate::{Plane, TransitStub};
 pub use judge::{judged, later_pair_latencies, pair_latencies, tree_values};
 pub use latency::{Directions, LatencyError, LatencyMatrix, Missing, NODES_MAX, RoundTrips};

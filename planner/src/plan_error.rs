@@ -23,8 +23,22 @@ pub enum PlanError {
         members: usize,
     },
     /// No place was found for a member: every node that it may talk to is full or itself not connected.
-    #[error("no place was found for member {0}: the nodes that it may talk to are full or not connected")]
+    #[error(
+        "no place was found for member {0}, though there may be one: the nodes that it may talk to are full or not connected"
+    )]
     Stuck(NodeIndex),
+    /// Proven: without some members the others fall into so many parts that those few could not connect them.
+    #[error(
+        "no plan exists: {relays} members that the others depend on can carry {given} links, where {needed} are needed"
+    )]
+    NoPlan {
+        /// How many of the members that is.
+        relays: usize,
+        /// What their degrees allow together: links, in a forest copies for any so many sources as the degrees are for.
+        given: u64,
+        /// What connecting the others takes of them.
+        needed: u64,
+    },
     /// A member whose coordinate is not a number, or beyond all distances.
     #[error("member {0} is at no place: its coordinate is not a number, or too large")]
     Nowhere(NodeIndex),

@@ -4,8 +4,8 @@
 mod support;
 
 use alm_planner::{
-    Algorithm, Budget, Objective, Plan, PlanDefect, PlanError, Problem, copies_excess, judged, lower_bound,
-    pair_latencies, plan, plan_best, replan_tree, verify,
+    Algorithm, Budget, Objective, Plan, PlanDefect, PlanError, Problem, copies_excess, forest_backups,
+    judged, lower_bound, pair_latencies, plan, plan_best, replan_tree, verify,
 };
 use proptest::prelude::*;
 use support::{Case, case, repeatable};
@@ -194,6 +194,47 @@ proptest! {
             (Ok(_), None) => prop_assert!(false, "a forest where there is none"),
             (Err(_), Some(_)) => prop_assert!(case.forbidden.iter().any(|(a, b)| a != b), "a forest is missed"),
             (Err(_), None) => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(repeatable(64))]
+
+    #[test]
+    fn whoever_dies_the_backups_carry_on_within_the_budget(case in case(3..14, 4), speakers in 1..4_u32) {
+        let mut case = case;
+        case.degrees.iter_mut().for_each(|degree| *degree += 2);
+        let problem = problem(&case, speakers);
+        let Ok(plan) = best(&problem, 2_000) else { return Ok(()) };
+        let backups = forest_backups(&problem, &plan);
+        prop_assert_eq!(backups.len(), plan.trees.len());
+        let nodes = plan.members.iter().chain(&plan.helpers).copied();
+        for dead in nodes {
+            let mut after = plan.clone();
+            after.trees.retain(|tree| tree.sources != [dead]);
+            let kept = backups.iter().zip(&plan.trees).filter(|(_, tree)| tree.sources != [dead]);
+            for (tree, (pairs, old)) in after.trees.iter_mut().zip(kept) {
+                let find = |node| pairs.iter().find(|pair| pair.0 == node).map(|pair| pair.1);
+                let bereft: Vec<usize> = old.edges.iter().filter(|edge| edge.0 == dead).map(|edge| edge.1).collect();
+                tree.edges.retain(|edge| edge.0 != dead && edge.1 != dead);
+                tree.edges.extend(bereft.iter().filter_map(|&node| Some((find(node)?, node))));
+                if bereft.iter().all(|&node| find(node).is_some()) {
+                    // All that were reached are reached again, each once, over links that may exist.
+                    let mut reached = vec![tree.sources[0]];
+                    let mut at = 0;
+                    while at < reached.len() {
+                        let node = reached[at];
+                        reached.extend(tree.edges.iter().filter(|edge| edge.0 == node).map(|edge| edge.1));
+                        at += 1;
+                        prop_assert!(reached.len() <= old.edges.len() + 1);
+                    }
+                    let gone = usize::from(old.edges.iter().any(|edge| edge.1 == dead));
+                    prop_assert_eq!(reached.len(), old.edges.len() + 1 - gone);
+                }
+                prop_assert!(tree.edges.iter().all(|&(a, b)| problem.may_link(a, b)));
+            }
+            prop_assert_eq!(copies_excess(&problem, &after), 0, "without {}", dead);
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use alm_planner::{
-    Budget, Directions, LatencyMatrix, Missing, Objective, Plane, Problem, paper_degrees, plan_best, verify,
+    Budget, Directions, LatencyMatrix, Missing, Objective, PlanError, Plane, Problem, paper_degrees,
+    plan_best, verify,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -40,4 +41,40 @@ fn best_connects_members_behind_nats() {
             assert_eq!(verify(&problem, &plan), Ok(()), "seed {seed}, {objective}");
         }
     }
+}
+
+/// Members alone, with the links that they happen to have: many such sessions cannot be.
+#[test]
+fn members_behind_nats_are_connected_or_proven_not_to_be() {
+    let (mut planned, mut impossible) = (0, 0);
+    for objective in [Objective::Height, Objective::Diameter, Objective::Forest] {
+        for seed in 0..60 {
+            let whole = problem(seed, objective);
+            let behind = |a: usize| (0..60).filter(|&b| b != a && !whole.may_link(a, b)).count() > 0;
+            let members: Vec<usize> = (0..20).collect();
+            let pairs = members.iter().flat_map(|&a| members.iter().map(move |&b| (a, b)));
+            let pairs = pairs.filter(|&(a, b)| a < b && behind(a) && behind(b));
+            let degrees = (0..60).map(|node| whole.degree(node)).collect();
+            let problem = Problem::builder(whole.latency().clone(), degrees, members.clone())
+                .objective(objective)
+                .forbid(pairs)
+                .build()
+                .expect("a well-formed problem");
+            match plan_best(&problem, Budget::Moves(500)) {
+                Ok(plan) => {
+                    planned += 1;
+                    assert_eq!(verify(&problem, &plan), Ok(()), "seed {seed}, {objective}");
+                }
+                Err(
+                    PlanError::NoPlan { given, needed, .. }
+                    | PlanError::DegreesTooSmall { given, needed, .. },
+                ) => {
+                    impossible += 1;
+                    assert!(given < needed);
+                }
+                Err(error) => panic!("seed {seed}, {objective}: {error}"),
+            }
+        }
+    }
+    assert!(planned > 60 && impossible > 0, "{planned} planned, {impossible} cannot be");
 }

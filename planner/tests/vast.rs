@@ -119,6 +119,8 @@ fn best_plans_thousands_on_a_matrix() {
     sound(&best);
     assert_eq!(plan(&problem, Algorithm::Best), Ok(best.clone()));
     assert!(best.height.ms() < 1.02 * direct.ms(), "{} where {direct} is the bound", best.height);
+    let seeds = plan(&problem, Algorithm::AmcastAdjust).unwrap();
+    assert!(best.height <= seeds.height, "{} where the seed's algorithm makes {}", best.height, seeds.height);
     // Without any time for repairs.
     let grown = plan_best(&problem, Budget::Moves(0)).unwrap();
     sound(&grown);
@@ -170,4 +172,17 @@ fn what_is_no_place_or_no_degree_is_refused_by_name() {
     assert_eq!(spoilt(&|members| members[5].1 = Degree(0)), PlanError::NoDegree(5));
     let nobody = plan_in_space::<3>(&[], Model::Euclidean).unwrap();
     assert_eq!((nobody.tree.edges.len(), nobody.height), (0, OneWay::ZERO));
+}
+
+#[test]
+fn thousands_without_a_geometry_are_planned_no_worse_than_by_the_seed() {
+    let mut rng = StdRng::seed_from_u64(8);
+    let degrees = paper_degrees(2_000, &mut rng);
+    let latency = LatencyMatrix::from_one_way(2_000, |a, b| {
+        OneWay::from_ms(1.0 + ((a.min(b) * 7_919 + a.max(b) * 104_729) % 9_973) as f64 / 100.0).unwrap()
+    });
+    let problem = Problem::builder(latency, degrees, (0..2_000).collect()).build().unwrap();
+    let best = plan_best(&problem, Budget::Moves(0)).unwrap();
+    let seeds = plan(&problem, Algorithm::AmcastAdjust).unwrap();
+    assert!(best.height <= seeds.height, "{} where the seed's algorithm makes {}", best.height, seeds.height);
 }

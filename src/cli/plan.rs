@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
-use alm_planner::{Algorithm, MovePrice, NodeIndex, Objective, Plan, Problem, backups, lower_bound};
+use alm_planner::{
+    Algorithm, MovePrice, NodeIndex, Objective, Plan, Problem, backups, forest_backups, lower_bound,
+};
 use clap::ValueEnum;
 use clap::builder::ArgPredicate;
 
@@ -12,7 +14,7 @@ use super::draw::{self, Choice, Purpose, draw, generator};
 use super::error::{CliError, reason};
 use super::installed;
 use super::matrix_args::MatrixArgs;
-use super::plan_output::{self, Answer};
+use super::plan_output::{self, Answer, AnyBackups};
 use super::planning::{Effort, timed_replan};
 use super::session_args::{SessionArgs, World, too_many};
 use super::units;
@@ -63,7 +65,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SHARE", default_value = "0.4%", value_parser = units::share, requires = "from")]
     move_price: f64,
 
-    /// Also name for every node the parent it goes to when its parent dies; in text and JSON, for one tree
+    /// Also name for every node the parent it goes to when its parent dies; in text and JSON, for one tree or a forest
     #[arg(long)]
     backups: bool,
 
@@ -120,9 +122,9 @@ impl Args {
         let judge = self.matrix.judge(latency.nodes())?;
         let (effort, objective) = (self.session.effort(), self.session.objective);
         let nodes = latency.nodes();
-        if self.backups && (objective == Objective::Forest || self.session.protect) {
-            let todo = "leave it out, or plan one tree";
-            return Err(CliError::wrong("backups are named for one tree alone", "--backups", todo));
+        if self.backups && self.session.protect {
+            let todo = "leave it out: the other tree is the backup";
+            return Err(CliError::wrong("two trees need no backups", "--backups", todo));
         }
         if let (Some(_), Some(other)) =
             (&self.from, self.algorithm.iter().find(|name| **name != Algorithm::Best))
@@ -189,7 +191,10 @@ pub(super) fn run(job: &Job, out: &mut dyn Write) -> Result<(), CliError> {
                 plan_output::todo(&error),
             )
         })?;
-        let backups = job.backups.then(|| backups(&job.problem, &plan));
+        let backups = job.backups.then(|| match plan.objective {
+            Objective::Forest => AnyBackups::Forest(forest_backups(&job.problem, &plan)),
+            Objective::Height | Objective::Diameter => AnyBackups::Tree(backups(&job.problem, &plan)),
+        });
         answers.push(Answer { algorithm, plan, elapsed: timed.elapsed, count: timed.count, moves, backups });
     }
     let problem = judge.unwrap_or(&job.problem);

@@ -23,7 +23,16 @@ pub(super) struct Answer {
     pub(super) count: Option<ProbeCount>,
     /// Only where it was planned from an installed plan.
     pub(super) moves: Option<Moves>,
-    pub(super) backups: Option<Backups>,
+    pub(super) backups: Option<AnyBackups>,
+}
+
+/// Where every node goes when its parent dies.
+#[derive(Debug)]
+pub(super) enum AnyBackups {
+    /// In the one tree.
+    Tree(Backups),
+    /// In each tree of a forest: (node, backup parent).
+    Forest(Vec<Vec<(NodeIndex, NodeIndex)>>),
 }
 
 /// Writes the answer in `format`, ending with a line break.
@@ -99,6 +108,9 @@ struct Json<'a> {
     /// [node, its backup parent].
     #[serde(skip_serializing_if = "Option::is_none")]
     backups: Option<&'a [(NodeIndex, NodeIndex)]>,
+    /// The same for each tree of a forest, in the order of `trees`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tree_backups: Option<&'a [Vec<(NodeIndex, NodeIndex)>]>,
     /// The child of the root that takes its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     heir: Option<NodeIndex>,
@@ -119,6 +131,10 @@ fn write_json(
     let (worst, mean) = pair_latencies(problem, plan);
     let protected = problem.is_protected();
     let (later_worst, later_mean) = later_pair_latencies(problem, plan);
+    let tree_backups = match &answer.backups {
+        Some(AnyBackups::Tree(backups)) => Some(backups),
+        _ => None,
+    };
     let json = Json {
         algorithm: answer.algorithm,
         objective: plan.objective,
@@ -144,8 +160,12 @@ fn write_json(
         links_kept: answer.moves.map(|moves| moves.kept),
         nodes_came: answer.moves.map(|moves| moves.came),
         nodes_gone: answer.moves.map(|moves| moves.gone),
-        backups: answer.backups.as_ref().map(|backups| backups.pairs.as_slice()),
-        heir: answer.backups.as_ref().and_then(|backups| backups.heir),
+        backups: tree_backups.map(|backups| backups.pairs.as_slice()),
+        tree_backups: match &answer.backups {
+            Some(AnyBackups::Forest(trees)) => Some(trees),
+            _ => None,
+        },
+        heir: tree_backups.and_then(|backups| backups.heir),
         elapsed_us: u64::try_from(answer.elapsed.as_micros()).unwrap_or(u64::MAX),
         seed,
     };
@@ -217,8 +237,14 @@ fn write_text(problem: &Problem, answer: &Answer, bound: OneWay, out: &mut dyn W
             count(gone, "node")
         )?;
     }
-    if let Some(backups) = &answer.backups {
-        write_backups(backups, out)?;
+    match &answer.backups {
+        Some(AnyBackups::Tree(backups)) => write_backups(backups, out)?,
+        Some(AnyBackups::Forest(trees)) => {
+            for (tree, pairs) in plan.trees.iter().zip(trees) {
+                writeln!(out, "in the tree of {}: {}", tree.sources[0], backup_parents(pairs))?;
+            }
+        }
+        None => {}
     }
     let excess = degree_excess(problem, plan);
     if excess > 0 {
@@ -239,9 +265,16 @@ fn write_backups(backups: &Backups, out: &mut dyn Write) -> io::Result<()> {
     if backups.pairs.is_empty() {
         return writeln!(out, "there is no room for a backup parent");
     }
-    let pairs: Vec<String> = backups.pairs.iter().map(|(node, to)| format!("{node} goes to {to}")).collect();
-    writeln!(out, "backup parents: {}", pairs.join(", "))?;
+    writeln!(out, "{}", backup_parents(&backups.pairs))?;
     backups.heir.map_or(Ok(()), |heir| writeln!(out, "when the root dies, {heir} takes its place"))
+}
+
+fn backup_parents(pairs: &[(NodeIndex, NodeIndex)]) -> String {
+    if pairs.is_empty() {
+        return "no backup parents".to_owned();
+    }
+    let pairs: Vec<String> = pairs.iter().map(|(node, to)| format!("{node} goes to {to}")).collect();
+    format!("backup parents: {}", pairs.join(", "))
 }
 
 fn parties(plan: &Plan) -> String {

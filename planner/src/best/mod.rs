@@ -7,10 +7,13 @@
 //!
 //! A proposal takes O(1) to judge, one that brings a helper in O(H) over H helpers to choose from, and O(depth + subtree)
 //! to make; at 20 members and 470 helpers some five million are judged in a second. The starts take what `table_a`,
-//! `critical` and `adjust` say. Problems of up to 14 nodes are solved where the budget allows (`small`).
+//! `critical` and `adjust` say.
+//! Problems of up to 14 nodes are solved where the budget allows (`small`); members that growth cannot connect, because
+//! pairs are forbidden, may be by another way (`connect`).
 //!
-//! In sessions of thousands without helpers the start is planned at large instead (`vast`), for the height; where latencies
-//! are those of a plane, that is all.
+//! In sessions of thousands without helpers the start is planned at large (`vast`), for the height, and that of the seed's
+//! algorithms, which takes many times as long, is only made where the budget is one of moves or long enough for both;
+//! where latencies are those of a plane, that is all.
 
 mod anneal;
 pub(crate) mod draws;
@@ -28,16 +31,17 @@ mod smooth;
 mod spare;
 
 use crate::adjust::adjust;
+use crate::connect;
 use crate::critical::{Criterion, HelperLimits};
 use crate::draft::Draft;
 use crate::forest;
 use crate::instance::Instance;
-use crate::names::Objective;
+use crate::names::{Algorithm, Objective};
 use crate::plan::Plan;
 use crate::plan_error::PlanError;
 use crate::problem::Problem;
 use crate::protect::protect;
-use crate::search::grown_within;
+use crate::search::{grown, grown_within};
 use crate::vast;
 use anneal::{Schedule, Walk};
 pub(crate) use installed::Installed;
@@ -104,7 +108,7 @@ pub(crate) fn best(
         && instance.problem.objective == Objective::Height
         && instance.helpers_max.min(helpers_max) == 0
         && !instance.forbids;
-    let (start, value) = if is_vast { vast::start(instance, budget)? } else { start(instance, helpers_max)? };
+    let (start, value) = if is_vast { at_large(instance, budget)? } else { start(instance, helpers_max)? };
     if is_vast && value <= NEAR_DIRECT * instance.farthest() {
         return Ok(start);
     }
@@ -148,6 +152,22 @@ pub(crate) fn again(
     if found.value(instance) <= value && is_worth_it { found } else { start }
 }
 
+/// What planning at large makes, or the seed's algorithms if that is better and there is time for them.
+fn at_large(instance: &Instance<'_>, budget: &mut Budget<'_>) -> Result<(Draft, f64), PlanError> {
+    let before = budget.spent(0);
+    let (draft, value) = vast::start(instance, budget)?;
+    let spent = budget.spent(0);
+    let longer = TIMES_LONGER * instance.members as f64 / MEMBERS_VAST as f64;
+    let has_time = matches!(budget, Budget::Moves(_)) || spent + longer * (spent - before) < 1.0;
+    if has_time && let Ok(grown) = grown(instance, Algorithm::AmcastAdjust, 0) {
+        let other = grown.value(instance);
+        if other < value {
+            return Ok((grown, other));
+        }
+    }
+    Ok((draft, value))
+}
+
 /// The best of what the seed's algorithms make, with its value.
 fn start(instance: &Instance<'_>, helpers_max: usize) -> Result<(Draft, f64), PlanError> {
     let limits = HelperLimits::of(instance, helpers_max);
@@ -179,7 +199,19 @@ fn start(instance: &Instance<'_>, helpers_max: usize) -> Result<(Draft, f64), Pl
             Err(error) => failure = Some(error),
         }
     }
-    best.ok_or_else(|| failure.expect("without a start there is a failure"))
+    if let Some(best) = best {
+        return Ok(best);
+    }
+    let failure = failure.expect("without a start there is a failure");
+    if !matches!(failure, PlanError::Stuck(_)) {
+        return Err(failure);
+    }
+    let Some(links) = connect::tree(instance, &instance.degree) else {
+        return Err(connect::failure(instance, failure));
+    };
+    let draft = adjust(Draft::hung_from_root(instance.len(), &links), instance);
+    let value = draft.value(instance);
+    Ok((draft, value))
 }
 
 fn annealed(
@@ -229,6 +261,8 @@ const WIDTH_COLD: f64 = 0.0015;
 const HELPER_GAIN: f64 = 0.001;
 /// Members from which on the start is planned at large: the seed's algorithms take most of a second there.
 const MEMBERS_VAST: usize = 2_000;
+/// Measured: how much longer `amcast+adjust` takes for so many members than planning at large does, which grows with them.
+const TIMES_LONGER: f64 = 8.0;
 /// Height by the largest direct latency that is good enough not to anneal: in a plane, where annealing would take minutes.
 const NEAR_DIRECT: f64 = 1.01;
 /// Members up to which all starts are made: in larger sessions their time is better spent on annealing.

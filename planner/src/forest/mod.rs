@@ -14,6 +14,7 @@
 //! helpers.
 
 mod anneal;
+mod backups;
 mod change;
 mod copies;
 mod evict;
@@ -28,6 +29,7 @@ mod stars;
 mod start;
 mod view;
 
+pub use backups::forest_backups;
 pub(crate) use load::copies;
 pub use load::copies_excess;
 pub use replan::replan_tree;
@@ -36,7 +38,9 @@ pub(crate) use replan::replanned;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::best::Budget;
+use crate::connect;
 use crate::critical::{Criterion, HelperLimits};
+use crate::draft::Draft;
 use crate::instance::Instance;
 use crate::names::{Algorithm, Objective};
 use crate::plan::{Plan, Tree};
@@ -95,20 +99,37 @@ fn start(instance: &Instance<'_>) -> Result<(View, Vec<u32>), PlanError> {
                 parents.extend(tree);
                 None
             }
-            Err(member) => Some(PlanError::Stuck(instance.nodes[member as usize])),
+            Err(member) => {
+                // A member has a link to its parent beside those to as many children as its degree.
+                let mut bounds: Vec<u32> = instance.degree.iter().map(|&degree| degree + 1).collect();
+                bounds[source as usize] -= 1;
+                match connect::tree(instance, &bounds) {
+                    Some(links) => {
+                        parents.extend(turned(&view, &links, source as usize));
+                        None
+                    }
+                    None => Some(PlanError::Stuck(instance.nodes[member as usize])),
+                }
+            }
         });
     let Some(stuck) = stuck.or_else(|| {
         (used_in(&view, &parents) > view.helpers_max).then(|| PlanError::Stuck(instance.nodes[0]))
     }) else {
         return Ok((view, parents));
     };
+    let forest = instance;
     let shared = Problem { objective: Objective::Diameter, ..instance.problem.clone() };
     let instance = &Instance::new(&shared, |degree| degree >= 2);
     let limits = HelperLimits { most: instance.helpers_max, min_degree: 2, radius: f64::INFINITY };
+    let connected = || {
+        let links = connect::tree(instance, &instance.degree)?;
+        Some(Draft::hung_from_root(instance.len(), &links))
+    };
     let tree = [HelperLimits::NONE, limits]
         .into_iter()
         .find_map(|limits| grown_within(instance, Criterion::TableB, limits).ok())
-        .ok_or(stuck)?
+        .or_else(connected)
+        .ok_or_else(|| connect::failure(forest, stuck))?
         .without_idle_helpers(instance);
     let links: Vec<(usize, usize)> = tree.order[1..].iter().map(|&node| (tree.parent[node], node)).collect();
     let kept: Vec<usize> = tree.order.iter().copied().filter(|&node| instance.is_helper(node)).collect();
