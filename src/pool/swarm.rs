@@ -457,6 +457,16 @@ pub fn betray(
             let lie = bandwidth::lie(malice, pair);
             Some(lie.into_iter().map(|lie| (from, SwarmMessage::Bandwidth(lie))).collect())
         }
+        SwarmMessage::Records(
+            message @ (RecordMessage::Get { .. }
+            | RecordMessage::Put { .. }
+            | RecordMessage::Keep(_)
+            | RecordMessage::Offer(_)
+            | RecordMessage::Want(_)),
+        ) => {
+            let lie = records::message::lie(malice, message);
+            Some(lie.into_iter().map(|lie| (from, SwarmMessage::Records(lie))).collect())
+        }
         _ => None,
     }
 }

@@ -115,6 +115,13 @@ fn liars_do_not_keep_careful_lookups_from_who_answers_for_a_key() {
 }
 
 #[test]
+fn records_outlive_liars_among_their_hosts() {
+    let outcome = run(&Scenario { malicious: 0.1, reads_per_s: 5.0, lookups_per_s: 0.0, ..scenario(60, 30) });
+    assert!(outcome.reads > 60, "{outcome:?}");
+    assert!((outcome.reads_lost + outcome.reads_stale) * 50 <= outcome.reads, "{outcome:?}");
+}
+
+#[test]
 fn lines_are_measured_though_one_in_sixteen_lies_about_them() {
     let lines: Vec<Line> = (1..=40_u8).map(f64::from).map(|i| Line { up: 2e3 * i, down: 2e4 * i }).collect();
     let (seconds, lookups_per_s) = (60, 0.0);

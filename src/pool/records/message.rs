@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::record::{Record, Stamp};
 use crate::identity::Position;
 use crate::pool::peer::Peer;
+use crate::pool::ring::Malice;
 
 /// See the [module](self).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -97,6 +98,20 @@ impl RecordMessage {
             Self::Want(keys) => keys.len() <= ENTRIES_MAX,
             Self::Get { .. } | Self::PutDone { .. } | Self::Got { .. } => true,
         }
+    }
+}
+
+/// What a node that lies answers: nothing, that there is nothing, or that it keeps what it throws away.
+pub(in crate::pool) fn lie(malice: Malice, message: &RecordMessage) -> Option<RecordMessage> {
+    match message {
+        _ if malice == Malice::Drop => None,
+        RecordMessage::Get { request, .. } => {
+            Some(RecordMessage::Got { request: *request, answer: Answer::None(Vec::new()) })
+        }
+        RecordMessage::Put { request, .. } => {
+            Some(RecordMessage::PutDone { request: *request, outcome: PutOutcome::Kept })
+        }
+        _ => None,
     }
 }
 

@@ -228,6 +228,7 @@ impl Records {
         ask.step = Step::LookingUp;
         ask.deadline = now + LOOKUP_WITHIN;
         ask.tries += 1;
+        ask.answers = 0;
         ask.asked.clear();
         ask.hosts.clear();
         let (ticket, key) = (ask.ticket, ask.key);
@@ -311,10 +312,11 @@ impl Records {
             self.finish(at);
         } else if let Some(host) = ask.hosts.pop().filter(|_| ask.asked.len() < ASKED_MAX) {
             self.ask_host(at, host, false, now);
-        } else if ask.answers > 0 || ask.none && ask.tries > 0 {
+        } else if (ask.answers > 0 || ask.none) && ask.tries > 0 {
             self.finish(at);
-        } else if ask.none {
-            // A host of old knows of none; the one that answers for the key by now is to say so.
+        } else if ask.answers > 0 || ask.none {
+            // A host of old knows of none: the one that answers for the key by now is to say so. Or it is one of several that
+            // are to be asked: the others have to be found.
             self.look_up(at, now);
         } else {
             ask.step = Step::Waiting;

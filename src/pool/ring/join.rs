@@ -1,4 +1,8 @@
 //! Joining through a bootstrap, leaving, and coming back when everybody near by is gone.
+//!
+//! A packet to the own position is the cheap way in, and one liar on the way that acknowledges and drops it, or answers it,
+//! is enough to bar it. So what does not lead to a place on the ring is followed by a careful lookup of the own position:
+//! many ways, each node asked directly, from all that were met meanwhile.
 
 use std::time::Duration;
 
@@ -31,6 +35,8 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 /// Tries after which a node that has lost everybody takes itself for the last one; it goes on looking. One that has never
 /// met anybody waits for its bootstraps: it would answer for keys that others answer for.
 const TRIES_MAX: u8 = 5;
+/// Tries after which a node joins carefully too.
+const CAREFUL_AFTER: u8 = 1;
 /// Bootstraps that are kept.
 const BOOTSTRAPS_MAX: usize = 8;
 
@@ -73,8 +79,12 @@ impl RingNode {
     }
 
     fn begin_seeking(&mut self, now: Moment) {
+        self.seek_again(0, now);
+    }
+
+    fn seek_again(&mut self, tries: u8, now: Moment) {
         self.unsettle(now);
-        self.phase = Phase::Seeking { due: now, tries: 0 };
+        self.phase = Phase::Seeking { due: now, tries };
         self.retry_joining(now);
     }
 
@@ -84,7 +94,8 @@ impl RingNode {
 
     pub(super) fn retry_joining(&mut self, now: Moment) {
         match self.phase {
-            Phase::Settling { due } if due <= now => self.begin_seeking(now),
+            // Those whom it was told of do not take it in: somebody may have lied.
+            Phase::Settling { due } if due <= now => self.seek_again(CAREFUL_AFTER, now),
             Phase::Seeking { due, tries } if due <= now && tries >= TRIES_MAX && self.was_among_others => {
                 for peer in self.bootstraps.clone() {
                     self.remember(peer, now);
@@ -100,6 +111,9 @@ impl RingNode {
                 let known = self.table.iter().map(|entry| entry.peer).chain(self.leaves());
                 let known = known.chain(self.ghosts()).chain(self.bootstraps.iter().copied());
                 let known: Vec<Peer> = known.collect();
+                if tries >= CAREFUL_AFTER {
+                    self.join_carefully(&known, now);
+                }
                 if let Some(through) = known.into_iter().choose(&mut self.random) {
                     let errand = Errand::Join { row: 0 };
                     self.send_own(through, errand, now);

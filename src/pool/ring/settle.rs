@@ -6,6 +6,7 @@ use super::message::View;
 use super::{Event, RingNode};
 use crate::identity::Position;
 use crate::pool::moment::Moment;
+use crate::pool::peer::Peer;
 use crate::pool::position::Zone;
 
 /// What a node and its two neighbours think of each other.
@@ -104,18 +105,22 @@ impl RingNode {
         if is_left != seen_right || is_right != seen_left {
             known.recheck_at = known.recheck_at.min(now + RECHECK);
         }
-        // It sees nobody between us, where this node does: is that one still there?
-        if seen_right && !is_left {
-            self.verify_unless_fresh(self.neighbours.left, now);
-        }
-        if seen_left && !is_right {
-            self.verify_unless_fresh(self.neighbours.right, now);
+        // It sees nobody between us, where this node does: are those still there? Whole stretches die at once when a network
+        // does, and to find that out one after the other takes long.
+        if (seen_right && !is_left) || (seen_left && !is_right) {
+            let here = self.me.position;
+            let (begin, end) = if seen_right { (from, here) } else { (here, from) };
+            let between =
+                |peer: &Peer| begin.way_to(peer.position) < begin.way_to(end) && peer.position != from;
+            for peer in self.leaves().filter(between).collect::<Vec<_>>() {
+                self.verify_unless_fresh(peer.position, now);
+            }
         }
         is_left != seen_right || is_right != seen_left
     }
 
-    fn verify_unless_fresh(&mut self, position: Option<Position>, now: Moment) {
-        if let Some(leaf) = position.and_then(|position| self.leaves.get(position))
+    pub(super) fn verify_unless_fresh(&mut self, position: Position, now: Moment) {
+        if let Some(leaf) = self.leaves.get(position)
             && now.since(leaf.heard) > FRESH
         {
             self.verify(leaf.peer, now);

@@ -12,11 +12,11 @@ use crate::pool::peer::Peer;
 /// How a node lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Malice {
-    /// It acknowledges what it should pass on, and drops it.
+    /// It acknowledges what it should pass on, joins too, and drops it.
     Drop,
     /// It passes on, and names, its like alone.
     Misroute,
-    /// It says that it answers for any key.
+    /// It says that it answers for any key, and welcomes who joins among its like.
     Claim,
 }
 
@@ -42,8 +42,10 @@ impl Malice {
                     (Self::Claim, Errand::Lookup(request)) => {
                         Some(to(packet.origin, RingMessage::Found { request, hops: packet.hops }))
                     }
-                    // Joins are left alone: a node that cannot join is no node of whose lookups to speak.
-                    (_, Errand::Join { .. } | Errand::Seek) => return None,
+                    (Self::Claim, Errand::Join { .. } | Errand::Seek) => {
+                        let around = nearest(friends, packet.origin.position, PEERS_MAX);
+                        Some(to(packet.origin, RingMessage::Welcome(around)))
+                    }
                     (Self::Misroute, _) if packet.hops < HOPS_MAX => {
                         let next = friends.range((Excluded(me.position), Unbounded)).chain(friends).next();
                         let packet = Packet { hops: packet.hops + 1, ..*packet };

@@ -47,7 +47,7 @@ impl RingNode {
             }
         };
         let far = self.passed_over.contains(&peer.position.mark());
-        if worth && !far && !self.is_seeking() {
+        if worth && !far {
             self.measure(peer, now);
         }
     }

@@ -362,6 +362,7 @@ impl RingNode {
         self.look_more_often(now);
         self.table.remove(silent.position);
         let was_right = self.neighbours.is_right(silent.position);
+        let was_left = self.leaves.left().is_some_and(|left| left.peer.position == silent.position);
         if self.leaves.remove(silent.position).is_none() {
             return;
         }
@@ -373,6 +374,12 @@ impl RingNode {
             // Whole stretches die at once when a network does.
             for leaf in self.leaves.right_side().iter().map(|leaf| leaf.peer).collect::<Vec<_>>() {
                 self.verify(leaf, now);
+            }
+        }
+        if was_left && self.is_active() {
+            let half = self.leaves.len() / 2;
+            for leaf in self.leaves().skip(half).collect::<Vec<_>>() {
+                self.verify_unless_fresh(leaf.position, now);
             }
         }
         self.repair(silent.position, now);
