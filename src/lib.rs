@@ -9,6 +9,7 @@ pub mod cli;
 pub mod control;
 pub mod event;
 pub mod face;
+pub mod fuzz;
 pub mod identity;
 pub mod live;
 pub mod net;

@@ -4,7 +4,9 @@
 //! layers above see of it (contacts in, `Joined`, `Lost` and snapshots out, reservations both ways) is what a ring with
 //! an aggregation tree will fill at any size.
 
+mod asks; // questions to SOMO
 pub mod bandwidth; // packet pairs -> bottleneck
+mod budget; // what each stranger may ask
 mod contacts;
 mod coord; // round trips -> place
 mod degree;

@@ -8,6 +8,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
+use super::asks::{self, Asks};
 use super::bandwidth::message::BANDWIDTH_MESSAGE_MAX;
 use super::bandwidth::{self, Bandwidth, BandwidthConfig, BandwidthMessage};
 use super::moment::Moment;
@@ -15,7 +16,9 @@ use super::peer::{Endpoint, Local, Peer};
 use super::records::message::RECORD_MESSAGE_MAX;
 use super::records::{self, Object, RecordMessage, Records, RecordsConfig, Reference, Refusal};
 use super::ring::{self, Malformed, Malice, Purpose, RING_MESSAGE_MAX, RingConfig, RingMessage, RingNode};
-use super::somo::{Action, Offer, Report, SOMO_MESSAGE_MAX, Somo, SomoConfig, SomoMessage};
+use super::somo::{
+    Action, Answer, News, Offer, Question, Region, Report, SOMO_MESSAGE_MAX, Somo, SomoConfig, SomoMessage,
+};
 use crate::identity::Position;
 
 /// What pool nodes say to each other.
@@ -61,6 +64,10 @@ pub enum Event {
     View(Box<Report>),
     /// Of the data overlay.
     Records(records::Event),
+    /// The answer to a question of this node's, by number; nothing if nobody answers. To a registered one others may follow.
+    Answered(u32, Option<Box<Answer>>),
+    /// What was said to all nodes of a region that this one lies in.
+    News(News),
 }
 
 /// See the [module](self).
@@ -70,6 +77,9 @@ pub struct SwarmNode {
     /// The lookup of a parent that is under way.
     seeking: Option<(u32, Position)>,
     records: Records,
+    asks: Asks,
+    /// Lookups for questions that are under way: the ring's number, and the question's.
+    hosts: Vec<(u32, u32)>,
     bandwidth: Option<Box<Bandwidth>>,
     /// What the owner of this machine offers, and whether it is to be said anew.
     offer: Offer,
@@ -168,6 +178,8 @@ impl SwarmNode {
             somo: Somo::new(somo, phase, now),
             seeking: None,
             records: Records::new(me, records, phase, born_s),
+            asks: Asks::default(),
+            hosts: Vec::new(),
             bandwidth: None,
             offer: Offer::default(),
             careful: records.asked > 1,
@@ -188,6 +200,10 @@ impl SwarmNode {
         match input {
             Input::Message(from, SwarmMessage::Ring(message)) => {
                 self.ring.handle(ring::Input::Message(from, message), now);
+            }
+            Input::Message(from, SwarmMessage::Somo(SomoMessage::Answer { number, answer })) => {
+                self.ring.handle(ring::Input::SignOfLife(from), now);
+                self.asks.on_answer(from, number, answer, now);
             }
             Input::Message(from, SwarmMessage::Somo(message)) => {
                 self.ring.handle(ring::Input::SignOfLife(from), now);
@@ -224,6 +240,9 @@ impl SwarmNode {
         if self.records.poll_timeout() <= now {
             self.records.on_timeout(now);
         }
+        if self.asks.poll_timeout() <= now {
+            self.asks.on_timeout(now);
+        }
         if let Some(bandwidth) = &mut self.bandwidth
             && bandwidth.poll_timeout() <= now
         {
@@ -255,6 +274,7 @@ impl SwarmNode {
     pub fn poll_timeout(&self) -> Moment {
         let bandwidth = self.bandwidth.as_ref().map_or(Moment::NEVER, |bandwidth| bandwidth.poll_timeout());
         let others = self.somo.poll_timeout().min(self.records.poll_timeout()).min(bandwidth);
+        let others = others.min(self.asks.poll_timeout());
         self.ring.poll_timeout().min(others)
     }
 
@@ -278,6 +298,13 @@ impl SwarmNode {
         &self.ring
     }
 
+    /// Questions of strangers that were not answered because they asked too many. What was refused of records:
+    /// [`Records::refusals`].
+    #[must_use]
+    pub fn questions_refused(&self) -> u64 {
+        self.somo.refused()
+    }
+
     /// True when the root of SOMO's tree is here.
     #[must_use]
     pub fn is_root(&self) -> bool {
@@ -289,6 +316,23 @@ impl SwarmNode {
         let request = self.ring.lookup(key, now);
         self.wire(now);
         request
+    }
+
+    /// Asks who hosts a region's point; [`Event::Answered`] brings the number that is returned, or nothing if too many
+    /// questions are open.
+    pub fn ask(&mut self, region: Region, question: Question, now: Moment) -> Option<u32> {
+        let key = region.key(self.somo.fanout())?;
+        let number = self.asks.ask(key, region, question, now);
+        self.wire(now);
+        number
+    }
+
+    /// Tells all nodes of a region. False unless this node hosts its point, and what it says is no larger than
+    /// [`NEWS_MAX`](super::somo::NEWS_MAX).
+    pub fn tell(&mut self, region: Region, payload: Vec<u8>, now: Moment) -> bool {
+        let told = self.somo.tell(region, payload, self.ring.me());
+        self.wire(now);
+        told
     }
 
     /// See [`Records::set_ref`].
@@ -335,13 +379,23 @@ impl SwarmNode {
             }
             if let Some(action) = self.somo.poll_action() {
                 match action {
+                    Action::Send(to, SomoMessage::Answer { number, answer })
+                        if to.position == self.ring.me().position =>
+                    {
+                        self.asks.on_answer(to, number, answer, now);
+                    }
                     Action::Send(to, message) => self.outbox.push_back((to, SwarmMessage::Somo(message))),
                     Action::View(report) => self.events.push_back(Event::View(report)),
+                    Action::News(news) => self.events.push_back(Event::News(news)),
                     Action::LookUp(key) => match self.ring.lookup(key, now) {
                         Some(request) => self.seeking = Some((request, key)),
                         None => self.somo.on_parent(key, None, self.ring.me(), now),
                     },
                 }
+                continue;
+            }
+            if let Some(action) = self.asks.poll_action() {
+                self.do_for_asker(action, now);
                 continue;
             }
             match self.records.poll_action() {
@@ -390,6 +444,14 @@ impl SwarmNode {
                 self.on_fetched(request, &[], now);
                 return;
             }
+            ring::Event::Found { request, root, .. } if self.hosted(request).is_some() => {
+                self.on_host(request, Some(root));
+                return;
+            }
+            ring::Event::LookupFailed { request } if self.hosted(request).is_some() => {
+                self.on_host(request, None);
+                return;
+            }
             ring::Event::Found { request, root, .. } if self.is_seeking(request) => {
                 self.on_parent(Some(root), now);
                 return;
@@ -425,6 +487,35 @@ impl SwarmNode {
         if let Some(at) = self.fetched(request) {
             let (_, ticket) = self.fetching.swap_remove(at);
             self.records.on_roots(ticket, roots, now);
+        }
+    }
+
+    fn do_for_asker(&mut self, action: asks::Action, now: Moment) {
+        match action {
+            asks::Action::LookUp(number, key) => match self.ring.lookup(key, now) {
+                Some(request) => self.hosts.push((request, number)),
+                None => self.asks.on_host(number, None),
+            },
+            // This node hosts the point itself.
+            asks::Action::Send(to, SomoMessage::Ask { number, region, question })
+                if to.position == self.ring.me().position =>
+            {
+                let ask = SomoMessage::Ask { number, region, question };
+                self.somo.on_message(to, ask, to, now);
+            }
+            asks::Action::Send(to, message) => self.outbox.push_back((to, SwarmMessage::Somo(message))),
+            asks::Action::Answered(number, answer) => self.events.push_back(Event::Answered(number, answer)),
+        }
+    }
+
+    fn hosted(&self, request: u32) -> Option<usize> {
+        self.hosts.iter().position(|(of, _)| *of == request)
+    }
+
+    fn on_host(&mut self, request: u32, host: Option<Peer>) {
+        if let Some(at) = self.hosted(request) {
+            let (_, number) = self.hosts.swap_remove(at);
+            self.asks.on_host(number, host);
         }
     }
 
@@ -472,14 +563,17 @@ pub fn betray(
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::{Rng, SeedableRng};
+pub(crate) mod tests {
+    use rand::SeedableRng;
 
     use super::*;
-    use crate::pool::ring::message::tests::{peer, samples};
+    use crate::pool::peer::Place;
+    use crate::pool::ring::message::tests::{peer, samples as ring_samples};
     use crate::pool::somo::{BEACONS_MAX, Beacons, Down, HELPERS_PER_CELL, Helper};
+    use crate::pool::somo::{HELPERS_MAX, HelperQuery, NEWS_MAX, PLACES_MAX};
 
-    fn all() -> Vec<SwarmMessage> {
+    /// One of each kind, the largest of its kind.
+    pub(crate) fn samples() -> Vec<SwarmMessage> {
         let random = &mut StdRng::seed_from_u64(3);
         let (up_kbit_s, down_kbit_s) = (u32::MAX, 99_999_999);
         let offer = Offer { lends: true, free: [255; 3], up_kbit_s, down_kbit_s };
@@ -489,21 +583,31 @@ mod tests {
             Report { nodes, lenders: nodes, oldest_ms: nodes, height: 255, free, helpers: helpers.collect() };
         let places = report.helpers.iter().map(|helper| helper.peer.place).take(BEACONS_MAX).collect();
         let (point, beacons) = (Position(u128::MAX), Some(Beacons { generation: 9, places }));
+        let (number, region) = (u32::MAX, Region { level: 9, index: u64::MAX });
+        let near = vec![Place([i16::MIN; 4]); PLACES_MAX];
+        let query = HelperQuery { near, within_ms: u16::MAX, degree: 255, priority: 3, most: 110 };
+        let helpers = report.helpers[..HELPERS_MAX].to_vec();
+        let answer = Answer::Helpers { nodes: u32::MAX, helpers, kept: true };
+        let news = News { origin: peer(random), number, region, payload: vec![255; NEWS_MAX] };
         let somo = [
+            SomoMessage::Ask { number, region, question: Question::Helpers { query, keep_s: u16::MAX } },
+            SomoMessage::Answer { number, answer },
+            SomoMessage::Answer { number, answer: Answer::Report(Box::new(report.clone())) },
+            SomoMessage::News(news),
             SomoMessage::Up { point, round: u32::MAX, generation: 3, pace_ms: 9, report: Box::new(report) },
             SomoMessage::Down(Down { round: 4, call: Some(u16::MAX), beacons }),
             SomoMessage::Astray { point },
             SomoMessage::Quit,
         ];
         let records = records::message::tests::samples().into_iter().map(SwarmMessage::Records);
-        let ring = samples().into_iter().map(SwarmMessage::Ring);
+        let ring = ring_samples().into_iter().map(SwarmMessage::Ring);
         let bandwidth = bandwidth::message::tests::samples().into_iter().map(SwarmMessage::Bandwidth);
         ring.chain(somo.map(SwarmMessage::Somo)).chain(records).chain(bandwidth).collect()
     }
 
     #[test]
     fn messages_survive_the_wire_and_their_size_is_known_without_it() {
-        for message in all() {
+        for message in samples() {
             let bytes = message.encode();
             assert_eq!(SwarmMessage::decode(&bytes), Ok(message.clone()));
             assert_eq!(message.encoded_len(), bytes.len());
@@ -525,38 +629,6 @@ mod tests {
         let short = SwarmMessage::Bandwidth(short[0]);
         for message in [SwarmMessage::Ring(many), SwarmMessage::Records(wanted), short] {
             assert_eq!(SwarmMessage::decode(&message.encode()), Err(Malformed), "too many, or too short");
-        }
-    }
-
-    /// Whatever bytes come, decoding ends, and what it takes for a message is one.
-    fn decode_any(bytes: &[u8]) {
-        if let Ok(message) = SwarmMessage::decode(bytes) {
-            assert_eq!(SwarmMessage::decode(&message.encode()), Ok(message));
-        }
-    }
-
-    #[test]
-    fn hostile_bytes_do_no_harm() {
-        let random = &mut StdRng::seed_from_u64(9);
-        for message in all() {
-            let good = message.encode();
-            for cut in (0..good.len()).step_by(1 + good.len() / 200) {
-                decode_any(&good[..cut]);
-            }
-            for _ in 0..100 {
-                let mut bytes = good.to_vec();
-                let at = random.random_range(0..bytes.len().min(400));
-                bytes[at] ^= 1 << random.random_range(0..8);
-                decode_any(&bytes);
-            }
-        }
-        for _ in 0..5_000 {
-            let mut bytes = vec![0; random.random_range(0..200)];
-            random.fill_bytes(&mut bytes);
-            if let Some(first) = bytes.first_mut() {
-                *first = VERSION;
-            }
-            decode_any(&bytes);
         }
     }
 }

@@ -36,7 +36,10 @@ impl Records {
 
     pub(super) fn on_put(&mut self, from: Peer, request: u32, record: Record, now: Moment) {
         let key = record.key();
-        let outcome = if self.rank(key) >= self.config.copies {
+        let outcome = if from.position != self.me.position && !self.puts.spend(from.position, now) {
+            self.refusals.count(Refusal::Budget);
+            PutOutcome::Refused
+        } else if self.rank(key) >= self.config.copies {
             self.refusals.count(Refusal::Elsewhere);
             PutOutcome::Elsewhere
         } else if self.store.get(key) == Some(&record) {

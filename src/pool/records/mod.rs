@@ -26,6 +26,7 @@ use self::overlay::{Ask, Owned};
 pub use self::overlay::{Object, Reference};
 pub use self::record::{Record, key_of};
 pub use self::store::{Refusal, Refusals, Store};
+use super::budget::Budgets;
 use super::moment::Moment;
 use super::peer::Peer;
 use super::position::Zone;
@@ -88,6 +89,8 @@ pub struct Records {
     near: Vec<Peer>,
     store: Store,
     refusals: Refusals,
+    /// What each stranger has had checked and kept lately.
+    puts: Budgets,
     /// When to compare next, and how often soon.
     compare_at: Moment,
     compare_soon: u8,
@@ -117,6 +120,7 @@ impl Records {
             near: Vec::new(),
             store: Store::default(),
             refusals: Refusals::default(),
+            puts: Budgets::new(PUTS_AT_ONCE, PUTS_EVERY),
             compare_at: Moment::NEVER,
             compare_soon: 0,
             own: BTreeMap::new(),
@@ -247,5 +251,9 @@ impl Records {
     }
 }
 
+/// Records that one node may have kept here at once, and how often another one: each costs a signature's check, five copies on
+/// their way and room. An owner of a session changes its record a few times a minute at most.
+const PUTS_AT_ONCE: u16 = 32;
+const PUTS_EVERY: Duration = Duration::from_secs(2);
 /// Changes come in flocks: the first comparison waits so long for the others.
 const AFTER_CHANGE: Duration = Duration::from_millis(200);

@@ -24,6 +24,8 @@ pub enum Refusal {
     Full,
     /// Other nodes are nearer to its key.
     Elsewhere,
+    /// Its sender has had too many kept lately.
+    Budget,
 }
 
 /// Records that were not taken, by reason.
@@ -32,7 +34,7 @@ pub struct Refusals([u64; Refusal::ALL.len()]);
 
 impl Refusal {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Oversized,
         Self::Over,
         Self::TooFar,
@@ -41,6 +43,7 @@ impl Refusal {
         Self::OwnerFull,
         Self::Full,
         Self::Elsewhere,
+        Self::Budget,
     ];
 }
 

@@ -318,7 +318,8 @@ impl RingNode {
     // Helpers.
 
     fn on_message(&mut self, from: Peer, message: RingMessage, now: Moment) {
-        if from.position == self.me.position {
+        // Of two keys at one position the first one known counts, while it lives: nobody makes the second by chance.
+        if from.position == self.me.position || self.knows_other(from) {
             return;
         }
         self.on_sign_of_life(from.position, now);
@@ -336,6 +337,12 @@ impl RingNode {
             RingMessage::Step { request, key } => self.on_step(from, request, key, now),
             RingMessage::Steps { request, root, peers } => self.on_steps(from, request, root, &peers, now),
         }
+    }
+
+    fn knows_other(&self, peer: Peer) -> bool {
+        let leaf = self.leaves.get(peer.position).map(|leaf| leaf.peer);
+        let known = leaf.or_else(|| self.table.get(peer.position).map(|entry| entry.peer));
+        known.is_some_and(|known| known.node != peer.node)
     }
 
     fn on_timeout(&mut self, now: Moment) {

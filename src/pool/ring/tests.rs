@@ -267,3 +267,37 @@ fn whatever_strangers_say_nothing_grows_and_the_ring_stands() {
     net.run(Duration::from_secs(60));
     assert!(net.is_whole());
 }
+
+#[test]
+fn a_second_node_at_a_position_is_not_there_while_the_first_one_lives() {
+    let mut net = Net::joined(25);
+    let first = net.nodes[7].me();
+    let second = Peer { node: NodeId([200; 32]), ..first };
+    let view = net.nodes[7].view();
+    for node in (0..25).filter(|node| *node != 7) {
+        let ping = Ping { nonce: Some(1), leaves: true, view };
+        net.give(node, Input::Message(second, RingMessage::Ping(ping)));
+        net.give(node, Input::Message(second, RingMessage::Leave));
+    }
+    net.run(Duration::from_secs(10));
+    assert!(net.is_whole());
+    let known = net.nodes.iter().flat_map(|node| node.peers());
+    assert!(known.filter(|peer| peer.position == first.position).all(|peer| peer.node == first.node));
+}
+
+#[test]
+fn clocks_that_jump_end_in_a_whole_ring() {
+    let mut net = Net::joined(25);
+    // A node's time is monotonic (the wall clock is nobody's business here), and may still stand still or skip.
+    for node in 0..25 {
+        let earlier = Moment::from_micros(net.now.micros() - 3_000_000);
+        net.nodes[node].handle(Input::Timeout, earlier);
+        net.drain(node);
+    }
+    net.run(Duration::from_secs(10));
+    assert!(net.is_whole());
+    // All slept for a day, as when a building's power saving does.
+    net.now = net.now + Duration::from_secs(86_400);
+    net.run(Duration::from_secs(40));
+    assert!(net.is_whole());
+}

@@ -5,12 +5,17 @@
 //! parent -- Down ---> child -- Up ---------> parent   a call, and the report that answers it
 //! child -- Up ------> other -- Astray -----> child    the point is not in my zone (any more): look again
 //! child -- Quit ----> parent                          another node is my parent now
+//! parent -- News ---> child                           for all below that it is meant for
+//! x -- Ask ---------> host of a point -- Answer -> x  what is known there; again when it changes, if registered
 //! ```
 
 use serde::{Deserialize, Serialize};
 
-use super::report::{BEACONS_MAX, Beacons, Report};
+use super::query::{HELPERS_MAX, HelperQuery};
+use super::region::Region;
+use super::report::{BEACONS_MAX, Beacons, Helper, Report};
 use crate::identity::Position;
+use crate::pool::peer::Peer;
 
 /// See the [module](self).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -37,6 +42,67 @@ pub enum SomoMessage {
     },
     /// The sender is no longer a child of the receiver.
     Quit,
+    /// For all nodes of a region.
+    News(News),
+    /// A question to who hosts a region's point.
+    Ask {
+        /// The asker's number for it.
+        number: u32,
+        /// About which nodes.
+        region: Region,
+        /// What.
+        question: Question,
+    },
+    /// What is known.
+    Answer {
+        /// Of the question.
+        number: u32,
+        /// To it.
+        answer: Answer,
+    },
+}
+
+/// See [`SomoMessage::News`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct News {
+    /// Who has said it first.
+    pub origin: Peer,
+    /// That one's number for it.
+    pub number: u32,
+    /// For whom.
+    pub region: Region,
+    /// What; at most [`NEWS_MAX`] bytes.
+    pub payload: Vec<u8>,
+}
+
+/// See [`SomoMessage::Ask`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Question {
+    /// Which helpers will do?
+    Helpers {
+        /// For what.
+        query: HelperQuery,
+        /// And say so again whenever that changes, for so many seconds.
+        keep_s: u16,
+    },
+    /// What is known of the region.
+    Report,
+}
+
+/// See [`SomoMessage::Answer`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// Helpers, the nearest first.
+    Helpers {
+        /// Nodes that are known.
+        nodes: u32,
+        /// At most [`HELPERS_MAX`].
+        helpers: Vec<Helper>,
+        /// The question is registered.
+        kept: bool,
+    },
+    /// All of it.
+    Report(Box<Report>),
 }
 
 /// What goes down.
@@ -50,6 +116,8 @@ pub struct Down {
     pub beacons: Option<Beacons>,
 }
 
+/// Bytes of one piece of news.
+pub const NEWS_MAX: usize = 1_024;
 /// The largest message, bytes: it goes on a stream, not in a datagram.
 pub const SOMO_MESSAGE_MAX: usize = 40 * 1024;
 
@@ -62,7 +130,19 @@ impl SomoMessage {
             Self::Down(down) => {
                 down.beacons.as_ref().is_none_or(|beacons| beacons.places.len() <= BEACONS_MAX)
             }
-            Self::Astray { .. } | Self::Quit => true,
+            Self::News(news) => news.is_bounded(),
+            Self::Ask { question: Question::Helpers { query, .. }, .. } => query.is_bounded(),
+            Self::Answer { answer: Answer::Helpers { helpers, .. }, .. } => helpers.len() <= HELPERS_MAX,
+            Self::Answer { answer: Answer::Report(report), .. } => report.is_bounded(),
+            Self::Astray { .. } | Self::Quit | Self::Ask { .. } => true,
         }
+    }
+}
+
+impl News {
+    /// True when it is no larger than it may be.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.payload.len() <= NEWS_MAX
     }
 }

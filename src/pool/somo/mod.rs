@@ -8,14 +8,20 @@
 //! once and is answered upwards, each node waiting for its children no longer than it was given.
 
 mod message;
+mod query;
+mod region;
 mod report;
 mod tree;
 
 use std::time::Duration;
 
-pub use self::message::{Down, SOMO_MESSAGE_MAX, SomoMessage};
+pub use self::message::{Answer, Down, NEWS_MAX, News, Question, SOMO_MESSAGE_MAX, SomoMessage};
+use self::query::Desk;
+pub use self::query::{HELPERS_MAX, HelperQuery, PLACES_MAX};
+pub use self::region::Region;
 pub use self::report::{BEACONS_MAX, BUCKETS, Beacons, HELPERS_PER_CELL, Helper, Offer, Report, bucket};
 pub use self::tree::{Fanout, Point};
+use super::budget::Budgets;
 use super::moment::Moment;
 use super::peer::Peer;
 use super::position::Zone;
@@ -55,6 +61,8 @@ pub(super) enum Action {
     LookUp(Position),
     /// This node is the root, and this is what it knows.
     View(Box<Report>),
+    /// News that are meant for this node.
+    News(News),
 }
 
 /// See the [module](self).
@@ -72,6 +80,12 @@ pub(super) struct Somo {
     round: u32,
     gathering: Option<Moment>,
     due: Moment,
+    desk: Desk,
+    /// What strangers have asked lately.
+    asked: Budgets,
+    /// News said, and heard.
+    news: u32,
+    heard: Vec<(Position, u32)>,
     actions: Vec<Action>,
 }
 
@@ -106,6 +120,9 @@ struct Child {
     missed: u8,
 }
 
+/// What anybody may ask at once, and how often again: an answer may be as large as a report.
+const ASKED_AT_ONCE: u16 = 6;
+const ASKED_EVERY: Duration = Duration::from_secs(2);
 /// Children of one node: a logical point has `k`, and a zone may hold points of several levels.
 const CHILDREN_MAX: usize = 256;
 /// A child's report is kept for this many intervals, or this many calls that it does not answer.
@@ -145,6 +162,10 @@ impl Somo {
             round: 0,
             gathering: None,
             due: now + config.interval.mul_f64(phase),
+            desk: Desk::default(),
+            asked: Budgets::new(ASKED_AT_ONCE, ASKED_EVERY),
+            news: 0,
+            heard: Vec::new(),
             actions: Vec::new(),
         }
     }
@@ -215,6 +236,12 @@ impl Somo {
                     self.seek_parent();
                 }
             }
+            SomoMessage::News(news) => self.on_news(from, news, me),
+            SomoMessage::Ask { number, region, question } => {
+                self.on_ask(from, (number, region), question, me, now);
+            }
+            // Whoever asked around this tree hears it.
+            SomoMessage::Answer { .. } => {}
             SomoMessage::Quit => {
                 self.children.retain(|child| child.peer.position != from.position);
                 self.finish_if_complete(me, now);
@@ -340,13 +367,17 @@ impl Somo {
     /// What this node knows: itself, and what its children said last.
     fn gathered(&self, me: Peer, now: Moment) -> Report {
         let mut all = Report::of(me, self.offer);
-        for child in &self.children {
+        self.merge_children(&mut all, |_| true, now);
+        all
+    }
+
+    fn merge_children(&self, all: &mut Report, counts: impl Fn(&Child) -> bool, now: Moment) {
+        for child in self.children.iter().filter(|child| counts(child)) {
             all.merge(&child.report);
             let age = now.since(child.heard).as_millis() as u32;
             all.oldest_ms = all.oldest_ms.max(child.report.oldest_ms.saturating_add(age));
         }
         all.prune(&self.beacons);
-        all
     }
 
     fn show_view(&mut self, me: Peer, now: Moment) {
@@ -356,6 +387,9 @@ impl Somo {
             || self.beacons.places.len() * 2 < view.helpers.len().min(BEACONS_MAX);
         if due && view.helpers.len() > self.beacons.places.len() {
             self.beacons = Beacons::among(&view.helpers, self.beacons.generation + 1);
+        }
+        for (to, answer) in self.desk.on_view(&view, now) {
+            self.actions.push(Action::Send(to, answer));
         }
         self.actions.push(Action::View(Box::new(view)));
     }

@@ -80,6 +80,19 @@ impl Point {
         })
     }
 
+    /// The point of one share of a level; nothing if there is none.
+    #[must_use]
+    pub fn at(fanout: Fanout, level: u8, index: u64) -> Option<Self> {
+        let width = fanout.0.checked_pow(level.into()).filter(|width| *width <= WIDTH_MAX)?;
+        (index < width).then_some(Self { fanout, level: level.into(), index, width })
+    }
+
+    /// True when a position lies in its share of the space.
+    #[must_use]
+    pub fn holds(self, position: Position) -> bool {
+        self.share_of(position) == self.index
+    }
+
     /// How far below the root.
     #[must_use]
     pub fn level(self) -> u32 {
