@@ -79,6 +79,9 @@ pub(super) struct Net {
 const DEGREE_DEFAULT: u32 = 6;
 /// One voice of 32 kbit/s in frames of 20 ms on the wire, headers included, bit/s.
 const COPY_RATE: u64 = 62_000;
+/// The most that one voice takes on the wire, bit/s: 256 kbit/s, headers included, and a quarter to spare. Where only
+/// links were named, nothing that could be meant is cut off.
+const COPY_RATE_MAX: u64 = 450_000;
 /// Sources that speak at once, which a degree is sized for.
 const SPEAKERS: u64 = 3;
 /// As many links as `--degree` takes.
@@ -99,8 +102,10 @@ impl NetArgs {
         let identity = Arc::new(state.take_identity());
         let socket = bind_udp(self.listen).map_err(|error| self.listen_error(&error))?;
         let carrier = if self.quic_only { Carrier::Quic } else { Carrier::Hops };
-        let link = QuicLink::open_with(&identity, Socket::Udp(socket), carrier)
+        let mut link = QuicLink::open_with(&identity, Socket::Udp(socket), carrier)
             .map_err(|error| self.listen_error(&ListenError::Other(error)))?;
+        let links_bps = u64::from(self.degree()) * SPEAKERS * COPY_RATE_MAX;
+        link.set_budget(self.uplink.unwrap_or(links_bps));
         let addrs = link.listen_addrs();
         // Without multicast the others are found by --bootstrap and by ids.
         let mdns = (!self.no_mdns).then(|| Mdns::start(identity.node_id(), &addrs).ok()).flatten();

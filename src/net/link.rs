@@ -97,7 +97,7 @@ pub enum Verdict {
         /// Whether the node listens.
         deliver: bool,
     },
-    /// It belongs nowhere.
+    /// It belongs nowhere, or is more than its sender or its session may send.
     Refused,
 }
 
@@ -108,7 +108,7 @@ pub struct SwitchCounts {
     pub sent: u64,
     /// Datagrams of its that went on, or were for this node.
     pub received: u64,
-    /// Datagrams of its that belonged nowhere.
+    /// Datagrams of its that belonged nowhere or were too many, and datagrams to it that the budget did not bear.
     pub dropped: u64,
 }
 
@@ -162,6 +162,23 @@ pub trait Link {
 
     /// Has all that [`send`](Self::send) has taken leave now, if it has not: datagrams may wait for others to leave with.
     fn flush(&mut self) {}
+
+    /// Sends two datagrams back to back, with nothing between them and outside all pacing and budgets, so that what they are
+    /// apart when they arrive tells the bottleneck's rate. Longer ones than [`DATAGRAM_MAX`] are taken, up to a packet that
+    /// Ethernet carries; they arrive as [`LinkEvent::Datagram`]s whose times are the kernel's.
+    ///
+    /// # Errors
+    /// When nothing was sent: also when the way to the peer leads through something that would space them.
+    fn send_pair(&mut self, to: NodeId, pair: [Bytes; 2]) -> Result<(), SendError> {
+        let _ = (to, pair);
+        Err(SendError::NotConnected)
+    }
+
+    /// Bounds what datagrams leave this machine, bit/s, over all peers; at most 100 ms of it are ahead at any time, and
+    /// what would be more is lost. No bound before the first call.
+    fn set_budget(&mut self, rate_bps: u64) {
+        let _ = rate_bps;
+    }
 
     /// Has datagrams switched by this table from now on, without the node. A link that cannot hands them all to the node.
     fn set_switch(&mut self, switch: Arc<dyn Switch>) {

@@ -4,6 +4,7 @@
 //! serves as a UDP socket beneath quinn.
 
 mod address;
+mod budget;
 mod hop;
 mod link;
 mod mdns;
@@ -12,6 +13,7 @@ pub mod emulated;
 pub mod quic;
 
 pub use self::address::{ListenError, bind_udp, concrete_addresses};
+pub use self::budget::Budget;
 pub(crate) use self::link::CONTROL_MESSAGE_MAX;
 pub use self::link::{
     Channel, DialError, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict, next_event,

@@ -7,21 +7,31 @@ use std::time::Instant;
 use alm_media::{TreeId, peek_tree, set_tree};
 use bytes::{Bytes, BytesMut};
 
+use super::sources::SourceBudgets;
 use super::{Node, Output};
 use crate::identity::NodeId;
 use crate::net::{Channel, Switch, Verdict};
 use crate::session::Routes;
 
-/// The switch that a node gives its link: media goes where the installed epochs say, all else to the node.
+/// The switch that a node gives its link: media goes where the installed epochs say, within what its source and its session
+/// may send, and all else to the node.
 #[derive(Debug)]
-pub(super) struct Forwarding(pub(super) Arc<Routes>);
+pub(super) struct Forwarding {
+    routes: Arc<Routes>,
+    sources: Arc<SourceBudgets>,
+}
 
 impl Switch for Forwarding {
-    fn route(&self, from: NodeId, datagram: &[u8], _at: Instant, forward: &mut dyn FnMut(NodeId)) -> Verdict {
+    fn route(&self, from: NodeId, datagram: &[u8], at: Instant, forward: &mut dyn FnMut(NodeId)) -> Verdict {
         let Some(tree) = peek_tree(datagram) else { return Verdict::Keep };
-        let Some(route) = self.0.route(tree, Some(from)) else { return Verdict::Refused };
+        let Some(route) = self.routes.route(tree, Some(from)) else { return Verdict::Refused };
+        let copies = datagram.len() * route.links.len();
+        let budget = self.routes.budget(tree);
+        if !self.sources.draw(tree, datagram, at) || budget.is_some_and(|budget| !budget.draw(copies, at)) {
+            return Verdict::Refused;
+        }
         for link in route.links {
-            forward(self.0.peer(*link));
+            forward(self.routes.peer(*link));
         }
         Verdict::Passed { deliver: route.deliver }
     }
@@ -67,7 +77,8 @@ impl Node {
         let routes = self.carrier.routes();
         if !Arc::ptr_eq(routes, &self.switched) {
             self.switched = routes.clone();
-            self.outputs.push_back(Output::Switch(Arc::new(Forwarding(routes.clone()))));
+            let (routes, sources) = (routes.clone(), self.sources.clone());
+            self.outputs.push_back(Output::Switch(Arc::new(Forwarding { routes, sources })));
         }
     }
 }

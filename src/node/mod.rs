@@ -6,6 +6,7 @@
 
 mod control;
 mod forwarding;
+mod sources;
 mod wiring;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 
+use self::sources::SourceBudgets;
 use crate::identity::{Identity, NodeId, SessionId};
 use crate::net::{Channel, LinkEvent, Switch};
 use crate::pool::{Contact, PoolConfig, PoolNode};
@@ -97,6 +99,7 @@ pub struct Node {
     carrier: Carrier,
     /// The routes that the link has.
     switched: Arc<Routes>,
+    sources: Arc<SourceBudgets>,
     role: Role,
     clock: Option<SessionClock>,
     counts: BTreeMap<NodeId, LinkCounts>,
@@ -139,6 +142,7 @@ impl Node {
             started: now,
             pool: PoolNode::new(me, addrs, config, random, now),
             switched: carrier.routes().clone(),
+            sources: Arc::new(SourceBudgets::new(now)),
             carrier,
             role: Role::Idle,
             clock: None,

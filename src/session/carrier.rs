@@ -14,6 +14,7 @@ use super::keys::Signed;
 use super::plan::{Installation, PlanDefect, SessionPlan, degrees_of};
 use super::routes::Routes;
 use crate::identity::{NodeId, SessionId};
+use crate::net::Budget;
 use crate::pool::Contact;
 
 /// How long an epoch is still carried after its successor has been activated.
@@ -26,6 +27,11 @@ const PENDING_MAX: Duration = Duration::from_secs(20);
 const EPOCHS_PER_SESSION_MAX: usize = 6;
 /// Peers that a node has had tree links with, over its life.
 const LINKS_KNOWN_MAX: usize = 65_536;
+/// Sources that send at once for each degree: what plans are made for.
+const SPEAKERS: u64 = 3;
+/// The most that a copy of a voice takes, bit/s: 256 kbit/s in frames of 20 ms, or 64 kbit/s in frames of 2.5 ms, each with
+/// the headers of hop, UDP and IP, and a quarter to spare.
+const COPY_BPS_MAX: u64 = 450_000;
 
 /// Why an installation is refused. The state is unchanged.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -88,6 +94,7 @@ pub struct Carrier {
     /// Copied before it is changed while somebody else still reads it.
     routes: Arc<Routes>,
     epochs_taken: u64,
+    budgets: BTreeMap<SessionId, Arc<Budget>>,
     carried: BTreeMap<SessionId, Vec<Epoch>>,
 }
 
@@ -182,9 +189,13 @@ impl Carrier {
             return Err(InstallError::TooManyEpochs);
         }
         routes.table.install(self.epochs_taken, &links)?;
+        let rate_bps = u64::from(held) * SPEAKERS * COPY_BPS_MAX;
+        let budget = self.budgets.entry(session).or_insert_with(|| Arc::new(Budget::new(rate_bps, now)));
+        budget.set_rate(rate_bps);
+        routes.charge(&links, budget);
         // The manager has given up what it did not activate before it went on to this one.
         for abandoned in epochs.extract_if(.., |epoch| matches!(epoch.stage, Stage::Pending(_))) {
-            routes.table.retire(abandoned.handle);
+            routes.retire(abandoned.handle, &abandoned.trees);
         }
         let missing: BTreeSet<NodeId> = neighbours.iter().copied().filter(|node| !is_joined(*node)).collect();
         let wanted = contacts.into_iter().filter(|contact| missing.contains(&contact.node)).collect();
@@ -244,7 +255,7 @@ impl Carrier {
     /// Forgets all epochs of a session.
     pub fn drop_session(&mut self, session: SessionId) {
         for epoch in self.carried.remove(&session).unwrap_or_default() {
-            Arc::make_mut(&mut self.routes).table.retire(epoch.handle);
+            Arc::make_mut(&mut self.routes).retire(epoch.handle, &epoch.trees);
         }
     }
 
@@ -253,7 +264,7 @@ impl Carrier {
         let mut late = Vec::new();
         for (session, epochs) in &mut self.carried {
             for over in epochs.extract_if(.., |epoch| epoch.stage.ends().is_some_and(|ends| ends <= now)) {
-                Arc::make_mut(&mut self.routes).table.retire(over.handle);
+                Arc::make_mut(&mut self.routes).retire(over.handle, &over.trees);
             }
             for epoch in epochs.iter_mut().filter(|epoch| epoch.report_at.is_some_and(|at| at <= now)) {
                 epoch.report_at = None;
@@ -261,6 +272,7 @@ impl Carrier {
             }
         }
         self.carried.retain(|_, epochs| !epochs.is_empty());
+        self.budgets.retain(|session, _| self.carried.contains_key(session));
         late
     }
 

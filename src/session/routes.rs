@@ -1,15 +1,19 @@
 //! Where a node's packets go, as a table that is never changed while it is read: a new one takes its place.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use alm_media::{ForwardingTable, LinkId, Route, TreeId};
+use alm_media::{ForwardingTable, LinkId, Route, TreeId, TreeLinks};
 
 use crate::identity::NodeId;
+use crate::net::Budget;
 
 /// The forwarding table of all epochs that a node carries, and the peers behind its links.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     pub(super) table: ForwardingTable,
+    /// What each tree's session may send here.
+    budgets: BTreeMap<TreeId, Arc<Budget>>,
     link_of: BTreeMap<NodeId, LinkId>,
     node_of: Vec<NodeId>,
 }
@@ -29,6 +33,25 @@ impl Routes {
     #[must_use]
     pub fn peer(&self, link: LinkId) -> NodeId {
         self.node_of[link.0 as usize]
+    }
+
+    /// What the session that a tree belongs to may send at this node.
+    #[must_use]
+    pub fn budget(&self, tree: TreeId) -> Option<&Budget> {
+        self.budgets.get(&tree).map(|budget| &**budget)
+    }
+
+    /// Counts the trees' packets against a session's budget.
+    pub(super) fn charge(&mut self, trees: &[TreeLinks], budget: &Arc<Budget>) {
+        self.budgets.extend(trees.iter().map(|part| (part.tree, budget.clone())));
+    }
+
+    /// Forgets an epoch.
+    pub(super) fn retire(&mut self, handle: u64, trees: &[TreeId]) {
+        self.table.retire(handle);
+        for tree in trees {
+            self.budgets.remove(tree);
+        }
     }
 
     /// The link to a peer, numbered at its first use.

@@ -15,7 +15,7 @@ use super::packet::PACKET_MAX;
 pub(super) const BATCH_MAX: usize = 64;
 
 /// See the [module](self).
-pub(super) struct Batch {
+pub(in crate::net) struct Batch {
     slots: Box<[Slot]>,
     entries: [Entry; BATCH_MAX],
     used: usize,
@@ -33,7 +33,7 @@ pub(super) struct Entry {
 }
 
 impl Batch {
-    pub(super) fn new(out: Out) -> Self {
+    pub(in crate::net) fn new(out: Out) -> Self {
         let nowhere = Entry { len: 0, to: SocketAddr::from(([0, 0, 0, 0], 0)) };
         let slots = vec![[0; PACKET_MAX]; BATCH_MAX].into_boxed_slice();
         Self { slots, entries: [nowhere; BATCH_MAX], used: 0, out }
@@ -92,7 +92,7 @@ impl Batch {
 
 /// How packets get out.
 #[derive(Clone)]
-pub(super) enum Out {
+pub(in crate::net) enum Out {
     /// `sendmmsg`.
     #[cfg(target_os = "linux")]
     Together(Arc<std::net::UdpSocket>),

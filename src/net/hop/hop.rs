@@ -1,7 +1,7 @@
 //! One hop: the way to one peer and back, beside the QUIC connection that its keys come from.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,14 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 
 use super::batch::Batch;
+use super::breaker::{Breaker, Report, is_open};
 use super::forgery::ForgeryLimit;
 use super::keys::{EXPORT_LABEL, MATERIAL_LEN, Material, Opener, Sealer};
 use super::packet::{Header, Kind};
 use super::path::{Ask, Path};
 use super::replay::{Freshness, ReplayWindow};
 use crate::identity::NodeId;
-use crate::net::{SendError, SwitchCounts};
+use crate::net::{Budget, SendError, SwitchCounts};
 
 /// See the [module](self).
 pub(in crate::net) struct Hop {
@@ -34,6 +35,10 @@ pub(in crate::net) struct Hop {
     /// The same, as last told.
     told_us: AtomicU64,
     sent: AtomicU64,
+    /// Datagrams that left as hop packets.
+    sealed: AtomicU64,
+    /// The path cannot bear what is sent.
+    broken: AtomicBool,
     since: Instant,
 }
 
@@ -44,6 +49,12 @@ struct Inbound {
     forgeries: ForgeryLimit,
     /// `heard_us` and `sent` at the last [`Hop::poll`].
     used: (u64, u64),
+    /// Datagrams that came as hop packets.
+    received: u64,
+    breaker: Breaker,
+    broken_since: Option<Instant>,
+    /// The last question: its token, when it left, and `sealed` then.
+    asked: (u64, Instant, u64),
 }
 
 #[derive(Default)]
@@ -72,6 +83,10 @@ impl Hop {
             path: Path::new(quic.remote_address(), now),
             forgeries: ForgeryLimit::new(now),
             used: (0, 0),
+            received: 0,
+            breaker: Breaker::default(),
+            broken_since: None,
+            asked: (0, now, 0),
         };
         Some(Arc::new(Self {
             peer,
@@ -84,22 +99,44 @@ impl Hop {
             heard_us: AtomicU64::new(0),
             told_us: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            sealed: AtomicU64::new(0),
+            broken: AtomicBool::new(false),
             since: now,
         }))
     }
 
-    /// Sends a datagram: by the hop, or by QUIC while the hop does not get through.
-    pub(super) fn send(&self, datagram: &[u8], batch: &mut Batch) -> Result<(), SendError> {
+    /// Sends a datagram: by the hop, or by QUIC while the hop does not get through. What the path cannot bear, or the
+    /// machine's budget, is lost.
+    pub(super) fn send(
+        &self,
+        datagram: &[u8],
+        budget: &Budget,
+        now: Instant,
+        batch: &mut Batch,
+    ) -> Result<(), SendError> {
         self.sent.fetch_add(1, Ordering::Relaxed);
-        if let Some(target) = &*self.target.load()
-            && batch.push(**target, |out| self.sealer.seal(Kind::Datagram, datagram, out))
-        {
+        if self.broken.load(Ordering::Relaxed) || !budget.draw(datagram.len() + ON_THE_WIRE, now) {
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
+        if self.seal(datagram, batch) {
             return Ok(());
         }
         self.quic.send_datagram(Bytes::copy_from_slice(datagram)).map_err(|error| match error {
             quinn::SendDatagramError::ConnectionLost(_) => SendError::NotConnected,
             _ => SendError::TooLong,
         })
+    }
+
+    /// Seals a datagram into the batch; `false` while hop packets do not get through.
+    pub(super) fn seal(&self, datagram: &[u8], batch: &mut Batch) -> bool {
+        if let Some(target) = &*self.target.load()
+            && batch.push(**target, |out| self.sealer.seal(Kind::Datagram, datagram, out))
+        {
+            self.sealed.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        false
     }
 
     /// Opens a packet in its place. Notes where it came from, and asks there if that is news.
@@ -121,6 +158,7 @@ impl Hop {
             return None;
         };
         inbound.replay.note(header.counter);
+        inbound.received += u64::from(header.kind == Kind::Datagram);
         if freshness == Freshness::Newest
             && let Some(ask) = inbound.path.on_newest(from, at)
         {
@@ -130,18 +168,26 @@ impl Hop {
         Some(payload)
     }
 
-    /// Answers a challenge, where it came from.
-    pub(super) fn on_challenge(&self, token: &[u8], from: SocketAddr, batch: &mut Batch) {
-        if token.len() == TOKEN_LEN {
-            batch.push(from, |out| self.sealer.seal(Kind::Response, token, out));
-        }
+    /// Answers a challenge, where it came from, with its token and what has been received; no longer than the challenge.
+    pub(super) fn on_challenge(&self, challenge: &[u8], from: SocketAddr, batch: &mut Batch) {
+        let Some((token, _)) = read_probe(challenge) else { return };
+        let response = write_probe(token, self.inbound().received);
+        batch.push(from, |out| self.sealer.seal(Kind::Response, &response, out));
     }
 
     /// Takes an answer to a challenge.
-    pub(super) fn on_response(&self, token: &[u8], at: Instant) {
-        let Ok(token) = token.try_into() else { return };
+    pub(super) fn on_response(&self, response: &[u8], at: Instant) {
+        let Some((token, received)) = read_probe(response) else { return };
         let mut inbound = self.inbound();
-        if inbound.path.on_response(u64::from_be_bytes(token), at) {
+        let (asked, left, sent) = inbound.asked;
+        if asked == token {
+            let round_trip = at.saturating_duration_since(left);
+            if inbound.breaker.on_report(Report { sent, received, round_trip }) {
+                inbound.broken_since = Some(at);
+                self.broken.store(true, Ordering::Relaxed);
+            }
+        }
+        if inbound.path.on_response(token, at) {
             self.retarget(&inbound.path);
         }
     }
@@ -164,7 +210,11 @@ impl Hop {
         let mut inbound = self.inbound();
         let use_now = (self.heard_us.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed));
         let used = std::mem::replace(&mut inbound.used, use_now) != use_now;
+        if self.broken.load(Ordering::Relaxed) && !is_open(inbound.broken_since, now) {
+            self.broken.store(false, Ordering::Relaxed);
+        }
         if let Some(ask) = inbound.path.poll(used, now) {
+            inbound.asked = (ask.token, now, self.sealed.load(Ordering::Relaxed));
             self.ask(ask, batch);
             self.retarget(&inbound.path);
         }
@@ -184,8 +234,8 @@ impl Hop {
     }
 
     fn ask(&self, ask: Ask, batch: &mut Batch) {
-        let token = ask.token.to_be_bytes();
-        batch.push(ask.to, |out| self.sealer.seal(Kind::Challenge, &token, out));
+        let challenge = write_probe(ask.token, 0);
+        batch.push(ask.to, |out| self.sealer.seal(Kind::Challenge, &challenge, out));
     }
 
     fn retarget(&self, path: &Path) {
@@ -199,7 +249,18 @@ impl Hop {
     }
 }
 
-const TOKEN_LEN: usize = 8;
+/// The payload of a challenge and of its answer: a token, and how many datagrams have been received.
+fn write_probe(token: u64, received: u64) -> [u8; 16] {
+    (u128::from(token) << 64 | u128::from(received)).to_be_bytes()
+}
+
+fn read_probe(payload: &[u8]) -> Option<(u64, u64)> {
+    let both = u128::from_be_bytes(payload.try_into().ok()?);
+    Some(((both >> 64) as u64, both as u64))
+}
+
+/// What a datagram costs on the wire besides itself: the hop packet's own, UDP's and IPv6's headers.
+const ON_THE_WIRE: usize = super::packet::OVERHEAD + 48;
 /// Contexts of the key export: who seals with the key.
 const DIALLER: &[u8] = b"dialler";
 const ACCEPTOR: &[u8] = b"acceptor";

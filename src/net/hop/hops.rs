@@ -15,9 +15,9 @@ use tokio::sync::mpsc;
 
 use super::batch::{Batch, Out};
 use super::hop::Hop;
-use super::packet::{Header, Kind};
+use super::packet::{Header, Kind, PAYLOAD_MAX};
 use crate::identity::NodeId;
-use crate::net::{LinkEvent, SendError, Switch, Verdict};
+use crate::net::{Budget, LinkEvent, SendError, Switch, Verdict};
 
 /// See the [module](self).
 pub(in crate::net) struct Hops {
@@ -26,6 +26,8 @@ pub(in crate::net) struct Hops {
     events: mpsc::Sender<LinkEvent>,
     /// What leaves on the node's own account, rather than forwarded.
     own: Mutex<Batch>,
+    /// What the machine may send, over all its sessions.
+    budget: Budget,
 }
 
 /// A table may be behind a pointer that can be swapped only if its size is known.
@@ -41,7 +43,9 @@ impl Hops {
     /// No hops yet; `events` gets what is for the node itself, and loses what it has no room for.
     pub(super) fn new(out: Out, events: mpsc::Sender<LinkEvent>) -> Arc<Self> {
         let own = Mutex::new(Batch::new(out));
-        Arc::new(Self { table: ArcSwap::default(), switch: ArcSwapOption::empty(), events, own })
+        let (table, switch) = (ArcSwap::default(), ArcSwapOption::empty());
+        let budget = Budget::new(u64::MAX, tokio::time::Instant::now().into_std());
+        Arc::new(Self { table, switch, events, own, budget })
     }
 
     /// Takes up a hop. Another one with the same key id stays what it is, and this one is never found by it: its peer's
@@ -78,10 +82,30 @@ impl Hops {
         self.switch.store(Some(Arc::new(Installed(switch))));
     }
 
+    /// Bounds what datagrams the machine sends, bit/s.
+    pub(in crate::net) fn set_budget(&self, rate_bps: u64) {
+        self.budget.set_rate(rate_bps);
+    }
+
     /// Sends a datagram with the next [`flush`](Self::flush).
-    pub(in crate::net) fn send(&self, to: NodeId, datagram: &[u8]) -> Result<(), SendError> {
+    pub(in crate::net) fn send(&self, to: NodeId, datagram: &[u8], now: Instant) -> Result<(), SendError> {
         let table = self.table.load();
-        table.by_peer.get(&to).ok_or(SendError::NotConnected)?.send(datagram, &mut self.own())
+        let hop = table.by_peer.get(&to).ok_or(SendError::NotConnected)?;
+        hop.send(datagram, &self.budget, now, &mut self.own())
+    }
+
+    /// Sends two datagrams back to back, with nothing between them.
+    pub(in crate::net) fn send_pair(&self, to: NodeId, pair: [&[u8]; 2]) -> Result<(), SendError> {
+        let table = self.table.load();
+        let hop = table.by_peer.get(&to).ok_or(SendError::NotConnected)?;
+        if pair.iter().any(|datagram| datagram.len() > PAYLOAD_MAX) {
+            return Err(SendError::TooLong);
+        }
+        let mut own = self.own();
+        own.flush();
+        let sealed = pair.iter().all(|datagram| hop.seal(datagram, &mut own));
+        own.flush();
+        if sealed { Ok(()) } else { Err(SendError::NotConnected) }
     }
 
     /// Sends what has been handed in.
@@ -110,7 +134,7 @@ impl Hops {
     }
 
     /// Takes a packet from the socket, in its place. What it causes to be sent is in the batch.
-    pub(super) fn take(&self, packet: &mut [u8], from: SocketAddr, at: Instant, batch: &mut Batch) {
+    pub(in crate::net) fn take(&self, packet: &mut [u8], from: SocketAddr, at: Instant, batch: &mut Batch) {
         let Some(header) = Header::read(packet) else { return };
         let table = self.table.load();
         let Some(hop) = table.by_key.get(&header.key) else { return };
@@ -126,7 +150,7 @@ impl Hops {
     fn pass(&self, table: &Table, hop: &Hop, datagram: &[u8], at: Instant, batch: &mut Batch) {
         let mut forward = |to: NodeId| {
             if let Some(next) = table.by_peer.get(&to)
-                && next.send(datagram, batch).is_ok()
+                && next.send(datagram, &self.budget, at, batch).is_ok()
             {
                 next.counts.sent.fetch_add(1, Ordering::Relaxed);
             }

@@ -3,13 +3,14 @@
 //! QUIC's own datagrams cost a system call, timers and acknowledgements for each receiver. A hop packet (`packet`) is
 //! sealed under keys that the QUIC handshake has agreed (`keys`), found by its key id whatever address it comes from
 //! (`path`), opened once, looked up, sealed for each hop that it leaves by, and all copies leave in one system call
-//! (`batch`, `syscalls`). Where hop packets do not get through, or the peer knows none, QUIC's datagrams go on carrying
+//! (`batch`, `syscalls`). What leaves is within the machine's budget, and a path that cannot bear it is left (`breaker`). Where hop packets do not get through, or the peer knows none, QUIC's datagrams go on carrying
 //! what they carried. On Linux a thread of its own receives (`beside`), elsewhere QUIC's task does (`beneath`).
 
 mod batch;
 mod beneath;
 #[cfg(target_os = "linux")]
 mod beside;
+mod breaker;
 mod forgery;
 #[expect(clippy::module_inception, reason = "one hop, among the parts of hops")]
 mod hop;
@@ -28,7 +29,9 @@ use std::sync::Arc;
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
 use tokio::sync::mpsc;
 
-use self::batch::Out;
+#[cfg(test)]
+pub(super) use self::batch::Batch;
+pub(super) use self::batch::Out;
 use self::beneath::Beneath;
 pub(super) use self::hop::Hop;
 pub(super) use self::hops::Hops;

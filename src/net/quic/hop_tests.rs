@@ -12,6 +12,7 @@ use tokio::net::UdpSocket as AsyncSocket;
 
 use super::*;
 use crate::net::emulated::{Datagram, EmulatedNetwork, EmulatedSocket, PathProfile, address_of};
+use crate::net::hop::{Batch, Out};
 use crate::net::{Verdict, bind_udp, next_event};
 
 fn identity(seed: u8) -> Identity {
@@ -330,4 +331,111 @@ async fn a_stolen_packet_moves_no_media() {
         ["media"],
         "where it went before"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn forwarding_allocates_nothing() {
+    let network = EmulatedNetwork::start(3, 1, |_, _| PathProfile::clean(Duration::from_millis(10)));
+    let ((mut a, from_a), (mut b, _), (mut c, _)) =
+        (emulated(&network, 0), emulated(&network, 1), emulated(&network, 2));
+    connect(&mut a, &mut b, address_of(1)).await;
+    connect(&mut c, &mut b, address_of(1)).await;
+    settle((&mut a, 0), (&mut b, 1)).await;
+    settle((&mut c, 2), (&mut b, 1)).await;
+    b.set_switch(Arc::new(Through { from: id(0), to: vec![id(2)], deliver: false }));
+    network.with_core(|core| core.set_alive(1, false));
+    from_a.lock().unwrap().clear();
+    for _ in 0..51 {
+        a.send(id(1), Channel::Datagram, vec![7; 100].into()).unwrap();
+    }
+    a.flush();
+    let mut packets = std::mem::take(&mut *from_a.lock().unwrap());
+    let (hops, at) = (b.hops.as_ref().unwrap(), Instant::now().into_std());
+    let mut batch = Batch::new(Out::Each(EmulatedSocket::new(&network, 1)));
+    let mut take = |packets: &mut [Vec<u8>]| {
+        packets.iter_mut().for_each(|packet| hops.take(packet, address_of(0), at, &mut batch));
+    };
+    // The first sets aside what a thread needs once.
+    take(&mut packets[..1]);
+    let allocations = allocation_counter::measure(|| take(&mut packets[1..])).count_total;
+    assert_eq!((allocations, b.switch_counts(id(2)).sent), (0, 51));
+}
+
+#[tokio::test(start_paused = true)]
+async fn loss_delays_nothing() {
+    // 8 voices on a link of 200 ms there and back that loses 5 % of its packets.
+    const VOICES: u32 = 8;
+    let one_way = Duration::from_millis(100);
+    let path = PathProfile { loss: 0.05, ..PathProfile::clean(one_way) };
+    let network = EmulatedNetwork::start(3, 1, |_, _| path);
+    let ((mut a, _), (mut b, _)) = (emulated(&network, 1), emulated(&network, 2));
+    connect(&mut a, &mut b, address_of(2)).await;
+    settle((&mut a, 1), (&mut b, 2)).await;
+    let (start, before) = (Instant::now(), by_quic(&a, 2));
+    let (mut sent, mut added_ms) = (0, Vec::new());
+    while start.elapsed() < Duration::from_secs(21) {
+        for _ in 0..VOICES * u32::from(start.elapsed() < Duration::from_secs(20)) {
+            let stamp = start.elapsed().as_micros() as u64;
+            a.send(id(2), Channel::Datagram, [stamp.to_be_bytes().as_slice(), &[0; 100]].concat().into())
+                .unwrap();
+            sent += 1;
+        }
+        a.flush();
+        let next_frame = Instant::now() + Duration::from_millis(20);
+        while let Ok(event) = tokio::time::timeout_at(next_frame, next_event(&mut b)).await {
+            if let LinkEvent::Datagram { bytes, at, .. } = event {
+                let left = Duration::from_micros(u64::from_be_bytes(bytes[..8].try_into().unwrap()));
+                let took = at.saturating_duration_since(start.into_std() + left);
+                added_ms.push((took.saturating_sub(one_way)).as_secs_f64() * 1e3);
+            }
+        }
+        let _ = timeout(Duration::ZERO, next_event(&mut a)).await;
+    }
+    added_ms.sort_by(f64::total_cmp);
+    let (arrived, p99) = (added_ms.len(), added_ms[added_ms.len() * 99 / 100]);
+    println!("{arrived} of {sent} arrived, {p99} ms later than the path at p99");
+    assert!(p99 <= 20.0, "p99 {p99} ms");
+    assert!((0.93..0.97).contains(&(arrived as f64 / f64::from(sent))), "{arrived} of {sent}");
+    assert_eq!(by_quic(&a, 2), before, "all by the hop");
+}
+
+#[tokio::test]
+async fn a_pair_arrives_as_close_as_it_left_and_longer_than_any_datagram() {
+    let ((mut a, _), (mut b, addr)) = (link(1, Carrier::Hops), link(2, Carrier::Hops));
+    connect(&mut a, &mut b, addr).await;
+    let padded = || [1, 2].map(|i: u8| Bytes::from(vec![i; 1_400]));
+    settle((&mut a, 1), (&mut b, 2)).await;
+    a.send_pair(id(2), padded()).unwrap();
+    let mut times = Vec::new();
+    for i in [1, 2] {
+        match next(&mut b).await {
+            LinkEvent::Datagram { bytes, at, .. } => {
+                assert_eq!((bytes.len(), bytes[0]), (1_400, i));
+                times.push(at);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(times[0] <= times[1] && times[1] - times[0] < Duration::from_millis(20), "{times:?}");
+    assert_eq!(
+        a.send_pair(id(2), [Bytes::new(), vec![0; 2_000].into()]),
+        Err(SendError::TooLong),
+        "longer than a packet"
+    );
+}
+
+#[tokio::test]
+async fn no_more_leaves_than_the_budget_bears() {
+    let ((mut a, _), (mut b, addr)) = (link(1, Carrier::Hops), link(2, Carrier::Hops));
+    connect(&mut a, &mut b, addr).await;
+    settle((&mut a, 1), (&mut b, 2)).await;
+    // 100 ms at this rate are 10,000 bytes.
+    a.set_budget(800_000);
+    for _ in 0..200 {
+        a.send(id(2), Channel::Datagram, vec![0; 925].into()).unwrap();
+    }
+    let arrived = live(&mut [&mut a, &mut b], Duration::from_millis(50)).await.len();
+    let refused = a.switch_counts(id(2)).dropped as usize;
+    assert!((9..=20).contains(&arrived), "{arrived}");
+    assert_eq!(arrived + refused, 200);
 }

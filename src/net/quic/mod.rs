@@ -370,7 +370,7 @@ impl Link for QuicLink {
             Channel::Datagram if bytes.len() > DATAGRAM_MAX => Err(SendError::TooLong),
             Channel::Control => connection.send_control(bytes),
             Channel::Datagram => match &self.hops {
-                Some(hops) if connection.hop.is_some() => hops.send(to, &bytes),
+                Some(hops) if connection.hop.is_some() => hops.send(to, &bytes, Instant::now().into_std()),
                 _ => connection.send_datagram(bytes),
             },
         }
@@ -379,6 +379,16 @@ impl Link for QuicLink {
     fn flush(&mut self) {
         if let Some(hops) = &self.hops {
             hops.flush();
+        }
+    }
+
+    fn send_pair(&mut self, to: NodeId, [first, second]: [Bytes; 2]) -> Result<(), SendError> {
+        self.hops.as_ref().ok_or(SendError::NotConnected)?.send_pair(to, [&first, &second])
+    }
+
+    fn set_budget(&mut self, rate_bps: u64) {
+        if let Some(hops) = &self.hops {
+            hops.set_budget(rate_bps);
         }
     }
 

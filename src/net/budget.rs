@@ -1,0 +1,67 @@
+//! A budget of bytes a second that any thread may draw on without waiting: the generic cell rate algorithm (ITU-T I.371), in
+//! one atomic word.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Budget {
+    since: Instant,
+    /// Bits a second.
+    rate_bps: AtomicU64,
+    /// When all that was drawn has been earned, nanoseconds since `since`.
+    even_ns: AtomicU64,
+}
+
+impl Budget {
+    /// A budget of this rate, unused so far.
+    #[must_use]
+    pub fn new(rate_bps: u64, now: Instant) -> Self {
+        Self { since: now, rate_bps: AtomicU64::new(rate_bps), even_ns: AtomicU64::new(0) }
+    }
+
+    /// Changes the rate from now on.
+    pub fn set_rate(&self, rate_bps: u64) {
+        self.rate_bps.store(rate_bps, Ordering::Relaxed);
+    }
+
+    /// Draws `bytes`, unless that would take the budget ahead of its rate by more than [`AHEAD_MAX`]: whether it was drawn.
+    pub fn draw(&self, bytes: usize, now: Instant) -> bool {
+        let rate = self.rate_bps.load(Ordering::Relaxed).max(1);
+        let cost = (bytes as u64 * 8).saturating_mul(1_000_000_000) / rate;
+        let now = now.saturating_duration_since(self.since).as_nanos() as u64;
+        let limit = now + AHEAD_MAX.as_nanos() as u64;
+        let drawn = self.even_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |even| {
+            let even = even.max(now).saturating_add(cost);
+            (even <= limit).then_some(even)
+        });
+        drawn.is_ok()
+    }
+}
+
+/// What may be sent ahead of the rate, and so wait behind it in a queue somewhere: 100 ms of audio, after which it is better
+/// lost.
+const AHEAD_MAX: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::origin;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn the_rate_is_kept_and_never_more_than_100_ms_are_ahead() {
+        let start = origin();
+        // 1,000 bytes take a millisecond.
+        let budget = Budget::new(8_000_000, start);
+        let drawn = |now| (0..1_000).take_while(|_| budget.draw(1_000, now)).count();
+        assert_eq!(drawn(start), 100);
+        assert_eq!(drawn(start + 10 * MS), 10);
+        assert_eq!(drawn(start + 10_000 * MS), 100, "what is not used is not saved up");
+        budget.set_rate(80_000_000);
+        assert_eq!(drawn(start + 10_010 * MS), 100, "ten times faster");
+        assert!(!budget.draw(usize::MAX / 16, start + 20_000 * MS), "no size overflows");
+    }
+}
