@@ -38,6 +38,8 @@ struct Round {
     lost: f64,
     /// Of the process in the middle, per packet delivered.
     cpu_us: Option<f64>,
+    /// What the relay used while others were measured, in a whole round.
+    idle_us: Option<f64>,
 }
 
 /// The three ways side by side.
@@ -82,7 +84,8 @@ impl Ways {
             Way::Direct => None,
         };
         self.ears.begin(self.round);
-        let before = pid.and_then(proc::cpu);
+        let idle = |relay: &Process| proc::cpu(relay.id());
+        let (before, idle_before) = (pid.and_then(proc::cpu), idle(&self.relay));
         let pace = Pace::new(self.round, load.talkers, load.rate, time);
         let expected = (pace.left * load.fan_out as u64) as f64;
         match way {
@@ -91,7 +94,7 @@ impl Ways {
             Way::Bare => self.bare.speak(&self.sender, pace, self.ears.started),
         }
         pause(time + TAIL);
-        let after = pid.and_then(proc::cpu);
+        let (after, idle_after) = (pid.and_then(proc::cpu), idle(&self.relay));
         let mut heard = self.ears.end();
         let delivered = heard.len() as f64;
         let cpu = before.zip(after).map(|(before, after)| (after - before).as_secs_f64() * 1e6);
@@ -101,6 +104,7 @@ impl Ways {
             delivered,
             lost: expected - delivered,
             cpu_us: cpu.map(|cpu| cpu / delivered.max(1.0)),
+            idle_us: idle_before.zip(idle_after).map(|(before, after)| (after - before).as_secs_f64() * 1e6),
         }
     }
 
@@ -145,6 +149,13 @@ fn print(load: &Load, rounds: &[[Round; 3]]) {
     line("relay CPU per packet delivered", "us", &|[relay, ..]| relay.cpu_us);
     line("bare forwarder CPU per packet delivered", "us", &|[_, bare, _]| bare.cpu_us);
     line("relay / bare forwarder", "times", &|[relay, bare, _]| Some(relay.cpu_us? / bare.cpu_us?));
+    // Pings and keep-alives cost the same whether it forwards or not.
+    let forwards =
+        |relay: &Round, idle: &Round| Some(relay.cpu_us? - idle.idle_us? / relay.delivered.max(1.0));
+    line("relay, less what it takes idle", "us", &|[relay, _, direct]| forwards(relay, direct));
+    line("that / bare forwarder", "times", &|[relay, bare, direct]| {
+        Some(forwards(relay, direct)? / bare.cpu_us?)
+    });
     let total = |kind: usize, figure: fn(&Round) -> f64| rounds.iter().map(|r| figure(&r[kind])).sum::<f64>();
     let [delivered, lost] = [|r: &Round| r.delivered, |r: &Round| r.lost];
     for (kind, name) in ["relay", "bare forwarder", "no relay"].iter().enumerate() {

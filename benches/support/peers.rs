@@ -12,6 +12,7 @@ use alm::node::{Input, Node, Output};
 use alm::pool::{PoolConfig, Priority};
 use alm::session::{Invite, ManagerConfig, MemberConfig, Participant};
 use alm_planner::Objective;
+use quinn::{Runtime, TokioRuntime};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::runtime::{Builder, Handle};
@@ -97,7 +98,8 @@ impl Peer {
             let identity = Arc::new(Identity::from_seed([number; 32]));
             let socket =
                 bind_udp(Some(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("loopback has a free port");
-            let link = QuicLink::open(&identity, Socket::Udp(socket)).expect("a UDP socket carries QUIC");
+            let link =
+                QuicLink::open(&identity, sleeping(socket, number)).expect("a UDP socket carries QUIC");
             let addrs = link.listen_addrs();
             let config = PoolConfig { degree, ..PoolConfig::default() };
             let (me, random) = (identity.node_id(), StdRng::seed_from_u64(number.into()));
@@ -121,6 +123,13 @@ impl Peer {
     pub fn speak(&self, pace: Pace) {
         assert!(self.commands.send(Command::Speak(pace)).is_ok(), "a peer lives as long as the bench");
     }
+}
+
+/// A socket on which the group's runtime waits, as it does on the bare forwarder's: on loopback the sender pays for waking
+/// its receivers, and a thread for each would be on the relay's bill alone.
+fn sleeping(socket: std::net::UdpSocket, number: u8) -> Socket {
+    let socket = TokioRuntime.wrap_udp_socket(socket).expect("a bound socket can be waited for");
+    Socket::Abstract(socket, [number; 32])
 }
 
 fn enter(node: &mut Node, me: NodeId, number: u8, part: Part, degree: u32, addrs: &[SocketAddr]) {
