@@ -68,8 +68,21 @@ pub(crate) fn no_worse(
     known: f64,
     more: &mut dyn FnMut(u64) -> bool,
 ) -> Option<Draft> {
+    within(instance, known * (1.0 + ROUNDING), more)
+}
+
+/// The same if it is better than `known`, which takes less time to rule out.
+pub(crate) fn better(
+    instance: &Instance<'_>,
+    known: f64,
+    more: &mut dyn FnMut(u64) -> bool,
+) -> Option<Draft> {
+    within(instance, known * (1.0 - ROUNDING), more)
+}
+
+fn within(instance: &Instance<'_>, known: f64, more: &mut dyn FnMut(u64) -> bool) -> Option<Draft> {
     let objective = instance.problem.objective();
-    let table = Table::new(instance, objective, known * (1.0 + ROUNDING), more)?;
+    let table = Table::new(instance, objective, known, more)?;
     let links = match objective {
         Objective::Height | Objective::Forest => table.least_height(),
         Objective::Diameter => table.least_diameter(),
@@ -92,11 +105,13 @@ struct Table<'a> {
     longer: Vec<Vec<f64>>,
     /// Most children of a node that has a parent.
     children: Vec<usize>,
-    /// Of each node, by number of children and subset. The first row, no children, is a leaf's.
+    /// Of each node: numbers of the subsets of what can be below it.
+    numbers: Vec<Numbers>,
+    /// Of each node, by number of children and number of the subset. The first row, no children, is a leaf's.
     below: Vec<Vec<Vec<f64>>>,
     branch: Vec<Vec<f64>>,
-    /// Of each node, by the lowest bit: subsets that may be one branch of it.
-    branches: Vec<Vec<Vec<u32>>>,
+    /// Of each node, by the lowest bit: numbers of the subsets that may be one branch of it.
+    branches: Vec<Vec<Vec<u16>>>,
     /// Subsets that have been looked at.
     looked_at: u64,
 }
@@ -129,19 +144,20 @@ impl<'a> Table<'a> {
         let children: Vec<usize> = (0..nodes)
             .map(|node| (instance.degree[node] as usize).saturating_sub(1).min(nodes - 1))
             .collect();
-        let none = || {
-            let mut row = vec![f64::INFINITY; subsets];
+        let none = |node: usize| {
+            let mut row = vec![f64::INFINITY; 1 << around[node].count_ones()];
             row[0] = 0.0;
             row
         };
         let below = (0..nodes)
             .map(|node| {
                 let own = if node == 0 && hangs { instance.degree[0] as usize } else { children[node] };
-                (0..=own.min(around[node].count_ones() as usize)).map(|_| none()).collect()
+                (0..=own.min(around[node].count_ones() as usize)).map(|_| none(node)).collect()
             })
             .collect::<Vec<Vec<_>>>();
         let children = children.iter().zip(&below).map(|(&most, rows)| most.min(rows.len() - 1)).collect();
-        let branch = vec![vec![f64::INFINITY; subsets]; nodes];
+        let branch = (0..nodes).map(none).collect();
+        let numbers = around.iter().map(|&around| Numbers::new(around)).collect();
         let longer = (0..nodes)
             .map(|from| {
                 let over = |to: usize| {
@@ -162,11 +178,16 @@ impl<'a> Table<'a> {
             around,
             longer,
             children,
+            numbers,
             below,
             branch,
             branches: vec![vec![Vec::new(); nodes]; nodes],
             looked_at: 0,
         };
+        let members = (1 << instance.members) - 2;
+        if hangs && members != 0 && table.floor(0, members, known) > known {
+            return None;
+        }
         // Nothing hangs the root below another node when the height is measured from it.
         let step = if hangs { 2 } else { 1 };
         let mut told = 0;
@@ -183,7 +204,6 @@ impl<'a> Table<'a> {
     }
 
     fn fill(&mut self, set: usize) {
-        let (least, rest) = (set & set.wrapping_neg(), set & (set - 1));
         for node in (0..self.instance.len()).filter(|node| set >> node & 1 == 0) {
             if set & !self.around[node] != 0 {
                 continue;
@@ -197,27 +217,30 @@ impl<'a> Table<'a> {
             let one = bits(set).map(|top| self.branch_over(node, top, set)).fold(f64::INFINITY, f64::min);
             self.looked_at += u64::from(set.count_ones());
             let one = within(one);
-            self.branch[node][set] = one;
+            // From here on by number: the nodes keep their order in it.
+            let number = self.numbers[node].of(set);
+            let (least, rest) = (number & number.wrapping_neg(), number & (number - 1));
+            self.branch[node][number] = one;
             let lowest = least.trailing_zeros() as usize;
             if one.is_finite() {
-                self.branches[node][lowest].push(set as u32);
+                self.branches[node][lowest].push(number as u16);
             }
             let (branch, branches) = (&self.branch[node], &self.branches[node][lowest]);
             for k in 1..self.below[node].len() {
                 let (fewer, this) = self.below[node].split_at_mut(k);
                 let fewer = &fewer[k - 1];
-                let mut best = fewer[set].min(one);
+                let mut best = fewer[number].min(one);
                 if k > 1 && best > floor {
                     let mut consider = |one: usize| {
                         let value = branch[one];
                         if value < best {
-                            best = best.min(value.max(fewer[set ^ one]));
+                            best = best.min(value.max(fewer[number ^ one]));
                         }
                         best > floor
                     };
                     if branches.len() < 1 << rest.count_ones() {
                         let mut parts =
-                            branches.iter().map(|&one| one as usize).filter(|one| one & !set == 0);
+                            branches.iter().map(|&one| usize::from(one)).filter(|one| one & !number == 0);
                         parts.all(&mut consider);
                         self.looked_at += branches.len() as u64;
                     } else {
@@ -231,7 +254,7 @@ impl<'a> Table<'a> {
                         self.looked_at += 1 << rest.count_ones();
                     }
                 }
-                this[0][set] = within(best);
+                this[0][number] = within(best);
             }
         }
     }
@@ -274,7 +297,15 @@ impl<'a> Table<'a> {
 
     /// `set` as one branch below `node`, with `top` highest in it.
     fn branch_over(&self, node: usize, top: usize, set: usize) -> f64 {
-        self.instance.cost(node, top) + self.below[top][self.children[top]][set & !(1 << top)]
+        self.instance.cost(node, top) + self.below(top, self.children[top], set & !(1 << top))
+    }
+
+    /// The least height of a tree with `node` on top over `set` and at most `k` children of `node`.
+    fn below(&self, node: usize, k: usize, set: usize) -> f64 {
+        if set & !self.around[node] != 0 {
+            return f64::INFINITY;
+        }
+        self.below[node][k][self.numbers[node].of(set)]
     }
 
     /// All sets of nodes that a tree may be over, those with the fewest helpers first.
@@ -290,7 +321,7 @@ impl<'a> Table<'a> {
 
     fn least_height(&self) -> Option<Vec<(usize, usize)>> {
         let row = self.below[0].len() - 1;
-        let height = |span: usize| self.below[0][row][span & !1];
+        let height = |span: usize| self.below(0, row, span & !1);
         let mut best = (f64::INFINITY, 0);
         for span in self.spans() {
             if height(span) < best.0 {
@@ -312,10 +343,10 @@ impl<'a> Table<'a> {
                 for b in bits(span).filter(|&b| b > a) {
                     let rest = span & !(1 << a) & !(1 << b);
                     let link = self.instance.cost(a, b);
-                    let heights = [a, b].map(|end| &self.below[end][self.children[end]]);
+                    let height = |end: usize, side: usize| self.below(end, self.children[end], side);
                     let mut part = rest;
                     loop {
-                        let (h, g) = (heights[0][part], heights[1][rest ^ part]);
+                        let (h, g) = (height(a, part), height(b, rest ^ part));
                         let diameter = (h + link + g).max(2.0 * h).max(2.0 * g);
                         if diameter < best.0 {
                             best = (diameter, [a, b], [part, rest ^ part]);
@@ -342,15 +373,16 @@ impl<'a> Table<'a> {
     fn unfold(&self, node: usize, k: usize, set: usize, links: &mut Vec<(usize, usize)>) {
         let (mut k, mut set) = (k, set);
         while set != 0 {
-            let height = self.below[node][k][set];
-            if k > 1 && self.below[node][k - 1][set] == height {
+            let height = self.below(node, k, set);
+            if k > 1 && self.below(node, k - 1, set) == height {
                 k -= 1;
                 continue;
             }
             let (least, rest) = (set & set.wrapping_neg(), set & (set - 1));
             let mut part = rest;
             while part != 0 {
-                if self.branch[node][part | least].max(self.below[node][k - 1][rest ^ part]) == height {
+                let branch = self.branch[node][self.numbers[node].of(part | least)];
+                if branch.max(self.below(node, k - 1, rest ^ part)) == height {
                     break;
                 }
                 part = (part - 1) & rest;
@@ -367,6 +399,34 @@ impl<'a> Table<'a> {
     }
 }
 
+/// Numbers the subsets of a set without gaps and in their order.
+struct Numbers {
+    /// Of the lower and the upper half of the nodes.
+    halves: [[u16; 1 << HALF]; 2],
+}
+
+impl Numbers {
+    fn new(set: usize) -> Self {
+        let mut halves = [[0; 1 << HALF]; 2];
+        let shift = (set & ((1 << HALF) - 1)).count_ones();
+        for (at, half) in halves.iter_mut().enumerate() {
+            let within = set >> (at * HALF);
+            for (part, number) in half.iter_mut().enumerate() {
+                let places = bits(within).enumerate().filter(|(_, node)| part >> node & 1 == 1);
+                let packed: u16 = places.map(|(place, _)| 1 << place).sum();
+                *number = if at == 0 { packed } else { packed << shift };
+            }
+        }
+        Self { halves }
+    }
+
+    /// The number of a subset.
+    fn of(&self, subset: usize) -> usize {
+        let [low, high] = &self.halves;
+        usize::from(low[subset & ((1 << HALF) - 1)] | high[subset >> HALF])
+    }
+}
+
 /// The nodes of a set.
 fn bits(set: usize) -> impl Iterator<Item = usize> + Clone {
     let mut rest = set;
@@ -377,6 +437,8 @@ fn bits(set: usize) -> impl Iterator<Item = usize> + Clone {
     })
 }
 
+/// Half of the nodes.
+const HALF: usize = EXACT_NODES_MAX / 2;
 /// What sums of the same latencies in another order may differ by, and more.
 const ROUNDING: f64 = 1e-9;
 /// Subsets between two reports: some microseconds.

@@ -19,6 +19,7 @@ mod unicast;
 
 pub use degree_excess::degree_excess;
 pub use exact::EXACT_NODES_MAX;
+pub(crate) use exact::better as exact_better;
 pub(crate) use exact::no_worse as exact_no_worse;
 
 use rand::SeedableRng;
