@@ -67,7 +67,14 @@ impl Helper {
         let (priority, degrees, lease_ms) = (Priority::LOWEST, fan_out + 1, 60_000);
         let reservation = Reservation { request: 1, session, priority, degrees, lease_ms };
         helper.tell(sender, &Message::Pool(PoolMessage::Reserve(reservation)));
-        let part = TreePart { tree: TREE.0, shared: true, parent: Some(sender), children: ids[1..].to_vec() };
+        let part = TreePart {
+            tree: TREE.0,
+            shared: true,
+            parent: Some(sender),
+            children: ids[1..].to_vec(),
+            backups: vec![],
+            standby: vec![],
+        };
         let content = Installation { session, epoch: 1, to, trees: vec![part], contacts: vec![], plan: None };
         let content = postcard::to_stdvec(&content).expect("an installation can be written");
         let signed = Signed::new(content, &peers[0], Delegation::new(&key, sender, 1));

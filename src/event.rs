@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::session::Departure;
+use crate::session::{Departure, Lost};
 
 /// One event; a time stamp is added where it is written.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -59,6 +59,17 @@ pub enum Event {
         root: String,
         /// How old the view is.
         age_ms: u64,
+    },
+    /// Somebody that the session relied on died, and others have taken over.
+    Repair {
+        /// What it was to the session.
+        what: Lost,
+        /// Who.
+        lost: String,
+        /// From its last word to the first doubt.
+        detected_ms: f64,
+        /// From its last word to what took its place.
+        repaired_ms: f64,
     },
     /// Something went wrong; the node goes on.
     Error {

@@ -114,10 +114,11 @@ fn three_members_a_helper_and_every_event() {
 #[test]
 fn a_host_that_ends_takes_its_members_along() {
     let dir = TempDir::new().unwrap();
-    let (host, id) = host(dir.path(), SILENT);
+    let (_host, id) = host(dir.path(), SILENT);
     let mut member = Process::live(dir.path(), "member", &format!("join {id} {SILENT}"));
     member.wait("tree");
-    host.signal("TERM");
+    let ended = run(dir.path(), "end --state host");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(member.wait("left")["reason"].as_str().unwrap().contains("host"));
     assert_eq!(member.end().code, Some(0));
 }

@@ -20,7 +20,7 @@
 //! // A relay, which has no keys: what comes by link 0 leaves by link 1.
 //! let (parent, child) = (LinkId(0), LinkId(1));
 //! let tree = TreeLinks {
-//!     tree: TreeId(7), links: vec![child], shared: false, parent: Some(parent), deliver: false,
+//!     tree: TreeId(7), links: vec![child], shared: false, parents: vec![parent], deliver: false,
 //! };
 //! let mut table = ForwardingTable::new();
 //! table.install(1, &[tree])?;

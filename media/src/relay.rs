@@ -4,6 +4,9 @@
 //! and no lock. Several epochs live side by side: their tree ids differ, and an old one is retired once
 //! nothing travels along it any more. What a shared tree answers, "all links but this one", is a slice of
 //! a ring: the tree's links are stored twice in a row, and the answer begins behind the link in question.
+//!
+//! A node that misses its parent takes a second one beside it ([`ForwardingTable::amend`]). What comes by either leaves
+//! downwards only, never from one to the other, so that two parents close no loop.
 
 use std::collections::{BTreeMap, HashMap, btree_map};
 
@@ -28,15 +31,15 @@ pub struct LinkId(pub u32);
 pub struct TreeLinks {
     /// The tree.
     pub tree: TreeId,
-    /// The node's neighbours in the tree. Whether the parent stands among them makes no difference, nor
+    /// The node's neighbours in the tree. Whether its parents stand among them makes no difference, nor
     /// does naming one twice.
     pub links: Vec<LinkId>,
-    /// True: what comes by any link leaves by all others, and the own source's packets by all. False: what
-    /// comes from the parent leaves to the children, and nothing else moves; only a node without a parent
-    /// sends its own source's packets.
+    /// True: what comes from a child leaves by all other links, what comes from a parent to all children, and the own
+    /// source's packets leave by all links. False: what comes from a parent leaves to the children, and nothing else
+    /// moves; only a node without a parent sends its own source's packets.
     pub shared: bool,
-    /// The link to the parent; `None` at the root.
-    pub parent: Option<LinkId>,
+    /// The links upwards: the parent's, none at the root, and others beside it while it is missed.
+    pub parents: Vec<LinkId>,
     /// Whether the node itself listens (a helper does not).
     pub deliver: bool,
 }
@@ -79,10 +82,11 @@ pub struct ForwardingTable {
 
 #[derive(Clone, Debug)]
 struct Tree {
-    /// Shared: every neighbour, sorted, twice in a row. Directed: the children, sorted, once.
+    /// The children, sorted, then the parents; in a shared tree all of that twice in a row.
     links: Box<[LinkId]>,
+    children: usize,
+    parents: usize,
     shared: bool,
-    parent: Option<LinkId>,
     deliver: bool,
 }
 
@@ -118,6 +122,15 @@ impl ForwardingTable {
         Ok(())
     }
 
+    /// Has a tree run over other links than before. `false` if it is not installed, or has too many links.
+    pub fn amend(&mut self, tree: &TreeLinks) -> bool {
+        let (Some(known), Ok(built)) = (self.trees.get_mut(&tree.tree), Tree::build(tree)) else {
+            return false;
+        };
+        *known = built;
+        true
+    }
+
     /// Forgets an epoch's trees. `false` if it was not installed.
     pub fn retire(&mut self, epoch: u64) -> bool {
         let btree_map::Entry::Occupied(entry) = self.epochs.entry(epoch) else {
@@ -144,40 +157,38 @@ impl ForwardingTable {
 
 impl Tree {
     fn build(part: &TreeLinks) -> Result<Self, TableError> {
-        let mut links = part.links.clone();
-        match (part.shared, part.parent) {
-            (true, Some(parent)) => links.push(parent),
-            (false, Some(parent)) => links.retain(|&link| link != parent),
-            (_, None) => {}
-        }
-        links.sort_unstable();
-        links.dedup();
-        if links.len() > LINKS_MAX {
+        let distinct = |links: &[LinkId]| {
+            let mut links = links.to_vec();
+            links.sort_unstable();
+            links.dedup();
+            links
+        };
+        let parents = distinct(&part.parents);
+        let mut links = distinct(&part.links);
+        links.retain(|link| !parents.contains(link));
+        if links.len() + parents.len() > LINKS_MAX {
             return Err(TableError::TooManyLinks(part.tree));
         }
+        let children = links.len();
+        links.extend_from_slice(&parents);
         if part.shared {
             links.extend_from_within(..);
         }
-        Ok(Self {
-            links: links.into_boxed_slice(),
-            shared: part.shared,
-            parent: part.parent,
-            deliver: part.deliver,
-        })
+        let links = links.into_boxed_slice();
+        Ok(Self { links, children, parents: parents.len(), shared: part.shared, deliver: part.deliver })
     }
 
     fn route(&self, from: Option<LinkId>) -> Option<Route<'_>> {
-        if !self.shared {
-            if from != self.parent {
-                return None;
-            }
-            return Some(Route { links: &self.links, deliver: self.deliver && from.is_some() });
-        }
-        let count = self.links.len() / 2;
+        let count = self.children + self.parents;
+        let children = &self.links[..self.children];
         let Some(from) = from else {
-            return Some(Route { links: &self.links[..count], deliver: false });
+            let links = if self.shared { &self.links[..count] } else { children };
+            return (self.shared || self.parents == 0).then_some(Route { links, deliver: false });
         };
-        let at = self.links[..count].binary_search(&from).ok()?;
+        if self.links[self.children..count].contains(&from) {
+            return Some(Route { links: children, deliver: self.deliver });
+        }
+        let at = children.binary_search(&from).ok().filter(|_| self.shared)?;
         Some(Route { links: &self.links[at + 1..at + count], deliver: self.deliver })
     }
 }
@@ -192,8 +203,8 @@ mod tests {
     }
 
     fn shared(tree: u32, ids: &[u32], parent: Option<u32>) -> TreeLinks {
-        let (tree, parent) = (TreeId(tree), parent.map(LinkId));
-        TreeLinks { tree, links: links(ids), shared: true, parent, deliver: true }
+        let parents = parent.map(LinkId).into_iter().collect();
+        TreeLinks { tree: TreeId(tree), links: links(ids), shared: true, parents, deliver: true }
     }
 
     fn directed(tree: u32, ids: &[u32], parent: Option<u32>) -> TreeLinks {
@@ -236,6 +247,26 @@ mod tests {
         assert_eq!(sorted(own), Some(vec![5, 6]));
         assert!(!own.unwrap().deliver);
         assert_eq!(table.route(TreeId(2), Some(LinkId(5))), None);
+    }
+
+    #[test]
+    fn a_second_parent_feeds_the_children_and_never_the_first() {
+        let mut table = ForwardingTable::new();
+        table.install(1, &[shared(1, &[5, 6], Some(2)), directed(2, &[5, 6], Some(2))]).unwrap();
+        for (tree, is_shared) in [(1, true), (2, false)] {
+            let before = TreeLinks { shared: is_shared, ..shared(tree, &[5, 6], Some(2)) };
+            let both = TreeLinks { parents: links(&[2, 9]), ..before.clone() };
+            assert_eq!(table.route(TreeId(tree), Some(LinkId(9))), None);
+            assert!(table.amend(&both));
+            for parent in [2, 9] {
+                assert_eq!(sorted(table.route(TreeId(tree), Some(LinkId(parent)))), Some(vec![5, 6]));
+            }
+            let upwards = is_shared.then(|| vec![2, 6, 9]);
+            assert_eq!(sorted(table.route(TreeId(tree), Some(LinkId(5)))), upwards);
+            assert!(table.amend(&before));
+            assert_eq!(table.route(TreeId(tree), Some(LinkId(9))), None);
+        }
+        assert!(!table.amend(&shared(3, &[5], None)), "no such tree");
     }
 
     #[test]

@@ -47,7 +47,8 @@ const EXAMPLE: &str = "Example:
   almae7f3k…
   others join with: alm join almae7f3k…
 
-Speak into the default microphone; others join with the id. Ctrl-C ends the conference for everybody.";
+Speak into the default microphone; others join with the id. Ctrl-C leaves; the others go on, and
+one of them is the host. `alm end` ends the conference for everybody.";
 
 fn objective(text: &str) -> Result<Objective, String> {
     text.parse().map_err(|_| "use forest, diameter or height".to_owned())

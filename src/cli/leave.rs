@@ -17,7 +17,8 @@ pub(super) struct Args {
 const EXAMPLE: &str = "Example:
   $ alm leave
 
-Leaves as Ctrl-C does: the others are told at once. A host that leaves ends the conference.";
+Leaves as Ctrl-C does: the others are told at once. A host that leaves hands the conference over to a
+member; `alm end` ends it for everybody.";
 
 /// Asks the running process to leave.
 pub(super) fn run(args: &Args, _out: &mut dyn Write) -> Result<(), CliError> {

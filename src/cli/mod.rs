@@ -22,6 +22,7 @@ mod live;
 mod matrix_args;
 mod matrix_file;
 mod media_args;
+mod moderate;
 mod net_args;
 mod plan;
 mod plan_output;
@@ -46,6 +47,8 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+use crate::control::Act;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -80,6 +83,20 @@ enum Command {
     Ptt(voice::PttArgs),
     /// Leave the running conference
     Leave(leave::Args),
+    /// End the running conference for everybody
+    End(moderate::AllArgs),
+    /// Put somebody out of the running conference
+    Kick(moderate::OneArgs),
+    /// Put somebody out for good
+    Ban(moderate::OneArgs),
+    /// Let nobody new into the running conference
+    Lock(moderate::AllArgs),
+    /// Let people in again
+    Unlock(moderate::AllArgs),
+    /// Have nobody but the host heard
+    Hush(moderate::AllArgs),
+    /// Have everybody heard again
+    Unhush(moderate::AllArgs),
     /// Show how the running conference goes
     Stats(stats::Args),
     /// Show what carries the running conference
@@ -114,6 +131,13 @@ impl Command {
             Self::Unmute(args) => voice::unmute(&args, out),
             Self::Ptt(args) => voice::ptt(&args, out),
             Self::Leave(args) => leave::run(&args, out),
+            Self::End(args) => moderate::end(&args, out),
+            Self::Kick(args) => moderate::one(args, Act::Kick),
+            Self::Ban(args) => moderate::one(args, Act::Ban),
+            Self::Lock(args) => moderate::all(&args, Act::Lock),
+            Self::Unlock(args) => moderate::all(&args, Act::Unlock),
+            Self::Hush(args) => moderate::all(&args, Act::Hush),
+            Self::Unhush(args) => moderate::all(&args, Act::Unhush),
             Self::Stats(args) => stats::run(&args, out),
             Self::Tree(args) => tree::run(&args, out),
             Self::Demo(args) => demo::run(&args, out),

@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 
 use super::error::CliError;
 use super::state;
-use crate::control::{Answer, Request, Running, Served, ask, running};
+use crate::control::{Act, Answer, Request, Running, Served, ask, running};
 use crate::face::Conference;
 use crate::live::Command;
+use crate::session::Moderation;
 
 /// Which one.
 #[derive(Clone, Debug, clap::Args)]
@@ -98,6 +99,14 @@ impl Served for Desk {
             },
             Request::Leave => self.order(Command::Leave, muted),
             _ if session.is_none() => Answer::Refused("it is in no conference".to_owned()),
+            Request::End | Request::Moderate { .. } if session.is_some_and(|s| s.role != "host") => {
+                Answer::Refused("only its host can do that".to_owned())
+            }
+            Request::End => self.order(Command::End, muted),
+            Request::Moderate { act, who } => match moderation(&conference, act, who.as_deref()) {
+                Ok(what) => self.order(Command::Moderate(what), muted),
+                Err(why) => Answer::Refused(why),
+            },
             Request::Mute => self.order(Command::Mute(true), true),
             Request::Unmute => self.order(Command::Mute(false), false),
             Request::Toggle => self.order(Command::Mute(!muted), !muted),
@@ -108,6 +117,29 @@ impl Served for Desk {
             },
         }
     }
+}
+
+fn moderation(conference: &Conference, act: Act, who: Option<&str>) -> Result<Moderation, String> {
+    let node = || {
+        let who = who.ok_or_else(|| "say whom".to_owned())?;
+        let is_meant = |(node, name): &(&String, &String)| *name == who || node.starts_with(who);
+        let mut meant = conference.members.iter().filter(is_meant);
+        match (meant.next(), meant.next()) {
+            (Some((node, _)), None) => node.parse().map_err(|_| format!("{who:?} has no key")),
+            (None, _) => Err(format!("nobody here is called {who:?}: see alm stats")),
+            (Some(_), Some(_)) => {
+                Err(format!("more than one here is called {who:?}: use its node, see alm stats"))
+            }
+        }
+    };
+    Ok(match act {
+        Act::Kick => Moderation::Kick(node()?),
+        Act::Ban => Moderation::Ban(node()?),
+        Act::Lock => Moderation::Lock(true),
+        Act::Unlock => Moderation::Lock(false),
+        Act::Hush => Moderation::Quiet(true),
+        Act::Unhush => Moderation::Quiet(false),
+    })
 }
 
 /// Wishes on their way to the driver.

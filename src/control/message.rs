@@ -16,6 +16,15 @@ pub enum Request {
     Toggle,
     /// Out of the session.
     Leave,
+    /// Over for everybody.
+    End,
+    /// Something that a host does to others; the one whom it is done to by name or by node.
+    Moderate {
+        /// What.
+        act: Act,
+        /// Whom, where it is done to one.
+        who: Option<String>,
+    },
     /// The conference as this node sees it.
     State,
     /// The installed plan, written down.
@@ -23,6 +32,24 @@ pub enum Request {
         /// `text`, `dot` or `svg`.
         format: String,
     },
+}
+
+/// What a host does to others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    /// Out.
+    Kick,
+    /// Out for good.
+    Ban,
+    /// Nobody new comes in.
+    Lock,
+    /// They do again.
+    Unlock,
+    /// Only the host is heard.
+    Hush,
+    /// Everybody is again.
+    Unhush,
 }
 
 /// What comes back.

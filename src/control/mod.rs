@@ -6,5 +6,5 @@ mod message;
 mod server;
 
 pub use self::client::{AskError, Running, ask, running};
-pub use self::message::{Answer, Request};
+pub use self::message::{Act, Answer, Request};
 pub use self::server::{Served, Server};

@@ -2,6 +2,7 @@
 
 use super::conference::Conference;
 use crate::event::{Event, Plan};
+use crate::session::Lost;
 
 /// What `event` is in words, to someone who has seen `conference` up to it; nothing for figures that come every second.
 #[must_use]
@@ -30,6 +31,14 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
             format!("tree {epoch} ({reason}): {what}, {helpers} helpers, worst pair {worst_ms:.1} ms")
         }
         Event::Pool { size, .. } => format!("{size} nodes in the pool"),
+        Event::Repair { what, detected_ms, repaired_ms, .. } => {
+            let what = match what {
+                Lost::Relay => "a relay",
+                Lost::Host => "the host",
+                Lost::Helper => "a helper",
+            };
+            format!("{what} died: noticed after {detected_ms:.0} ms, replaced after {repaired_ms:.0} ms")
+        }
         Event::Error { message } => format!("trouble: {message}"),
         Event::Left { reason } => format!("out: {reason}"),
         Event::Ready { listen, .. } => format!("listening on {}", listen.join(", ")),

@@ -1,10 +1,16 @@
 //! What the person at a live node, or a program for them, can ask of it.
 
+use crate::session::Moderation;
+
 /// One wish. Every face (the socket, the screen, the page) comes down to these.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
     /// Silence in place of the own voice, or the voice again.
     Mute(bool),
-    /// Out of the session, politely; a host that leaves ends it.
+    /// Out of the session, politely; a host that leaves hands it over.
     Leave,
+    /// Over for everybody, where this node is the host.
+    End,
+    /// Something done to others, where this node is the host.
+    Moderate(Moderation),
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use alm_media::{SenderKey, SourceIndex};
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
@@ -19,7 +20,9 @@ use crate::identity::{Identity, NodeId};
 use crate::net::{Link, LinkEvent, Mdns, next_event};
 use crate::node::{Input, Node, Notice, Output};
 use crate::pool::{Contact, PoolConfig};
-use crate::session::{self, Ending, Invite, ManagerConfig, MemberConfig, Participant, Planned, media_secret};
+use crate::session::{
+    self, ENTRY_POINTS_MAX, Ending, Invite, ManagerConfig, MemberConfig, Participant, Planned,
+};
 
 /// Who lives here.
 pub struct DriverConfig {
@@ -74,6 +77,10 @@ pub struct Driver<L> {
     commands: Option<mpsc::Receiver<Command>>,
     muted: bool,
     stopping: bool,
+    /// What the members' media keys are derived from.
+    media: [u8; 32],
+    title: String,
+    random: StdRng,
 }
 
 enum AudioState {
@@ -105,7 +112,11 @@ impl<L: Link> Driver<L> {
             ring: me.position().to_string(),
             listen: listen.iter().map(ToString::to_string).collect(),
         };
-        let mut node = Node::new(config.identity, listen.clone(), config.pool, config.random, now);
+        let mut random = config.random;
+        let own = StdRng::from_rng(&mut random);
+        let mut node = Node::new(config.identity, listen.clone(), config.pool, own, now);
+        // A machine of the pool knows the session when its host is gone.
+        let known: Vec<SocketAddr> = listen.iter().chain(&config.bootstrap).copied().collect();
         for addr in config.bootstrap {
             node.handle(Input::Bootstrap(addr), now);
         }
@@ -113,7 +124,9 @@ impl<L: Link> Driver<L> {
             Role::Pool => ("pool", None, AudioState::None),
             Role::Host { key, config, audio } => {
                 let session = crate::identity::SessionId::of(&key.node_id());
-                let invite = Invite { session, secret: config.secret, entry_points: listen };
+                let mut entry_points = known;
+                entry_points.truncate(ENTRY_POINTS_MAX);
+                let invite = Invite { session, secret: config.secret, entry_points };
                 node.host(&key, config, now);
                 ("host", Some(invite), AudioState::Ready(Box::new(audio)))
             }
@@ -145,6 +158,9 @@ impl<L: Link> Driver<L> {
             commands: None,
             muted,
             stopping,
+            media: [0; 32],
+            title: String::new(),
+            random,
         };
         driver.tell(ready);
         config.troubles.into_iter().for_each(|message| driver.tell(Event::Error { message }));
@@ -216,6 +232,16 @@ impl<L: Link> Driver<L> {
             }
             Command::Leave if !self.stopping => self.leave(),
             Command::Leave => None,
+            Command::End => {
+                self.stopping = true;
+                self.handle(Input::End);
+                None
+            }
+            Command::Moderate(what) => {
+                let fresh = self.random.random();
+                self.handle(Input::Moderate(what, fresh));
+                None
+            }
         }
     }
 
@@ -291,7 +317,9 @@ impl<L: Link> Driver<L> {
 
     fn on_session(&mut self, event: session::Event) {
         match event {
-            session::Event::Entered { title, own, .. } => {
+            session::Event::Entered { title, own, media, .. } => {
+                self.media = media;
+                self.title.clone_from(&title);
                 self.start_audio(&own);
                 if let Some(invite) = &self.invite {
                     self.tell(Event::Session { id: invite.to_string(), name: title, role: self.role });
@@ -320,6 +348,16 @@ impl<L: Link> Driver<L> {
                 self.tell(Event::MemberLeft { node: node.to_string(), reason });
             }
             session::Event::Tree(plan) => self.tell(notices::tree(&plan)),
+            session::Event::Secret(secret) => {
+                if let Some(invite) = &mut self.invite {
+                    invite.secret = secret;
+                    let (id, name) = (invite.to_string(), self.title.clone());
+                    self.tell(Event::Session { id, name, role: self.role });
+                }
+            }
+            session::Event::Repair { what, lost, detected, repaired } => {
+                self.tell(notices::repair(what, lost, detected, repaired));
+            }
             session::Event::Trouble(message) => self.tell(Event::Error { message }),
             session::Event::Ended(_) => {}
         }
@@ -342,8 +380,8 @@ impl<L: Link> Driver<L> {
     }
 
     fn key_of(&self, member: &Participant) -> Option<SenderKey> {
-        let secret = media_secret(&self.invite.as_ref()?.secret);
-        Some(SenderKey::derive(&secret, &member.node.0, &member.salt))
+        self.invite.as_ref()?;
+        Some(SenderKey::derive(&self.media, &member.node.0, &member.salt))
     }
 
     fn on_audio(&mut self, from_audio: FromAudio) {

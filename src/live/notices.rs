@@ -7,7 +7,7 @@ use alm_media::SourceStats;
 use crate::event::{Event, Link, Media, Plan, Tree};
 use crate::identity::NodeId;
 use crate::node::LinkCounts;
-use crate::session::SessionPlan;
+use crate::session::{Lost, SessionPlan};
 
 pub(super) fn tree(plan: &SessionPlan) -> Event {
     let names = |nodes: &[NodeId]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -51,6 +51,11 @@ pub(super) fn link(peer: NodeId, rtt: Option<Duration>, counts: LinkCounts) -> E
     let LinkCounts { sent, received, dropped } = counts;
     let rtt_ms = rtt.map(|rtt| rounded(rtt.as_secs_f64() * 1_000.0));
     Event::Link(Link { peer: peer.to_string(), rtt_ms, sent, received, dropped })
+}
+
+pub(super) fn repair(what: Lost, lost: NodeId, detected: Duration, repaired: Duration) -> Event {
+    let ms = |time: Duration| rounded(time.as_secs_f64() * 1_000.0);
+    Event::Repair { what, lost: lost.to_string(), detected_ms: ms(detected), repaired_ms: ms(repaired) }
 }
 
 /// Milliseconds to the microsecond.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use alm_media::TREES_MAX;
+
 use super::{CONTROL_MESSAGES_PER_SECOND_MAX, Node, Notice, Output, Role};
 use crate::identity::{NodeId, SessionId};
 use crate::net::LinkEvent;
@@ -13,11 +15,6 @@ impl Node {
         match event {
             LinkEvent::Connected { peer, addr } => self.pool.on_connected(peer, addr, now),
             LinkEvent::Disconnected { peer, left, .. } => {
-                if let (true, Role::Member(member, _)) = (left, &mut self.role)
-                    && member.manager() == Some(peer)
-                {
-                    member.on_manager_left();
-                }
                 self.heard.remove(&peer);
                 self.pool.on_disconnected(peer, left, now);
             }
@@ -63,10 +60,25 @@ impl Node {
     }
 
     pub(super) fn handle_session(&mut self, from: NodeId, message: SessionMessage, now: Instant) {
+        if self.rules().is_some_and(|rules| rules.bans(from))
+            && !matches!(message, SessionMessage::Join { .. })
+        {
+            return;
+        }
         let addrs = self.pool.addrs(from);
         match message {
             SessionMessage::Install(signed) => self.on_install(from, &signed, now),
             SessionMessage::Activate { session, epoch } => self.on_activate(from, session, epoch, now),
+            SessionMessage::Feed { session, trees, missed, on } if trees.len() <= TREES_MAX => {
+                let given = self.carrier.give_feed(session, &trees, from, missed, on);
+                self.on_carried(now);
+                if on {
+                    self.send(from, SessionMessage::Fed { session, trees: given });
+                }
+            }
+            SessionMessage::Fed { session, trees } if trees.len() <= TREES_MAX => {
+                self.repairs.on_fed(from, session, &trees, now);
+            }
             message => match (&mut self.role, subject(&message)) {
                 (Role::Host(manager), Some(session)) if session == manager.session() => {
                     manager.handle_message(from, message, addrs, now);
@@ -75,7 +87,12 @@ impl Node {
                     member.handle_message(from, message, now);
                 }
                 (_, Some(session)) if matches!(message, SessionMessage::Find { .. }) => {
-                    self.send(from, SessionMessage::NotFound { session });
+                    // Who helps a session knows who manages it.
+                    let known = self.carrier.delegation(session).cloned().map(|delegation| {
+                        let addrs = self.pool.addrs(delegation.manager);
+                        SessionMessage::Found { delegation, addrs }
+                    });
+                    self.send(from, known.unwrap_or(SessionMessage::NotFound { session }));
                 }
                 _ => {}
             },
@@ -92,12 +109,13 @@ impl Node {
         let pool = &self.pool;
         let outcome =
             self.carrier.install(signed, self.me, held, is_member, |node| pool.is_joined(node), now);
+        self.on_carried(now);
         match outcome {
             Ok(installed) => {
-                for contact in &installed.missing {
+                for contact in &installed.wanted {
                     self.pool.want(contact.clone(), now);
                 }
-                if installed.missing.is_empty() {
+                if !installed.waits {
                     let (epoch, missing) = (installed.epoch, vec![]);
                     self.report(Readiness { session, epoch, manager: from, missing });
                 }
@@ -110,11 +128,20 @@ impl Node {
     }
 
     fn on_activate(&mut self, from: NodeId, session: SessionId, epoch: u64, now: Instant) {
-        let Some(plan) = self.carrier.activate(session, epoch, from, now).cloned() else { return };
+        let plan = self.carrier.activate(session, epoch, from, now).cloned();
+        self.on_carried(now);
+        let Some(plan) = plan else { return };
         if self.own_session() == Some(session) {
             self.pool.hold_own(session, plan.degree_of(self.me), now);
             self.notices.push_back(Notice::Session(session::Event::Tree(plan)));
+            self.tell_of_replaced(now);
         }
+    }
+
+    /// What this node carries has changed, or may have.
+    pub(super) fn on_carried(&mut self, now: Instant) {
+        self.pulse.set(&self.carrier.dependence().dependants, now);
+        self.repairs.on_carried(&mut self.carrier, now);
     }
 
     pub(super) fn report(&mut self, readiness: Readiness) {
@@ -137,7 +164,17 @@ fn subject(message: &SessionMessage) -> Option<SessionId> {
         | SessionMessage::Farewell { session }
         | SessionMessage::Installed { session, .. }
         | SessionMessage::Activate { session, .. }
+        | SessionMessage::Feed { session, .. }
+        | SessionMessage::Fed { session, .. }
+        | SessionMessage::Silent { session, .. }
+        | SessionMessage::Secret { session, .. }
+        | SessionMessage::Reign { session }
+        | SessionMessage::Abdicate { session }
         | SessionMessage::End { session } => Some(*session),
+        // Proven by whom it concerns, not by everybody who is sent one.
+        SessionMessage::Rules(signed) => Some(SessionId::of(&signed.delegation.key)),
+        SessionMessage::Claim(claim) => Some(SessionId::of(&claim.delegation.key)),
+        SessionMessage::Appoint(appointment) => Some(SessionId::of(&appointment.delegation.key)),
         SessionMessage::Found { delegation, .. } => Delegation::session(delegation),
         SessionMessage::Install(_) => None,
     }

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use alm_media::{TreeId, peek_tree, set_tree};
+use alm_media::{MediaPacket, SourceIndex, TreeId, peek_tree, set_tree};
 use bytes::{Bytes, BytesMut};
 
 use super::sources::SourceBudgets;
 use super::{Node, Output};
 use crate::identity::NodeId;
 use crate::net::{Channel, Switch, Verdict};
-use crate::session::Routes;
+use crate::session::{PULSE, Routes};
 
 /// The switch that a node gives its link: media goes where the installed epochs say, within what its source and its session
 /// may send, and all else to the node.
@@ -23,7 +23,10 @@ pub(super) struct Forwarding {
 
 impl Switch for Forwarding {
     fn route(&self, from: NodeId, datagram: &[u8], at: Instant, forward: &mut dyn FnMut(NodeId)) -> Verdict {
-        let Some(tree) = peek_tree(datagram) else { return Verdict::Keep };
+        // A tree under repair is the node's affair, which knows what has come before.
+        let Some(tree) = peek_tree(datagram).filter(|tree| !self.routes.is_guarded(*tree)) else {
+            return Verdict::Keep;
+        };
         let Some(route) = self.routes.route(tree, Some(from)) else { return Verdict::Refused };
         let copies = datagram.len() * route.links.len();
         let budget = self.routes.budget(tree);
@@ -39,8 +42,9 @@ impl Switch for Forwarding {
 
 impl Node {
     pub(super) fn forward(&mut self, from: NodeId, packet: Bytes, at: Instant) {
+        let tree = peek_tree(&packet).filter(|tree| !self.carrier.is_repeat(*tree, from, &packet));
         let routes = self.carrier.routes();
-        let Some(route) = peek_tree(&packet).and_then(|tree| routes.route(tree, Some(from))) else {
+        let Some(route) = tree.and_then(|tree| routes.route(tree, Some(from))) else {
             if let Some(counts) = self.counts.get_mut(&from) {
                 counts.dropped += 1;
             }
@@ -49,27 +53,37 @@ impl Node {
         for link in route.links {
             let to = routes.peer(*link);
             self.counts.entry(to).or_default().sent += 1;
+            self.pulse.on_sent(to, at);
             self.outputs.push_back(Output::Send(to, Channel::Datagram, packet.clone()));
         }
         self.counts.entry(from).or_default().received += 1;
-        if route.deliver {
+        if route.deliver && self.is_heard(&packet) {
             self.outputs.push_back(Output::Play(packet, at));
         }
     }
 
-    pub(super) fn send_own(&mut self, packet: &[u8]) {
+    pub(super) fn send_own(&mut self, packet: &[u8], now: Instant) {
         let Some(session) = self.own_session() else { return };
+        if self.alone.is_some_and(|alone| peek_source(packet) != Some(alone)) {
+            return;
+        }
         let routes = self.carrier.routes();
         for tree in self.carrier.own_trees(session) {
-            if let Some(route) = routes.route(*tree, None) {
-                let packet = addressed(packet, *tree);
+            if let Some(route) = routes.route(tree, None) {
+                let packet = addressed(packet, tree);
                 for link in route.links {
                     let to = routes.peer(*link);
                     self.counts.entry(to).or_default().sent += 1;
+                    self.pulse.on_sent(to, now);
                     self.outputs.push_back(Output::Send(to, Channel::Datagram, packet.clone()));
                 }
             }
         }
+    }
+
+    /// True unless the host has somebody else heard alone.
+    pub(super) fn is_heard(&self, packet: &[u8]) -> bool {
+        self.alone.is_none_or(|alone| peek_source(packet) == Some(alone))
     }
 
     /// Hands the link a new table when where packets go has changed.
@@ -81,6 +95,17 @@ impl Node {
             self.outputs.push_back(Output::Switch(Arc::new(Forwarding { routes, sources })));
         }
     }
+
+    /// Signs of life, for those who depend on this node and have been sent nothing else.
+    pub(super) fn send_pulses(&mut self, now: Instant) {
+        for to in self.pulse.due(now) {
+            self.outputs.push_back(Output::Send(to, Channel::Datagram, Bytes::from_static(&[PULSE])));
+        }
+    }
+}
+
+fn peek_source(packet: &[u8]) -> Option<SourceIndex> {
+    MediaPacket::parse(packet).ok().map(|packet| packet.source)
 }
 
 /// A copy of a packet, set on its tree.

@@ -6,6 +6,7 @@
 
 mod control;
 mod forwarding;
+mod office;
 mod sources;
 mod wiring;
 
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alm_media::SourceIndex;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 
@@ -22,8 +24,8 @@ use crate::identity::{Identity, NodeId, SessionId};
 use crate::net::{Channel, LinkEvent, Switch};
 use crate::pool::{Contact, PoolConfig, PoolNode};
 use crate::session::{
-    self, Carrier, Manager, ManagerConfig, Member, MemberConfig, Planned, PlanningJob, Roster, Routes,
-    SessionClock, SessionMessage, SessionPlan,
+    self, Carrier, Manager, ManagerConfig, Member, MemberConfig, Moderation, PULSE, Planned, PlanningJob,
+    Pulse, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage, SessionPlan,
 };
 use crate::wire::Message;
 
@@ -42,8 +44,12 @@ pub enum Input {
     Own(Bytes),
     /// A planning job is done, and took this long.
     Planned(Planned, Duration),
-    /// Leave the session; as its host, end it.
+    /// Leave the session; as its host, hand it over.
     Leave,
+    /// Do something to others, as the host; the secret that admits afterwards.
+    Moderate(Moderation, [u8; 16]),
+    /// End the session for everybody; who is not its host leaves.
+    End,
     /// [`Node::poll_timeout`] has come.
     Timeout,
 }
@@ -100,8 +106,14 @@ pub struct Node {
     /// The routes that the link has.
     switched: Arc<Routes>,
     sources: Arc<SourceBudgets>,
+    repairs: Repairs,
+    pulse: Pulse,
     role: Role,
     clock: Option<SessionClock>,
+    /// Nobody but this source is to be heard.
+    alone: Option<SourceIndex>,
+    /// A manager that is gone, when it was last heard and how soon that was noticed: told once another one's plan stands.
+    replaced: Option<(NodeId, Instant, Duration)>,
     counts: BTreeMap<NodeId, LinkCounts>,
     /// Control messages of each peer in the second that began then.
     heard: BTreeMap<NodeId, (Instant, u32)>,
@@ -144,8 +156,12 @@ impl Node {
             switched: carrier.routes().clone(),
             sources: Arc::new(SourceBudgets::new(now)),
             carrier,
+            repairs: Repairs::default(),
+            pulse: Pulse::default(),
             role: Role::Idle,
             clock: None,
+            alone: None,
+            replaced: None,
             counts: BTreeMap::new(),
             heard: BTreeMap::new(),
             loopback: VecDeque::new(),
@@ -178,6 +194,10 @@ impl Node {
         match input {
             Input::Link(LinkEvent::Datagram { from, bytes, at }) => {
                 self.pool.on_traffic(from, at);
+                self.repairs.on_traffic(from, at);
+                if bytes.first() == Some(&PULSE) {
+                    return;
+                }
                 if !PoolNode::is_probe(&bytes) {
                     self.forward(from, bytes, at);
                     return;
@@ -187,18 +207,22 @@ impl Node {
             }
             Input::Link(LinkEvent::Delivered { from, bytes, at }) => {
                 self.pool.on_traffic(from, at);
-                self.outputs.push_back(Output::Play(bytes, at));
+                self.repairs.on_traffic(from, at);
+                if self.is_heard(&bytes) {
+                    self.outputs.push_back(Output::Play(bytes, at));
+                }
                 return;
             }
             Input::Link(event) => self.handle_link(event, now),
             Input::Heard(from, at) => {
                 self.pool.on_traffic(from, at);
+                self.repairs.on_traffic(from, at);
                 return;
             }
             Input::Contact(contact) => self.pool.add_contact(contact, now),
             Input::Bootstrap(addr) => self.pool.add_bootstrap(addr, now),
             Input::Own(packet) => {
-                self.send_own(&packet);
+                self.send_own(&packet, now);
                 return;
             }
             Input::Planned(planned, elapsed) => {
@@ -206,16 +230,33 @@ impl Node {
                     manager.on_planned(planned, elapsed, now);
                 }
             }
-            Input::Leave => match &mut self.role {
+            Input::Moderate(what, fresh) => match &mut self.role {
+                Role::Host(manager) => manager.moderate(what, fresh, now),
+                Role::Member(..) | Role::Idle => {
+                    let trouble = "only the host can do that".to_owned();
+                    self.notices.push_back(Notice::Trouble(trouble));
+                }
+            },
+            Input::End => match &mut self.role {
                 Role::Host(manager) => manager.end(),
+                Role::Member(member, _) => member.leave(now),
+                Role::Idle => {}
+            },
+            Input::Leave => match &mut self.role {
+                Role::Host(manager) => manager.leave(now),
                 Role::Member(member, _) => member.leave(now),
                 Role::Idle => {}
             },
             Input::Timeout => {
                 self.pool.handle_timeout(now);
-                for late in self.carrier.handle_timeout(now) {
-                    self.report(late);
+                if self.carrier.poll_timeout().is_some_and(|due| due <= now) {
+                    for late in self.carrier.handle_timeout(now) {
+                        self.report(late);
+                    }
+                    self.on_carried(now);
                 }
+                self.repairs.handle_timeout(&mut self.carrier, now);
+                self.send_pulses(now);
                 match &mut self.role {
                     Role::Host(manager) => manager.handle_timeout(now),
                     Role::Member(member, _) => member.handle_timeout(now),
@@ -245,8 +286,10 @@ impl Node {
             Role::Idle => None,
         };
         let carrier = self.carrier.poll_timeout().map(|at| (at, "carrier"));
+        let repairs = self.repairs.poll_timeout().map(|at| (at, "repairs"));
+        let pulse = self.pulse.poll_timeout().map(|at| (at, "pulse"));
         let pool = (self.pool.poll_timeout(), "pool");
-        [role, carrier]
+        [role, carrier, repairs, pulse]
             .into_iter()
             .flatten()
             .fold(pool, |first, other| if other.0 < first.0 { other } else { first })
@@ -258,6 +301,16 @@ impl Node {
         match &self.role {
             Role::Host(manager) => Some(manager.roster()),
             Role::Member(member, _) => Some(member.roster()),
+            Role::Idle => None,
+        }
+    }
+
+    /// What the host of this node's session has laid down.
+    #[must_use]
+    pub fn rules(&self) -> Option<&Rules> {
+        match &self.role {
+            Role::Host(manager) => Some(manager.rules()),
+            Role::Member(member, _) => Some(member.rules()),
             Role::Idle => None,
         }
     }
@@ -278,6 +331,12 @@ impl Node {
     #[must_use]
     pub fn pool(&self) -> &PoolNode {
         &self.pool
+    }
+
+    /// How often a relay was suspected that lived.
+    #[must_use]
+    pub fn false_alarms(&self) -> u64 {
+        self.repairs.false_alarms()
     }
 
     /// The tree links that this node carries now, over all sessions, with their round trips and counts.
@@ -316,6 +375,7 @@ impl Node {
             && member.manager() == Some(peer)
             && let Some(offset_us) = self.pool.clock_offset_us(peer)
         {
+            let offset_us = offset_us.saturating_add(member.clock_us());
             self.set_clock(SessionClock::new(self.started, offset_us));
         }
     }

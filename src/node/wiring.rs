@@ -3,6 +3,9 @@
 use std::time::Instant;
 
 use super::{Node, Notice, Output, Role};
+use alm_media::SourceIndex;
+
+use crate::identity::NodeId;
 use crate::net::Channel;
 use crate::pool;
 use crate::session;
@@ -17,7 +20,7 @@ impl Node {
                 self.on_pool_event(event, now);
                 quiet = false;
             }
-            while let Some(output) = self.poll_role_output() {
+            while let Some(output) = self.repairs.poll_output().or_else(|| self.poll_role_output()) {
                 self.on_role_output(output, now);
                 quiet = false;
             }
@@ -29,6 +32,7 @@ impl Node {
                 break;
             }
         }
+        self.alone = self.only_source();
         while let Some(output) = self.pool.poll_output() {
             self.outputs.push_back(match output {
                 pool::Output::Message(to, message) => {
@@ -43,12 +47,25 @@ impl Node {
             });
         }
         self.switch();
-        while let Some(event) = self.poll_role_event() {
+        while let Some(event) = self.repairs.poll_event().or_else(|| self.poll_role_event()) {
             if let session::Event::Entered { manager, .. } = &event {
                 self.read_clock(*manager);
             }
             self.notices.push_back(Notice::Session(event));
         }
+    }
+
+    /// Whose voice alone is to be heard, where the host has said so.
+    fn only_source(&self) -> Option<SourceIndex> {
+        if !self.rules()?.quiet {
+            return None;
+        }
+        let host = match &self.role {
+            Role::Host(_) => self.me,
+            Role::Member(member, _) => member.manager()?,
+            Role::Idle => return None,
+        };
+        self.roster()?.by_node(host).map(|host| SourceIndex(host.index))
     }
 
     fn on_pool_event(&mut self, event: pool::Event, now: Instant) {
@@ -57,12 +74,15 @@ impl Node {
                 for complete in self.carrier.on_joined(peer) {
                     self.report(complete);
                 }
-                if let Role::Member(member, _) = &mut self.role {
-                    member.on_joined(peer, now);
+                match &mut self.role {
+                    Role::Host(manager) => manager.on_joined(peer),
+                    Role::Member(member, _) => member.on_joined(peer, now),
+                    Role::Idle => {}
                 }
                 self.notices.push_back(Notice::PoolSize(self.pool.joined().count() + 1));
             }
             pool::Event::Lost(peer) => {
+                self.repairs.on_lost(peer, &mut self.carrier, now);
                 match &mut self.role {
                     Role::Host(manager) => manager.on_lost(peer, now),
                     Role::Member(member, _) => member.on_lost(peer, now),
@@ -74,6 +94,7 @@ impl Node {
             pool::Event::Evicted(session) => {
                 if self.own_session() != Some(session) {
                     self.carrier.drop_session(session);
+                    self.on_carried(now);
                 }
             }
             pool::Event::BootstrapFailed(addr, error) => {
@@ -82,7 +103,7 @@ impl Node {
             }
             pool::Event::Snapshot(reports) => {
                 if let Role::Host(manager) = &mut self.role {
-                    manager.on_snapshot(reports);
+                    manager.on_snapshot(reports, now);
                 }
             }
             pool::Event::Reserved { helper, granted, .. } => {
@@ -120,6 +141,16 @@ impl Node {
                     member.on_joined(node, now);
                 }
             }
+            session::Output::AskAround => {
+                let peers: Vec<NodeId> = self.pool.joined().collect();
+                if let Role::Member(member, _) = &mut self.role {
+                    peers.into_iter().for_each(|peer| member.on_joined(peer, now));
+                }
+            }
+            session::Output::TakeOver(silent) => self.take_over(silent, now),
+            session::Output::StepDown(claim) => self.step_down(&claim, now),
+            session::Output::Replaced(manager, silent) => self.on_replaced(manager, silent, now),
+            session::Output::Doubt(node) => self.pool.doubt(node, now),
             session::Output::Bootstrap(addr) => self.pool.add_bootstrap(addr, now),
         }
     }

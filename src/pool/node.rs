@@ -104,6 +104,8 @@ struct Peer {
     addr: SocketAddr,
     hello: Option<Hello>,
     last_heard: Instant,
+    /// It is said to be dead; it is, unless it is heard by then.
+    doubted: Option<Instant>,
     next_ping: Instant,
     pings: u32,
     round_trips: RoundTrips,
@@ -125,6 +127,8 @@ const QUERY_TIMEOUT: Duration = Duration::from_millis(600);
 const EXCHANGE_INTERVAL: Duration = Duration::from_secs(10);
 /// No pong is waited for longer; a report of more is made up.
 const ROUND_TRIP_MS_MAX: f32 = 60_000.0;
+/// How long a peer that is said to be dead has to answer a ping: a long round trip and a lost packet.
+const DOUBT_TIMEOUT: Duration = Duration::from_millis(700);
 /// Two nodes that hear of each other would dial at once; the one with the greater key waits this long.
 const DIAL_STAGGER: Duration = Duration::from_millis(700);
 
@@ -178,7 +182,8 @@ impl PoolNode {
         let newcomer = self.peers.is_empty();
         self.contacts.on_connected(peer, addr);
         let round_trips = RoundTrips::default();
-        let state = Peer { addr, hello: None, last_heard: now, next_ping: now, pings: 0, round_trips };
+        let state =
+            Peer { addr, hello: None, last_heard: now, doubted: None, next_ping: now, pings: 0, round_trips };
         self.peers.insert(peer, state);
         self.greet(peer, newcomer, false);
         self.wake = now;
@@ -210,6 +215,7 @@ impl PoolNode {
     pub fn on_traffic(&mut self, from: NodeId, at: Instant) {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.last_heard = peer.last_heard.max(at);
+            peer.doubted = None;
         }
     }
 
@@ -349,6 +355,15 @@ impl PoolNode {
             evicted.into_iter().for_each(|loser| self.evict(loser));
         }
         self.wake = now;
+    }
+
+    /// Somebody says that a peer is dead: it is lost unless it is heard soon.
+    pub fn doubt(&mut self, peer: NodeId, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.doubted.get_or_insert(now + DOUBT_TIMEOUT);
+            peer.next_ping = now;
+            self.wake = now;
+        }
     }
 
     /// A link to this node is wanted now.
@@ -528,7 +543,10 @@ impl PoolNode {
     }
 
     fn ping_and_bury(&mut self, now: Instant) {
-        let silent = |peer: &Peer| now.saturating_duration_since(peer.last_heard) >= self.config.lost_after;
+        let silent = |peer: &Peer| {
+            let silence = now.saturating_duration_since(peer.last_heard);
+            silence >= self.config.lost_after || peer.doubted.is_some_and(|at| at <= now)
+        };
         let lost: Vec<NodeId> = self.peers.iter().filter(|(_, p)| silent(p)).map(|(node, _)| *node).collect();
         for peer in lost {
             self.outputs.push_back(Output::Close(peer, "silent for too long"));
@@ -548,7 +566,8 @@ impl PoolNode {
 
     fn next_wake(&self, now: Instant) -> Instant {
         let pings = self.peers.values().map(|peer| peer.next_ping);
-        let silences = self.peers.values().map(|peer| peer.last_heard + self.config.lost_after);
+        let silence = |peer: &Peer| peer.last_heard + self.config.lost_after;
+        let silences = self.peers.values().flat_map(|peer| peer.doubted.into_iter().chain([silence(peer)]));
         let query = self.query.as_ref().map(|query| query.deadline);
         let others = [self.contacts.next_due(), self.degrees.next_expiry(), query, Some(self.next_exchange)];
         let next = pings.chain(silences).chain(others.into_iter().flatten()).min();

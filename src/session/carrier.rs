@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use alm_media::{TableError, TreeId, TreeLinks};
 
-use super::keys::Signed;
+use super::feeds::{CarriedTree, Repeats};
+use super::keys::{Delegation, Signed};
 use super::plan::{Installation, PlanDefect, SessionPlan, degrees_of};
 use super::routes::Routes;
 use crate::identity::{NodeId, SessionId};
@@ -84,39 +85,48 @@ pub struct Installed {
     pub session: SessionId,
     /// Which.
     pub epoch: u64,
-    /// Neighbours that must be connected first.
-    pub missing: Vec<Contact>,
+    /// Nodes to connect to: neighbours, and those that may become neighbours when others die.
+    pub wanted: Vec<Contact>,
+    /// Some of them are neighbours: their connections come first.
+    pub waits: bool,
 }
 
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct Carrier {
     /// Copied before it is changed while somebody else still reads it.
-    routes: Arc<Routes>,
+    pub(super) routes: Arc<Routes>,
     epochs_taken: u64,
     budgets: BTreeMap<SessionId, Arc<Budget>>,
-    carried: BTreeMap<SessionId, Vec<Epoch>>,
+    pub(super) carried: BTreeMap<SessionId, Vec<Epoch>>,
+    /// What came lately by links that are not the plan's.
+    pub(super) repeats: Repeats,
 }
 
 #[derive(Debug)]
-struct Epoch {
-    number: u64,
+pub(super) struct Epoch {
+    pub(super) number: u64,
     term: u64,
-    manager: NodeId,
+    pub(super) manager: NodeId,
+    delegation: Delegation,
     /// The forwarding table's name for it.
     handle: u64,
-    trees: Vec<TreeId>,
+    pub(super) trees: Vec<CarriedTree>,
+    /// This node listens.
+    pub(super) deliver: bool,
+    /// Degrees that the session holds here.
+    pub(super) held: u32,
     neighbours: BTreeSet<NodeId>,
     missing: BTreeSet<NodeId>,
     /// When to tell the manager who is still missing.
     report_at: Option<Instant>,
     plan: Option<SessionPlan>,
-    stage: Stage,
+    pub(super) stage: Stage,
 }
 
 /// An epoch's life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// Taken up; forgotten at that time unless it is activated.
     Pending(Instant),
     /// Own media goes along its trees.
@@ -171,20 +181,17 @@ impl Carrier {
             return Err(InstallError::TooManyLinks { asked, held });
         }
         let neighbours: BTreeSet<NodeId> = trees.iter().flat_map(|part| part.neighbours()).collect();
-        if neighbours.contains(&me) || self.routes.links_known() + neighbours.len() > LINKS_KNOWN_MAX {
+        let mut met = neighbours.clone();
+        met.extend(trees.iter().flat_map(|part| part.reserves()));
+        if met.contains(&me) || self.routes.links_known() + met.len() > LINKS_KNOWN_MAX {
             return Err(InstallError::Malformed);
         }
         let routes = Arc::make_mut(&mut self.routes);
-        let links: Vec<TreeLinks> = trees
-            .iter()
-            .map(|part| TreeLinks {
-                tree: TreeId(part.tree),
-                links: part.neighbours().map(|node| routes.link_to(node)).collect(),
-                shared: part.shared,
-                parent: part.parent.map(|node| routes.link_to(node)),
-                deliver: is_member,
-            })
-            .collect();
+        for neighbour in &met {
+            routes.link_to(*neighbour);
+        }
+        let trees: Vec<CarriedTree> = trees.into_iter().map(CarriedTree::new).collect();
+        let links: Vec<TreeLinks> = trees.iter().map(|tree| tree.links(routes, is_member)).collect();
         if epochs.len() >= EPOCHS_PER_SESSION_MAX {
             return Err(InstallError::TooManyEpochs);
         }
@@ -195,25 +202,29 @@ impl Carrier {
         routes.charge(&links, budget);
         // The manager has given up what it did not activate before it went on to this one.
         for abandoned in epochs.extract_if(.., |epoch| matches!(epoch.stage, Stage::Pending(_))) {
-            routes.retire(abandoned.handle, &abandoned.trees);
+            abandoned.retire(routes, &mut self.repeats);
         }
         let missing: BTreeSet<NodeId> = neighbours.iter().copied().filter(|node| !is_joined(*node)).collect();
-        let wanted = contacts.into_iter().filter(|contact| missing.contains(&contact.node)).collect();
-        let report_at = (!missing.is_empty()).then_some(now + CONNECT_TIMEOUT);
+        let wanted = contacts.into_iter().filter(|contact| !is_joined(contact.node)).collect();
+        let waits = !missing.is_empty();
+        let report_at = waits.then_some(now + CONNECT_TIMEOUT);
         epochs.push(Epoch {
             report_at,
             number,
             term,
             manager: signed.delegation.manager,
+            delegation: signed.delegation.clone(),
             handle: self.epochs_taken,
-            trees: links.iter().map(|tree| tree.tree).collect(),
+            trees,
+            deliver: is_member,
+            held,
             neighbours,
             missing,
             plan,
             stage: Stage::Pending(now + PENDING_MAX),
         });
         self.epochs_taken += 1;
-        Ok(Installed { session, epoch: number, missing: wanted })
+        Ok(Installed { session, epoch: number, wanted, waits })
     }
 
     /// A peer is connected: the epochs that were waiting for it alone.
@@ -255,7 +266,7 @@ impl Carrier {
     /// Forgets all epochs of a session.
     pub fn drop_session(&mut self, session: SessionId) {
         for epoch in self.carried.remove(&session).unwrap_or_default() {
-            Arc::make_mut(&mut self.routes).retire(epoch.handle, &epoch.trees);
+            epoch.retire(Arc::make_mut(&mut self.routes), &mut self.repeats);
         }
     }
 
@@ -264,7 +275,7 @@ impl Carrier {
         let mut late = Vec::new();
         for (session, epochs) in &mut self.carried {
             for over in epochs.extract_if(.., |epoch| epoch.stage.ends().is_some_and(|ends| ends <= now)) {
-                Arc::make_mut(&mut self.routes).retire(over.handle, &over.trees);
+                over.retire(Arc::make_mut(&mut self.routes), &mut self.repeats);
             }
             for epoch in epochs.iter_mut().filter(|epoch| epoch.report_at.is_some_and(|at| at <= now)) {
                 epoch.report_at = None;
@@ -290,9 +301,8 @@ impl Carrier {
     }
 
     /// The trees along which this node's own media leaves now.
-    #[must_use]
-    pub fn own_trees(&self, session: SessionId) -> &[TreeId] {
-        self.active(session).map_or(&[], |epoch| &epoch.trees)
+    pub fn own_trees(&self, session: SessionId) -> impl Iterator<Item = TreeId> + '_ {
+        self.active(session).into_iter().flat_map(|epoch| epoch.trees.iter().map(CarriedTree::id))
     }
 
     /// The peers that carry the session's media to and from this node now.
@@ -306,17 +316,39 @@ impl Carrier {
         self.active(session)?.plan.as_ref()
     }
 
+    /// Who has signed what carries the media of a session now.
+    #[must_use]
+    pub fn manager(&self, session: SessionId) -> Option<NodeId> {
+        self.active(session).map(|epoch| epoch.manager)
+    }
+
+    /// The word by which a session is managed, as far as this node carries it.
+    #[must_use]
+    pub fn delegation(&self, session: SessionId) -> Option<&Delegation> {
+        let epochs = self.carried.get(&session)?;
+        epochs.iter().max_by_key(|epoch| (epoch.term, epoch.number)).map(|epoch| &epoch.delegation)
+    }
+
     /// The sessions that this node carries anything for.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
         self.carried.keys().copied()
     }
 
-    fn active(&self, session: SessionId) -> Option<&Epoch> {
+    pub(super) fn active(&self, session: SessionId) -> Option<&Epoch> {
         self.carried.get(&session)?.iter().find(|epoch| epoch.stage == Stage::Active)
     }
 }
 
 impl Epoch {
+    fn retire(&self, routes: &mut Routes, repeats: &mut Repeats) {
+        let trees: Vec<TreeId> = self.trees.iter().map(CarriedTree::id).collect();
+        routes.retire(self.handle, &trees);
+        for tree in &self.trees {
+            repeats.forget_tree(tree.id());
+            routes.guard(tree.id(), false);
+        }
+    }
+
     fn readiness(&self, session: SessionId) -> Readiness {
         let missing = self.missing.iter().copied().collect();
         Readiness { session, epoch: self.number, manager: self.manager, missing }
@@ -329,7 +361,6 @@ mod tests {
 
     use super::*;
     use crate::identity::Identity;
-    use crate::session::keys::Delegation;
     use crate::session::plan::{PlanTree, TreePart, tree_number};
     use crate::testing::origin;
 
@@ -349,8 +380,15 @@ mod tests {
 
     /// A helper's part of a shared tree: between node 2 above and nodes 3 and 4 below.
     fn installation(epoch: u64) -> Installation {
-        let tree = tree_number(session(), epoch, 0);
-        let part = TreePart { tree, shared: true, parent: Some(node(2)), children: vec![node(3), node(4)] };
+        let tree = tree_number(session(), (1, epoch), 0);
+        let part = TreePart {
+            tree,
+            shared: true,
+            parent: Some(node(2)),
+            children: vec![node(3), node(4)],
+            backups: vec![],
+            standby: vec![],
+        };
         let contacts = [2, 3, 4].map(|n| Contact { node: node(n), addrs: vec![] }).to_vec();
         Installation { session: session(), epoch, to: node(7), trees: vec![part], contacts, plan: None }
     }
@@ -369,7 +407,8 @@ mod tests {
     }
 
     fn route(carrier: &Carrier, epoch: u64, from: u8) -> Option<Vec<NodeId>> {
-        let route = carrier.routes().route(TreeId(tree_number(session(), epoch, 0)), Some(node(from)))?;
+        let route =
+            carrier.routes().route(TreeId(tree_number(session(), (1, epoch), 0)), Some(node(from)))?;
         Some(route.links.iter().map(|link| carrier.routes().peer(*link)).collect())
     }
 
@@ -382,9 +421,12 @@ mod tests {
         install(&mut carrier, &installation(2), start).unwrap();
         assert_eq!(route(&carrier, 1, 2).unwrap(), [node(3), node(4)]);
         assert_eq!(route(&carrier, 2, 3).unwrap(), [node(4), node(2)]);
-        assert_eq!(carrier.own_trees(session()), [TreeId(tree_number(session(), 1, 0))], "not yet activated");
+        assert!(
+            carrier.own_trees(session()).eq([TreeId(tree_number(session(), (1, 1), 0))]),
+            "not yet activated"
+        );
         carrier.activate(session(), 2, manager().node_id(), start + MS);
-        assert_eq!(carrier.own_trees(session()), [TreeId(tree_number(session(), 2, 0))]);
+        assert!(carrier.own_trees(session()).eq([TreeId(tree_number(session(), (1, 2), 0))]));
         assert!(route(&carrier, 1, 2).is_some(), "packets under way");
         carrier.handle_timeout(start + MS + DRAIN);
         assert_eq!(route(&carrier, 1, 2), None);
@@ -424,7 +466,7 @@ mod tests {
             assert_eq!(install(&mut carrier, &installation(old), now).unwrap_err(), InstallError::OutOfDate);
         }
         carrier.activate(session(), 5, node(66), now);
-        assert!(carrier.own_trees(session()).is_empty());
+        assert_eq!(carrier.own_trees(session()).count(), 0);
     }
 
     #[test]
@@ -434,7 +476,7 @@ mod tests {
         let there = |n: NodeId| n == node(2);
         let installed = carrier.install(&signed(&installation(1)), node(7), 3, false, there, start).unwrap();
         assert_eq!(
-            installed.missing.iter().map(|contact| contact.node).collect::<Vec<_>>(),
+            installed.wanted.iter().map(|contact| contact.node).collect::<Vec<_>>(),
             [node(3), node(4)]
         );
         assert_eq!(carrier.on_joined(node(3)), []);
@@ -453,10 +495,12 @@ mod tests {
         let now = origin();
         // Four trees in which this helper has three children each: 9 copies while three speak.
         let part = |number: u32| TreePart {
-            tree: tree_number(session(), 1, number),
+            tree: tree_number(session(), (1, 1), number),
             shared: false,
             parent: Some(node(10 + number as u8)),
             children: (10..14).map(node).filter(|child| *child != node(10 + number as u8)).collect(),
+            backups: vec![],
+            standby: vec![],
         };
         let forest = Installation { trees: (0..4).map(part).collect(), ..installation(1) };
         let mut carrier = Carrier::default();
@@ -477,7 +521,13 @@ mod tests {
         let now = origin();
         let edges = vec![(node(2), node(7)), (node(7), node(3)), (node(7), node(4))];
         let sources = vec![node(2), node(7), node(3), node(4)];
-        let tree = PlanTree { tree: tree_number(session(), 1, 0), shared: true, sources, edges };
+        let tree = PlanTree {
+            tree: tree_number(session(), (1, 1), 0),
+            shared: true,
+            sources,
+            edges,
+            backups: vec![],
+        };
         let plan = SessionPlan {
             epoch: 1,
             objective: Objective::Diameter,

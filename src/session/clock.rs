@@ -28,6 +28,12 @@ impl SessionClock {
         (i128::from(self.micros(now)) * 48 / 1_000) as u32
     }
 
+    /// The session's clock minus the node's own, microseconds.
+    #[must_use]
+    pub fn offset_us(&self) -> i64 {
+        self.offset_us
+    }
+
     /// How far apart two estimates are.
     #[must_use]
     pub fn distance(&self, other: &Self) -> Duration {

@@ -34,6 +34,11 @@ impl Delays {
         self.index.get(&node).copied()
     }
 
+    /// One way over a link between two nodes, the relay at its end included.
+    pub(super) fn hop_ms(&self, from: usize, to: usize) -> f64 {
+        self.one_way_ms[from * self.index.len() + to] + HOP_COST_MS
+    }
+
     pub(super) fn matrix(&self) -> LatencyMatrix {
         let n = self.index.len();
         LatencyMatrix::from_one_way(n, |from, to| {

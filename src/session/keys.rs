@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::{Identity, NodeId, SessionId, Signature};
 
-/// The session's key says: this node is the task manager. A later term supersedes an earlier one.
+/// This node is the task manager: by the word of the session's key, or of a manager before it who named its heirs in
+/// advance, so that its own death needs nobody's consent. A later term supersedes an earlier one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Delegation {
     /// The session's public key; its hash is the [`SessionId`].
@@ -15,21 +16,67 @@ pub struct Delegation {
     /// Counts the managers of a session.
     pub term: u64,
     signature: Signature,
+    /// The managers before, the first of them named by the session's key.
+    before: Vec<Predecessor>,
 }
+
+/// A manager before.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Predecessor {
+    manager: NodeId,
+    term: u64,
+    signature: Signature,
+}
+
+/// Managers that a session may have one after the other.
+const MANAGERS_MAX: usize = 64;
 
 impl Delegation {
     /// Made by whoever holds the session's key.
     #[must_use]
     pub fn new(key: &Identity, manager: NodeId, term: u64) -> Self {
         let signature = key.sign(&Self::message(key.node_id(), manager, term));
-        Self { key: key.node_id(), manager, term, signature }
+        Self { key: key.node_id(), manager, term, signature, before: vec![] }
     }
 
-    /// Whose delegation it is; `None` when the signature is wrong.
+    /// Made by the manager whom this one names, for one of its heirs. `None` for a session of too many managers.
+    #[must_use]
+    pub fn appoint(&self, by: &Identity, heir: NodeId, term: u64) -> Option<Self> {
+        if self.before.len() + 1 >= MANAGERS_MAX || by.node_id() != self.manager || term <= self.term {
+            return None;
+        }
+        let mut before = self.before.clone();
+        before.push(Predecessor {
+            manager: self.manager,
+            term: self.term,
+            signature: self.signature.clone(),
+        });
+        let signature = by.sign(&Self::message(self.key, heir, term));
+        Some(Self { key: self.key, manager: heir, term, signature, before })
+    }
+
+    /// Whose delegation it is; `None` when a signature is wrong.
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
-        let message = Self::message(self.key, self.manager, self.term);
-        self.key.verifies(&message, &self.signature.0).then(|| SessionId::of(&self.key))
+        if self.before.len() >= MANAGERS_MAX {
+            return None;
+        }
+        let (mut by, mut last) = (self.key, 0);
+        let before = self.before.iter().map(|before| (before.manager, before.term, &before.signature));
+        for (manager, term, signature) in before.chain([(self.manager, self.term, &self.signature)]) {
+            let is_later = term > last;
+            if !is_later || !by.verifies(&Self::message(self.key, manager, term), &signature.0) {
+                return None;
+            }
+            (by, last) = (manager, term);
+        }
+        Some(SessionId::of(&self.key))
+    }
+
+    /// True if this one counts where both are known.
+    #[must_use]
+    pub fn supersedes(&self, other: &Self) -> bool {
+        (self.term, self.manager) > (other.term, other.manager)
     }
 
     fn message(key: NodeId, manager: NodeId, term: u64) -> Vec<u8> {
@@ -135,6 +182,23 @@ mod tests {
         assert_eq!(signed.session(), delegation.session());
         assert_eq!(Signed { content: b"plot".to_vec(), ..signed }.session(), None);
         assert_eq!(Signed::new(b"plan".to_vec(), &other, delegation).session(), None);
+    }
+
+    #[test]
+    fn a_manager_names_its_heirs_and_nobody_else_does() {
+        let [key, host, heir, other] = [1, 2, 3, 4].map(|seed| Identity::from_seed([seed; 32]));
+        let first = Delegation::new(&key, host.node_id(), 1);
+        let second = first.appoint(&host, heir.node_id(), 2).unwrap();
+        assert_eq!(second.session(), first.session());
+        assert!(second.supersedes(&first) && !first.supersedes(&second));
+        let third = second.appoint(&heir, other.node_id(), 5).unwrap();
+        assert_eq!(third.session(), first.session());
+        assert_eq!(first.appoint(&other, other.node_id(), 2), None, "is not the manager");
+        assert_eq!(second.appoint(&heir, other.node_id(), 2), None, "no later term");
+        let mut forged = third.clone();
+        forged.before.pop();
+        assert_eq!(forged.session(), None, "named by nobody who could");
+        assert_eq!(Delegation { term: 9, ..third }.session(), None);
     }
 
     #[test]

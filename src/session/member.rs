@@ -7,6 +7,8 @@ use super::invite::Invite;
 use super::keys::{Delegation, admission_proof};
 use super::message::{Departure, Refusal, SessionMessage};
 use super::roster::{Participant, Roster};
+use super::rules::Rules;
+use super::succession::{Appointment, Claim, Heir};
 use super::{Ending, Event, Output};
 use crate::identity::NodeId;
 use crate::pool::Contact;
@@ -35,6 +37,14 @@ pub struct Member {
     /// Entry points that did not answer.
     silent: BTreeSet<std::net::SocketAddr>,
     delegation: Option<Delegation>,
+    /// The session's clock minus the manager's own.
+    clock_us: i64,
+    media: [u8; 32],
+    rules: Rules,
+    /// The manager has named this node.
+    heir: Option<Heir>,
+    /// When to ask around again.
+    retry_at: Instant,
     title: String,
     roster: Roster,
     outputs: VecDeque<Output>,
@@ -61,6 +71,8 @@ const FIND_TIMEOUT: Duration = Duration::from_secs(10);
 const IGNORANCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the manager may take to let somebody in.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(6);
+/// How often others are asked for the manager again: it may have changed, or they may have come late.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long a leaver waits for the tree to do without it.
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long a session goes on without its manager.
@@ -82,11 +94,68 @@ impl Member {
             ignorant: BTreeSet::new(),
             silent: BTreeSet::new(),
             delegation: None,
+            clock_us: 0,
+            media: [0; 32],
+            rules: Rules::default(),
+            heir: None,
+            retry_at: now + RETRY,
             title: String::new(),
             roster: Roster::default(),
             outputs,
             events: VecDeque::new(),
         }
+    }
+
+    /// Goes on as a member where this node was the manager and somebody has claimed to be by a later word.
+    #[must_use]
+    pub fn resume(
+        me: NodeId,
+        config: MemberConfig,
+        claim: &Claim,
+        title: String,
+        roster: Roster,
+        media: [u8; 32],
+        now: Instant,
+    ) -> Self {
+        let mut member = Self::new(me, config, now);
+        member.outputs.clear();
+        (member.title, member.roster, member.media) = (title, roster, media);
+        member.phase = Phase::In { orphaned: None };
+        (member.delegation, member.clock_us) = (Some(claim.delegation.clone()), claim.clock_us);
+        member.ask_in(now);
+        member
+    }
+
+    /// What it takes to be the manager, where this node is its heir.
+    #[must_use]
+    pub fn succession(&self) -> Option<(&Appointment, &MemberConfig, &Roster)> {
+        let heir = self.heir.as_ref()?;
+        Some((&heir.appointment, &self.config, &self.roster))
+    }
+
+    /// Does not take over now: nobody else is heard, so that it is this node that is cut off.
+    pub fn postpone(&mut self, now: Instant) {
+        if let Some(heir) = &mut self.heir {
+            heir.postpone(now);
+        }
+    }
+
+    /// What the host has laid down.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// What the members' media keys are derived from.
+    #[must_use]
+    pub fn media(&self) -> [u8; 32] {
+        self.media
+    }
+
+    /// The session's clock minus the manager's own, microseconds.
+    #[must_use]
+    pub fn clock_us(&self) -> i64 {
+        self.clock_us
     }
 
     /// Who manages the session, once known.
@@ -116,8 +185,13 @@ impl Member {
     /// A node can be talked to.
     pub fn on_joined(&mut self, node: NodeId, now: Instant) {
         if self.manager() == Some(node) {
+            if let Some(heir) = &mut self.heir {
+                heir.on_reign(now);
+            }
             self.ask_in(now);
-        } else if matches!(self.phase, Phase::Finding { .. }) && self.asked.insert(node) {
+        } else if matches!(self.phase, Phase::Finding { .. } | Phase::Joining { .. })
+            && self.asked.insert(node)
+        {
             self.send(node, SessionMessage::Find { session: self.config.invite.session });
         }
     }
@@ -127,21 +201,17 @@ impl Member {
         if self.manager() != Some(node) {
             return;
         }
+        if let Some(heir) = &mut self.heir {
+            heir.on_lost(now);
+        }
         match &mut self.phase {
             Phase::In { orphaned } => {
-                *orphaned = Some(now);
+                orphaned.get_or_insert(now);
                 let trouble = "the host does not answer; going on without it for now".to_owned();
                 self.events.push_back(Event::Trouble(trouble));
             }
             Phase::Leaving { .. } => self.finish(Ending::Regular("left")),
             Phase::Finding { .. } | Phase::Joining { .. } | Phase::Ended => {}
-        }
-    }
-
-    /// The manager has closed its connection on its own account.
-    pub fn on_manager_left(&mut self) {
-        if !self.is_over() {
-            self.finish(Ending::Regular("the host left"));
         }
     }
 
@@ -168,12 +238,36 @@ impl Member {
             }
             SessionMessage::Found { delegation, addrs } => self.on_found(from, delegation, addrs, now),
             SessionMessage::NotFound { .. } => self.on_not_found(from, now),
+            SessionMessage::Claim(claim) => self.on_claim(from, &claim, now),
             _ if self.manager() != Some(from) => {}
             SessionMessage::Refused { reason, .. } => self.on_refused(reason),
-            SessionMessage::Welcome { title, index, roster, .. } => self.on_welcome(title, index, roster),
+            SessionMessage::Welcome { title, index, roster, clock_us, media, .. } => {
+                (self.clock_us, self.media) = (clock_us, media);
+                self.on_welcome(title, index, roster);
+            }
+            SessionMessage::Appoint(appointment) => self.on_appoint(*appointment, now),
+            SessionMessage::Reign { .. } => {
+                if let Some(heir) = &mut self.heir {
+                    heir.on_reign(now);
+                }
+            }
+            SessionMessage::Abdicate { .. } => self.outputs.push_back(Output::TakeOver(Duration::ZERO)),
             SessionMessage::Joined { member, .. } if self.roster.by_node(member.node).is_none() => {
                 self.roster.insert(member.clone());
                 self.events.push_back(Event::MemberJoined(member));
+            }
+            SessionMessage::Left { node, departure: Departure::Kicked, .. } if node == self.me => {
+                self.finish(Ending::Regular("kicked by the host"));
+            }
+            SessionMessage::Rules(signed) => {
+                let rules = Rules::read(&signed, self.config.invite.session);
+                if let Some(rules) = rules.filter(|rules| rules.version >= self.rules.version) {
+                    self.rules = rules;
+                }
+            }
+            SessionMessage::Secret { secret, .. } => {
+                self.config.invite.secret = secret;
+                self.events.push_back(Event::Secret(secret));
             }
             SessionMessage::Left { node, departure, .. } => {
                 let known = self.roster.remove(node);
@@ -204,6 +298,22 @@ impl Member {
         if self.poll_timeout().is_none_or(|at| at > now) {
             return;
         }
+        if let (Phase::In { .. }, Some(heir)) = (self.phase, &mut self.heir)
+            && heir.due().is_some_and(|due| due <= now)
+        {
+            self.outputs.push_back(Output::TakeOver(heir.silent(now)));
+            heir.postpone(now);
+            return;
+        }
+        if matches!(self.phase, Phase::Finding { .. } | Phase::Joining { .. }) && self.retry_at <= now {
+            self.retry_at = now + RETRY;
+            self.asked.clear();
+            self.ignorant.clear();
+            self.outputs.push_back(Output::AskAround);
+        }
+        if self.deadline().is_none_or(|at| at > now) {
+            return;
+        }
         let (what, advice) = match self.phase {
             Phase::Leaving { .. } => return self.finish(Ending::Regular("left")),
             Phase::Finding { .. } if self.asked.is_empty() => {
@@ -222,6 +332,16 @@ impl Member {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
+        let more = match self.phase {
+            Phase::In { .. } => self.heir.as_ref().and_then(Heir::due),
+            Phase::Finding { .. } | Phase::Joining { .. } => Some(self.retry_at),
+            Phase::Leaving { .. } | Phase::Ended => None,
+        };
+        self.deadline().into_iter().chain(more).min()
+    }
+
+    /// When the phase comes to its end.
+    fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Finding { deadline } | Phase::Joining { deadline } | Phase::Leaving { deadline } => {
                 Some(deadline)
@@ -248,14 +368,19 @@ impl Member {
         addrs: Vec<std::net::SocketAddr>,
         now: Instant,
     ) {
-        let newer = self.delegation.as_ref().is_none_or(|known| known.term < delegation.term);
-        let ours = delegation.session() == Some(self.config.invite.session);
-        if !newer || !ours || !matches!(self.phase, Phase::Finding { .. }) {
+        let newer = self.delegation.as_ref().is_none_or(|known| delegation.supersedes(known));
+        // Who is in believes its manager alone, which has stepped down.
+        let is_in = matches!(self.phase, Phase::In { .. }) && self.manager() == Some(from);
+        let looking = is_in || matches!(self.phase, Phase::Finding { .. } | Phase::Joining { .. });
+        // A signature is proven last: it costs the most.
+        if !newer || !looking || delegation.session() != Some(self.config.invite.session) {
             return;
         }
         let manager = delegation.manager;
-        self.delegation = Some(delegation);
-        self.phase = Phase::Joining { deadline: now + JOIN_TIMEOUT };
+        (self.delegation, self.heir) = (Some(delegation), None);
+        if !is_in {
+            self.phase = Phase::Joining { deadline: now + JOIN_TIMEOUT };
+        }
         if from == manager {
             self.ask_in(now);
         } else {
@@ -275,6 +400,43 @@ impl Member {
         }
     }
 
+    fn on_appoint(&mut self, appointment: Appointment, now: Instant) {
+        let known = self.delegation.as_ref();
+        let word = &appointment.delegation;
+        let later = known.is_some_and(|known| word.manager == self.me && word.supersedes(known));
+        if later && word.session() == Some(self.config.invite.session) {
+            self.heir = Some(Heir::new(appointment, now));
+        }
+    }
+
+    /// Somebody is the manager now, and says by whose word.
+    fn on_claim(&mut self, from: NodeId, claim: &Claim, now: Instant) {
+        let word = &claim.delegation;
+        if self.manager() == Some(from) && self.delegation.as_ref() == Some(word) {
+            // It takes this node for lost.
+            return self.ask_in(now);
+        }
+        let Some(before) = self.delegation.as_ref().filter(|known| word.supersedes(known)) else { return };
+        if word.manager != from || word.session() != Some(self.config.invite.session) {
+            return;
+        }
+        if claim.silent_ms > 0 && matches!(self.phase, Phase::In { .. }) {
+            let silent = Duration::from_millis(claim.silent_ms.into());
+            self.outputs.push_back(Output::Replaced(before.manager, silent));
+        }
+        (self.delegation, self.clock_us, self.heir) = (Some(word.clone()), claim.clock_us, None);
+        match self.phase {
+            Phase::In { .. } => self.phase = Phase::In { orphaned: None },
+            Phase::Leaving { .. } => {
+                self.send(from, SessionMessage::Leave { session: self.config.invite.session });
+            }
+            Phase::Finding { .. } => self.phase = Phase::Joining { deadline: now + JOIN_TIMEOUT },
+            Phase::Joining { .. } | Phase::Ended => {}
+        }
+        // The new manager tells who is in, as it sees it.
+        self.ask_in(now);
+    }
+
     fn ask_in(&mut self, _now: Instant) {
         if !matches!(self.phase, Phase::Joining { .. } | Phase::In { .. }) {
             return;
@@ -290,6 +452,8 @@ impl Member {
             Refusal::WrongSecret => {
                 ("the host does not admit this id: its secret is wrong or out of date", ADVICE_GONE)
             }
+            Refusal::Locked => ("the host lets nobody in", "ask the host to unlock the session"),
+            Refusal::Banned => ("the host has banned this machine", "ask the host"),
             Refusal::Full => ("the session is full", "try again when somebody has left"),
         };
         self.finish(Ending::Failed { what: what.to_owned(), advice });
@@ -306,7 +470,12 @@ impl Member {
         self.phase = Phase::In { orphaned: None };
         if let (true, Some(manager)) = (first, self.manager()) {
             self.title = super::clean_name(&title);
-            self.events.push_back(Event::Entered { title: self.title.clone(), manager, own });
+            self.events.push_back(Event::Entered {
+                title: self.title.clone(),
+                manager,
+                own,
+                media: self.media,
+            });
         }
         let gone: Vec<NodeId> = self
             .roster
@@ -323,6 +492,7 @@ impl Member {
                 self.events.push_back(Event::MemberJoined(member.clone()));
             }
         }
+        fresh.remember_all(&self.roster);
         self.roster = fresh;
     }
 

@@ -8,6 +8,10 @@
 //! n -- Installed ------> manager  -- Activate --------------------> nodes of the plan
 //! m -- Leave ----------> manager  -- Farewell --------------------> m    once the tree does without it
 //!                        manager  -- End -------------------------> members
+//! n -- Feed -----------> its backup parent -- Fed ------------------> n    while its parent is silent
+//!                        manager  -- Appoint, Reign --------------> heirs
+//!                        heir     -- Claim -----------------------> members     the manager is dead
+//! n -- Silent ---------> manager                                          its parent is dead
 //! ```
 
 use std::net::SocketAddr;
@@ -16,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{Delegation, PROOF_LEN, Signed};
 use super::roster::Participant;
+use super::succession::{Appointment, Claim};
 use crate::identity::{NodeId, SessionId};
 
 /// See the [module](self).
@@ -68,6 +73,10 @@ pub enum SessionMessage {
         index: u16,
         /// Everybody, the joiner included.
         roster: Vec<Participant>,
+        /// The session's clock minus the manager's own, microseconds.
+        clock_us: i64,
+        /// What the members' media keys are derived from.
+        media: [u8; 32],
     },
     /// Somebody is in.
     Joined {
@@ -120,6 +129,54 @@ pub enum SessionMessage {
         /// Which.
         session: SessionId,
     },
+    /// Asks a backup parent for what a silent parent does not send, or not to send it any more.
+    Feed {
+        /// Where.
+        session: SessionId,
+        /// Along which trees.
+        trees: Vec<u32>,
+        /// The parent that is silent.
+        missed: NodeId,
+        /// From now on, or no more.
+        on: bool,
+    },
+    /// The sender feeds the recipient along these trees now.
+    Fed {
+        /// Where.
+        session: SessionId,
+        /// Along which.
+        trees: Vec<u32>,
+    },
+    /// The recipient is an heir of the manager's.
+    Appoint(Box<Appointment>),
+    /// The manager lives: to the first heirs, often.
+    Reign {
+        /// Where.
+        session: SessionId,
+    },
+    /// The manager leaves: the first heir is to take over.
+    Abdicate {
+        /// Where.
+        session: SessionId,
+    },
+    /// The sender is the manager from now on.
+    Claim(Box<Claim>),
+    /// What the host has laid down: signed [`super::Rules`].
+    Rules(Signed),
+    /// The secret that admits is another one now.
+    Secret {
+        /// Where.
+        session: SessionId,
+        /// Which.
+        secret: [u8; 16],
+    },
+    /// A relay of the sender's is dead, or the way from it.
+    Silent {
+        /// Where.
+        session: SessionId,
+        /// Who.
+        node: NodeId,
+    },
 }
 
 /// Why a joiner is not let in.
@@ -129,6 +186,10 @@ pub enum Refusal {
     WrongSecret,
     /// There is no room.
     Full,
+    /// The host lets nobody in.
+    Locked,
+    /// The host has banned the joiner.
+    Banned,
 }
 
 /// How a member went.

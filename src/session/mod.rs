@@ -5,9 +5,11 @@
 //! [`Manager`] admits, plans and installs epochs; a [`Member`] follows; a [`Carrier`], at every node that forwards for a
 //! session (helpers included), holds the trees.
 
+mod backups;
 mod carrier;
 mod clock;
 mod delays;
+mod feeds;
 mod invite;
 mod keys;
 mod manager;
@@ -16,22 +18,33 @@ mod message;
 mod plan;
 mod plan_wire;
 mod planning;
+mod pulse;
+mod repair;
 mod roster;
 mod routes;
+mod rules;
+mod succession;
+mod watch;
 
 pub use self::carrier::{Carrier, InstallError, Installed, Readiness};
 pub use self::clock::SessionClock;
+pub use self::feeds::Dependence;
 pub use self::invite::{ENTRY_POINTS_MAX, Invite, InviteError};
 pub use self::keys::{Delegation, Signed, media_secret};
-pub use self::manager::{Manager, ManagerConfig};
+pub use self::manager::{Estate, Manager, ManagerConfig};
 pub use self::member::{Member, MemberConfig};
 pub use self::message::{Departure, Refusal, SessionMessage};
 pub use self::plan::{Installation, PlanTree, SessionPlan, TreePart};
 pub use self::planning::{Planned, PlanningJob};
+pub use self::pulse::{PULSE, Pulse};
+pub use self::repair::Repairs;
 pub use self::roster::{MEMBERS_MAX, Participant, Roster, clean_name};
 pub use self::routes::Routes;
+pub use self::rules::{Moderation, Rules};
+pub use self::succession::{Appointment, Charter, Claim};
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::identity::NodeId;
 use crate::pool::{Contact, Reservation};
@@ -53,6 +66,16 @@ pub enum Output {
     Want(Contact),
     /// An address to start from.
     Bootstrap(SocketAddr),
+    /// Somebody says that this node is dead: find out soon.
+    Doubt(NodeId),
+    /// The manager has been silent for that long, and this node is its heir: take over if others are heard.
+    TakeOver(Duration),
+    /// Ask everybody for the manager.
+    AskAround,
+    /// This manager, silent for so long, has been replaced.
+    Replaced(NodeId, Duration),
+    /// Another one manages the session by a later word: follow it.
+    StepDown(Box<Claim>),
 }
 
 /// What a session tells the people in it. Drain it after every call.
@@ -66,17 +89,44 @@ pub enum Event {
         manager: NodeId,
         /// This node's entry in the roster.
         own: Participant,
+        /// What the members' media keys are derived from.
+        media: [u8; 32],
     },
+    /// The secret that admits is another one now.
+    Secret([u8; 16]),
     /// Somebody is in.
     MemberJoined(Participant),
     /// Somebody is out.
     MemberLeft(NodeId, Departure),
     /// An epoch carries the media from now on.
     Tree(SessionPlan),
+    /// Somebody that the session relied on died, and others have taken over.
+    Repair {
+        /// What it was.
+        what: Lost,
+        /// Who.
+        lost: NodeId,
+        /// From its last word to the first doubt.
+        detected: Duration,
+        /// From its last word to what took its place.
+        repaired: Duration,
+    },
     /// Something went wrong that people should know; the session goes on.
     Trouble(String),
     /// The session is over for this node.
     Ended(Ending),
+}
+
+/// What somebody who died was to the session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lost {
+    /// A member that relayed.
+    Relay,
+    /// The task manager.
+    Host,
+    /// A node lent by others.
+    Helper,
 }
 
 /// How it ended.

@@ -49,6 +49,8 @@ pub struct PlanTree {
     pub sources: Vec<NodeId>,
     /// Parent and child, parents first.
     pub edges: Vec<(NodeId, NodeId)>,
+    /// Child and backup parent: whom to turn to when the parent falls silent.
+    pub backups: Vec<(NodeId, NodeId)>,
 }
 
 /// A node's part of one tree.
@@ -62,6 +64,10 @@ pub struct TreePart {
     pub parent: Option<NodeId>,
     /// The nodes below.
     pub children: Vec<NodeId>,
+    /// Whom to turn to when the parent falls silent, in this order; nobody, when nothing can be missed then.
+    pub backups: Vec<NodeId>,
+    /// Who may turn to this node then, and whom they miss.
+    pub standby: Vec<(NodeId, NodeId)>,
 }
 
 /// What one node is told of an epoch.
@@ -93,17 +99,50 @@ pub enum PlanDefect {
     /// A tree whose media flows down only, with a source that is not at its top.
     #[error("a source is not at the top of its tree")]
     SourceBelow,
+    /// A backup parent, or its child, that is not in the tree.
+    #[error("a backup parent is not in the tree")]
+    BackupOutside,
 }
 
 impl PlanTree {
     /// A node's part; `None` when the tree does without it.
     #[must_use]
     pub fn part_of(&self, node: NodeId) -> Option<TreePart> {
-        let parent = self.edges.iter().find(|(_, child)| *child == node).map(|(parent, _)| *parent);
+        let up: BTreeMap<NodeId, NodeId> =
+            self.edges.iter().map(|(parent, child)| (*child, *parent)).collect();
+        let parent = up.get(&node).copied();
         let below = self.edges.iter().filter(|(parent, _)| *parent == node);
         let children: Vec<NodeId> = below.map(|(_, child)| *child).collect();
-        let within = parent.is_some() || !children.is_empty();
-        within.then_some(TreePart { tree: self.tree, shared: self.shared, parent, children })
+        if parent.is_none() && children.is_empty() {
+            return None;
+        }
+        let backup_of: BTreeMap<NodeId, NodeId> = self.backups.iter().copied().collect();
+        let turns_to = |node: NodeId| self.turns_to(node, &up, &backup_of);
+        let turning = self.edges.iter().filter(|(_, child)| turns_to(*child).contains(&node));
+        let standby = turning.map(|(parent, child)| (*child, *parent)).collect();
+        let (tree, shared, backups) = (self.tree, self.shared, turns_to(node));
+        Some(TreePart { tree, shared, parent, children, backups, standby })
+    }
+
+    /// Whom a node turns to when its parent falls silent: its backup, then the nodes above the parent.
+    fn turns_to(
+        &self,
+        node: NodeId,
+        up: &BTreeMap<NodeId, NodeId>,
+        backup_of: &BTreeMap<NodeId, NodeId>,
+    ) -> Vec<NodeId> {
+        let Some(parent) = up.get(&node) else { return Vec::new() };
+        if !self.shared && self.sources.contains(parent) {
+            return Vec::new();
+        }
+        let top = self.edges.first().map(|(top, _)| top).filter(|top| *top != parent);
+        let mut found: Vec<NodeId> = Vec::new();
+        for candidate in backup_of.get(&node).into_iter().chain(up.get(parent)).chain(top) {
+            if !found.contains(candidate) {
+                found.push(*candidate);
+            }
+        }
+        found
     }
 
     /// `voices` are the sources of all trees: whoever speaks listens to the others as well.
@@ -118,6 +157,9 @@ impl PlanTree {
         if !self.shared && top.is_some_and(|top| self.sources != [top]) {
             return Err(PlanDefect::SourceBelow);
         }
+        if self.backups.iter().any(|(child, backup)| !reached.contains(child) || !reached.contains(backup)) {
+            return Err(PlanDefect::BackupOutside);
+        }
         let lonely = self.edges.is_empty() && voices.len() <= 1;
         if lonely || voices.is_subset(&reached) { Ok(()) } else { Err(PlanDefect::SourceOutside) }
     }
@@ -127,6 +169,11 @@ impl TreePart {
     /// The nodes above and below.
     pub fn neighbours(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.parent.iter().chain(&self.children).copied()
+    }
+
+    /// The nodes that become neighbours when others are missed.
+    pub fn reserves(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.backups.iter().copied().chain(self.standby.iter().map(|(child, _)| *child))
     }
 }
 
@@ -190,9 +237,11 @@ pub(super) fn degrees_of(parts: &[TreePart]) -> u32 {
 /// Voices at once that a node's degree is for.
 pub(super) const SPEAKERS: usize = 3;
 
-/// The number of a tree in packets. Hashed, so that a helper can serve many sessions without a common count.
-pub(super) fn tree_number(session: SessionId, epoch: u64, tree: u32) -> u32 {
-    let name = [session.0.as_slice(), &epoch.to_be_bytes(), &tree.to_be_bytes()].concat();
+/// The number of a tree in packets. Hashed, so that a helper can serve many sessions without a common count; of the term
+/// as well, for a new manager does not know how far the one before has counted.
+pub(super) fn tree_number(session: SessionId, (term, epoch): (u64, u64), tree: u32) -> u32 {
+    let name =
+        [session.0.as_slice(), &term.to_be_bytes(), &epoch.to_be_bytes(), &tree.to_be_bytes()].concat();
     let hash = digest::digest(&digest::SHA256, &name);
     u32::from_be_bytes(std::array::from_fn(|i| hash.as_ref()[i]))
 }
@@ -207,7 +256,7 @@ mod tests {
 
     fn tree(edges: &[(u8, u8)]) -> PlanTree {
         let edges = edges.iter().map(|(a, b)| (node(*a), node(*b))).collect();
-        PlanTree { tree: 1, shared: true, sources: vec![node(0), node(3)], edges }
+        PlanTree { tree: 1, shared: true, sources: vec![node(0), node(3)], edges, backups: vec![] }
     }
 
     /// The tree of a source whose media flows down only.
@@ -269,6 +318,20 @@ mod tests {
         assert_eq!(plan(trees[..1].to_vec()).degree_of(node(0)), 2, "4 copies are more than one degree");
         assert_eq!(plan(trees.to_vec()).degree_of(node(4)), 0, "who sends nothing on needs none");
         assert_eq!(plan(vec![tree(&[(0, 1), (1, 2), (1, 3)])]).degree_of(node(1)), 3);
+    }
+
+    #[test]
+    fn a_part_names_whom_to_turn_to_and_who_may_come() {
+        let chain = down(0, &[(0, 1), (1, 2), (2, 3), (0, 4)]);
+        let tree = PlanTree { backups: vec![(node(3), node(4))], ..chain };
+        let part = |n| tree.part_of(node(n)).unwrap();
+        assert_eq!(part(3).backups, [node(4), node(1), node(0)]);
+        assert_eq!(part(2).backups, [node(0)]);
+        assert_eq!(part(1).backups, [], "when the voice itself has died, nothing is missed");
+        assert_eq!(part(4).standby, [(node(3), node(2))]);
+        assert_eq!(part(0).standby, [(node(2), node(1)), (node(3), node(2))]);
+        let outside = PlanTree { backups: vec![(node(3), node(9))], ..tree.clone() };
+        assert_eq!(plan(vec![outside]).check(), Err(PlanDefect::BackupOutside));
     }
 
     #[test]

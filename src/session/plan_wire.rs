@@ -32,6 +32,7 @@ struct WireTree {
     shared: bool,
     sources: Vec<u32>,
     edges: Vec<(u32, u32)>,
+    backups: Vec<(u32, u32)>,
 }
 
 /// A number in a plan on the wire that stands for no node.
@@ -46,7 +47,8 @@ impl From<SessionPlan> for WirePlan {
             tree: tree.tree,
             shared: tree.shared,
             sources: tree.sources.iter().map(|source| numbers.of(*source)).collect(),
-            edges: tree.edges.iter().map(|(a, b)| (numbers.of(*a), numbers.of(*b))).collect(),
+            edges: numbers.of_pairs(&tree.edges),
+            backups: numbers.of_pairs(&tree.backups),
         });
         let trees = trees.collect();
         let root = numbers.of(plan.root);
@@ -75,13 +77,17 @@ impl TryFrom<WirePlan> for SessionPlan {
         let name = |number: u32| wire.nodes.get(number as usize).copied().ok_or(Nameless(number));
         let names =
             |numbers: &[u32]| numbers.iter().map(|number| name(*number)).collect::<Result<Vec<_>, _>>();
+        let pairs = |pairs: &[(u32, u32)]| {
+            let pairs = pairs.iter().map(|(a, b)| Ok((name(*a)?, name(*b)?)));
+            pairs.collect::<Result<_, _>>()
+        };
         let tree = |tree: &WireTree| {
-            let edges = tree.edges.iter().map(|(a, b)| Ok((name(*a)?, name(*b)?)));
             Ok(PlanTree {
                 tree: tree.tree,
                 shared: tree.shared,
                 sources: names(&tree.sources)?,
-                edges: edges.collect::<Result<_, _>>()?,
+                edges: pairs(&tree.edges)?,
+                backups: pairs(&tree.backups)?,
             })
         };
         Ok(Self {
@@ -114,6 +120,10 @@ impl Numbers {
             self.nodes.len() as u32 - 1
         })
     }
+
+    fn of_pairs(&mut self, pairs: &[(NodeId, NodeId)]) -> Vec<(u32, u32)> {
+        pairs.iter().map(|(a, b)| (self.of(*a), self.of(*b))).collect()
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +139,7 @@ mod tests {
             shared: false,
             sources: vec![node(from)],
             edges: (from..from + members - 1).map(|at| (node(at), node(at + 1))).collect(),
+            backups: (from + 2..from + members).map(|at| (node(at), node(at - 2))).collect(),
         };
         SessionPlan {
             epoch: 7,
@@ -149,7 +160,7 @@ mod tests {
     fn a_forest_of_fifty_comes_back_whole_and_fits_a_message_many_times() {
         let plan = forest(50);
         let bytes = postcard::to_stdvec(&plan).unwrap();
-        assert!(bytes.len() * 7 < CONTROL_MESSAGE_MAX, "{} bytes", bytes.len());
+        assert!(bytes.len() * 4 < CONTROL_MESSAGE_MAX, "{} bytes", bytes.len());
         assert_eq!(postcard::from_bytes::<SessionPlan>(&bytes).unwrap(), plan);
     }
 

@@ -12,6 +12,7 @@ use alm_planner::{
     plan_best, replan,
 };
 
+use super::backups::backups;
 use super::delays::{Delays, HOP_COST_MS};
 use super::plan::{PlanTree, SPEAKERS, SessionPlan, tree_number};
 use crate::identity::{NodeId, SessionId};
@@ -59,6 +60,8 @@ pub struct PlanningJob {
 /// What came of it.
 #[derive(Debug)]
 pub struct Planned {
+    /// Why a plan was wanted.
+    pub reason: &'static str,
     /// The plan, its epoch not yet numbered, or why there is none.
     pub plan: Result<SessionPlan, String>,
     /// What the current plan's objective has become, hops included, and the new plan's: the same measure for both.
@@ -83,9 +86,9 @@ impl PlanningJob {
             Ok(plan) => {
                 let value = |plan: &Plan| delays.value_ms(plan, objective);
                 let value_ms = current.as_ref().and_then(|before| Some((value(before)?, value(&plan)?)));
-                Planned { plan: Ok(self.session_plan(&plan, &nodes)), value_ms }
+                Planned { reason: self.reason, plan: Ok(self.session_plan(&plan, &nodes, &delays)), value_ms }
             }
-            Err(why) => Planned { plan: Err(why), value_ms: None },
+            Err(why) => Planned { reason: self.reason, plan: Err(why), value_ms: None },
         }
     }
 
@@ -201,17 +204,19 @@ impl PlanningJob {
         Ok(fresh.filter(|fresh| fresh.cost_ms < again.cost_ms).unwrap_or(again))
     }
 
-    fn session_plan(&self, plan: &Plan, nodes: &[(NodeId, u32)]) -> SessionPlan {
+    fn session_plan(&self, plan: &Plan, nodes: &[(NodeId, u32)], delays: &Delays) -> SessionPlan {
         let node = |i: &usize| nodes[*i].0;
+        let pairs = |pairs: &[(usize, usize)]| pairs.iter().map(|(a, b)| (node(a), node(b))).collect();
         // One tree for all sources, whatever it was made small for: everybody may speak along it.
         let shared = plan.objective != Objective::Forest;
         let trees = plan.trees.iter().map(|tree| PlanTree {
             tree: 0,
             shared,
             sources: if shared { &plan.members } else { &tree.sources }.iter().map(node).collect(),
-            edges: tree.edges.iter().map(|(parent, child)| (node(parent), node(child))).collect(),
+            edges: pairs(&tree.edges),
+            backups: vec![],
         });
-        SessionPlan {
+        let mut whole = SessionPlan {
             epoch: 0,
             objective: plan.objective,
             root: node(&plan.root),
@@ -223,7 +228,17 @@ impl PlanningJob {
             planned_us: 0,
             probes: 0,
             reason: self.reason.to_owned(),
+        };
+        // Members stand by with all that they can carry, helpers with what is held of them anyway.
+        let members = self.members.len();
+        let stand_by = |(i, (node, degree)): (usize, &(NodeId, u32))| {
+            if i < members { *degree } else { whole.degree_of(*node) }
+        };
+        let degrees: Vec<u32> = nodes.iter().enumerate().map(stand_by).collect();
+        for (tree, found) in whole.trees.iter_mut().zip(backups(plan, delays, &degrees)) {
+            tree.backups = pairs(&found);
         }
+        whole
     }
 }
 
@@ -237,10 +252,10 @@ fn fresh_budget(problem: &Problem) -> Budget<'static> {
 }
 
 /// Numbers a plan and its trees.
-pub(super) fn number(plan: &mut SessionPlan, session: SessionId, epoch: u64) {
+pub(super) fn number(plan: &mut SessionPlan, session: SessionId, term: u64, epoch: u64) {
     plan.epoch = epoch;
     for (i, tree) in plan.trees.iter_mut().enumerate() {
-        tree.tree = tree_number(session, epoch, i as u32);
+        tree.tree = tree_number(session, (term, epoch), i as u32);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who is in a session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,8 @@ use crate::identity::NodeId;
 
 /// Members of one session, in this full-view pool.
 pub const MEMBERS_MAX: usize = 64;
+/// Nodes that were in once and are remembered.
+const GONE_MAX: usize = 4 * MEMBERS_MAX;
 /// Letters of a name.
 const NAME_MAX: usize = 64;
 /// Addresses that a roster entry carries.
@@ -35,6 +37,8 @@ pub struct Participant {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Roster {
     members: BTreeMap<u16, Participant>,
+    /// Who was in, the last to go last: the other side of a cut is known again by it.
+    gone: VecDeque<NodeId>,
 }
 
 impl Roster {
@@ -50,7 +54,29 @@ impl Roster {
     /// Takes a member out.
     pub fn remove(&mut self, node: NodeId) -> Option<Participant> {
         let index = self.by_node(node)?.index;
+        self.remember(node);
         self.members.remove(&index)
+    }
+
+    /// True for a node that was in once, as far as is remembered.
+    #[must_use]
+    pub fn knew(&self, node: NodeId) -> bool {
+        self.gone.contains(&node)
+    }
+
+    /// Takes over what another roster remembers, and whom it has.
+    pub(super) fn remember_all(&mut self, other: &Self) {
+        for node in other.gone.iter().copied().chain(other.members.values().map(|member| member.node)) {
+            self.remember(node);
+        }
+    }
+
+    fn remember(&mut self, node: NodeId) {
+        self.gone.retain(|known| *known != node);
+        self.gone.push_back(node);
+        if self.gone.len() > GONE_MAX {
+            self.gone.pop_front();
+        }
     }
 
     /// A member's entry.

@@ -1,6 +1,6 @@
 //! Where a node's packets go, as a table that is never changed while it is read: a new one takes its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use alm_media::{ForwardingTable, LinkId, Route, TreeId, TreeLinks};
@@ -16,6 +16,8 @@ pub struct Routes {
     budgets: BTreeMap<TreeId, Arc<Budget>>,
     link_of: BTreeMap<NodeId, LinkId>,
     node_of: Vec<NodeId>,
+    /// Trees with feeds beside the plan's: what comes by them is looked at twice.
+    guarded: BTreeSet<TreeId>,
 }
 
 impl Routes {
@@ -52,6 +54,25 @@ impl Routes {
         for tree in trees {
             self.budgets.remove(tree);
         }
+    }
+
+    /// True for a tree of which packets may come more than once.
+    #[must_use]
+    pub fn is_guarded(&self, tree: TreeId) -> bool {
+        !self.guarded.is_empty() && self.guarded.contains(&tree)
+    }
+
+    pub(super) fn guard(&mut self, tree: TreeId, on: bool) {
+        if on {
+            self.guarded.insert(tree);
+        } else {
+            self.guarded.remove(&tree);
+        }
+    }
+
+    /// The link to a peer that has one.
+    pub(super) fn link(&self, node: NodeId) -> Option<LinkId> {
+        self.link_of.get(&node).copied()
     }
 
     /// The link to a peer, numbered at its first use.

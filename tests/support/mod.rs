@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use alm::event::Event;
 use alm::identity::{Identity, NodeId};
-use alm::live::{AudioConfig, Driver, DriverConfig, Pace, Role};
+use alm::live::{AudioConfig, Command, Driver, DriverConfig, Pace, Role};
 use alm::net::{Link, bind_udp, emulated, quic};
 use alm::pool::{PoolConfig, Priority};
 use alm::session::{Ending, Invite, ManagerConfig, MemberConfig, Participant};
@@ -29,6 +29,7 @@ pub struct Peer {
     pub events: mpsc::Receiver<Event>,
     pub log: Vec<Event>,
     pub heard: Recording,
+    commands: mpsc::Sender<Command>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Ending>,
 }
@@ -101,14 +102,15 @@ impl Peer {
         };
         let (sender, events) = mpsc::channel(65_536);
         let (stop, stopped) = oneshot::channel::<()>();
-        let driver = Driver::new(link, config, role, None, sender);
+        let (commands, wishes) = mpsc::channel(4);
+        let driver = Driver::new(link, config, role, None, sender).with_commands(wishes);
         let task = tokio::spawn(driver.run(async {
             // A test that fails drops its peers; that is no wish to leave politely.
             if stopped.await.is_err() {
                 std::future::pending().await
             }
         }));
-        Self { id, events, log: Vec::new(), heard, stop: Some(stop), task }
+        Self { id, events, log: Vec::new(), heard, commands, stop: Some(stop), task }
     }
 
     /// Waits for an event that `pick` takes; panics when none comes in time, and says what came instead.
@@ -143,6 +145,12 @@ impl Peer {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
+        self.task.await.expect("the driver does not panic")
+    }
+
+    /// Ends it for everybody.
+    pub async fn end(self) -> Ending {
+        self.commands.send(Command::End).await.expect("the driver lives");
         self.task.await.expect("the driver does not panic")
     }
 

@@ -47,6 +47,11 @@ const REVIEW_GAIN_MS: f64 = 3.0;
 const REVIEW_GAIN_SHARE: f64 = 0.05;
 /// The reason of a plan that nothing asked for.
 const REVIEW_REASON: &str = "review";
+/// How long a snapshot of the pool is good for plans that must not wait: two reviews.
+const REPORTS_LIFE: Duration = Duration::from_secs(30);
+/// How long after the first word that a relay is dead it is planned without: it is lost by then, if it is, and the others
+/// have said so too.
+const DOUBT_WAIT: Duration = Duration::from_secs(1);
 /// How long a helper that carries less by the new plan, or nothing, is held for the old one's packets.
 const RELEASE_DELAY: Duration = Duration::from_secs(2);
 
@@ -59,9 +64,13 @@ impl Manager {
         self.advance(now);
     }
 
-    fn advance(&mut self, _now: Instant) {
-        if self.wanted.is_some() && matches!(self.phase, Phase::Idle) {
-            self.phase = Phase::Querying;
+    fn advance(&mut self, now: Instant) {
+        let Some(reason) = self.wanted.filter(|_| matches!(self.phase, Phase::Idle)) else { return };
+        self.phase = Phase::Querying;
+        // Who waits to be heard is not made to wait for the pool; the review that follows asks it.
+        if reason != REVIEW_REASON && !self.reports.is_empty() && now < self.reports_end {
+            self.plan_on_reports();
+        } else {
             self.outputs.push_back(Output::Query);
         }
     }
@@ -83,11 +92,16 @@ impl Manager {
         }
         self.excluded.retain(|_, until| !due(until));
         self.forbidden.retain(|_, until| !due(until));
+        self.reign(now);
         if due(&self.renew_at) {
             self.renew_at = now + RENEWAL;
             for (helper, degrees) in self.leases.clone() {
                 self.reserve(helper, degrees);
             }
+        }
+        if self.doubts_at.as_ref().is_some_and(due) {
+            self.doubts_at = None;
+            self.want("relay silent", now);
         }
         if due(&self.review_at) {
             self.review_at = now + REVIEW;
@@ -126,14 +140,24 @@ impl Manager {
         };
         let renewal = (!self.leases.is_empty()).then_some(self.renew_at);
         let later = self.farewells.iter().chain(&self.releases).map(|(at, _)| *at);
-        later.chain(deadline).chain(renewal).fold(self.review_at, Instant::min)
+        later
+            .chain(deadline)
+            .chain(renewal)
+            .chain(self.doubts_at)
+            .chain(self.office.poll_timeout())
+            .fold(self.review_at, Instant::min)
     }
 
     /// The pool's answer.
-    pub fn on_snapshot(&mut self, reports: Vec<NodeReport>) {
-        if !matches!(self.phase, Phase::Querying) {
-            return;
+    pub fn on_snapshot(&mut self, reports: Vec<NodeReport>, now: Instant) {
+        if matches!(self.phase, Phase::Querying) {
+            (self.reports, self.reports_end) = (reports, now + REPORTS_LIFE);
+            self.plan_on_reports();
         }
+    }
+
+    fn plan_on_reports(&mut self) {
+        let reports = &self.reports;
         let degree = |member: NodeId, told: u32| {
             let reported =
                 reports.iter().find(|report| report.node == member).map(|report| report.degree_bound);
@@ -155,7 +179,6 @@ impl Manager {
             review: reason == REVIEW_REASON,
             reason,
         };
-        self.reports = reports;
         self.phase = Phase::Planning;
         self.outputs.push_back(Output::Plan(Box::new(job)));
     }
@@ -168,6 +191,12 @@ impl Manager {
         self.phase = Phase::Idle;
         let mut plan = match planned.plan {
             Ok(plan) => plan,
+            Err(_) if !self.forbidden.is_empty() => {
+                // Ways that were closed for a while may be open again; whoever is not reached now will be missing.
+                self.forbidden.clear();
+                self.want(planned.reason, now);
+                return;
+            }
             Err(why) => {
                 // Once per cause: a review finds the same every time.
                 if self.trouble.as_ref() != Some(&why) {
@@ -200,7 +229,7 @@ impl Manager {
         }
         plan.planned_us = elapsed.as_micros() as u64;
         self.epoch += 1;
-        number(&mut plan, self.session, self.epoch);
+        number(&mut plan, self.session, self.delegation.term, self.epoch);
         let needs: Vec<(NodeId, u32)> = plan.helpers.iter().map(|h| (*h, plan.degree_of(*h))).collect();
         let mut waiting = BTreeSet::new();
         for (helper, degrees) in needs {
@@ -248,6 +277,8 @@ impl Manager {
     pub(super) fn on_helper_gone(&mut self, helper: NodeId, reason: &'static str, now: Instant) {
         self.leases.remove(&helper);
         self.excluded.insert(helper, now + EXCLUSION);
+        // What is known of the helpers is not true any more.
+        self.reports_end = now;
         self.plan_without(helper, reason, now);
     }
 
@@ -260,6 +291,19 @@ impl Manager {
         } else if self.installed.as_ref().is_some_and(|plan| plan.nodes().contains(&node)) {
             self.want(reason, now);
         }
+    }
+
+    /// A node says that a relay of its is dead. It may be, or it is the way between the two: the relay is asked, and in
+    /// any case the next plan does not rely on that way.
+    pub(super) fn on_silent(&mut self, reporter: NodeId, relay: NodeId, now: Instant) {
+        let Some(plan) = &self.installed else { return };
+        let links = plan.trees.iter().flat_map(|tree| &tree.edges);
+        if !links.into_iter().any(|link| *link == (relay, reporter)) {
+            return;
+        }
+        self.forbidden.insert((reporter, relay), now + EXCLUSION);
+        self.doubts_at.get_or_insert(now + DOUBT_WAIT);
+        self.outputs.push_back(Output::Doubt(relay));
     }
 
     /// A node's answer to an installation.
@@ -376,6 +420,7 @@ impl Manager {
         for leaver in std::mem::take(&mut self.leaving) {
             self.farewells.push((now + FAREWELL_DELAY, leaver));
         }
+        self.appoint_heirs();
         self.review_at = now + if plan.reason == REVIEW_REASON { REVIEW } else { SETTLE };
         self.installed = Some(plan);
         self.advance(now);

@@ -7,6 +7,8 @@
 //! cycle anew. No step touches what carries the media until all nodes of the new epoch have it.
 
 mod cycle;
+mod moderate;
+mod office;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,10 +17,13 @@ use std::time::{Duration, Instant};
 use alm_planner::Objective;
 
 use self::cycle::Phase;
-use super::keys::{Delegation, PROOF_LEN, admits};
+pub use self::office::Estate;
+use self::office::Office;
+use super::keys::{Delegation, PROOF_LEN, admits, media_secret};
 use super::message::{Departure, Refusal, SessionMessage};
 use super::plan::SessionPlan;
 use super::roster::{MEMBERS_MAX, Participant, Roster, clean_name};
+use super::rules::Rules;
 use super::{Ending, Event, Output};
 use crate::identity::{Identity, NodeId, SessionId};
 use crate::pool::{NodeReport, Priority};
@@ -57,9 +62,13 @@ pub struct Manager {
     /// Why to plan again as soon as the phase allows.
     wanted: Option<&'static str>,
     review_at: Instant,
+    /// Somebody's relay is said to be dead: when to plan without the link between them, if nobody has been lost by then.
+    doubts_at: Option<Instant>,
     epoch: u64,
     installed: Option<SessionPlan>,
     reports: Vec<NodeReport>,
+    /// Until when they are good enough for plans that must not wait.
+    reports_end: Instant,
     excluded: BTreeMap<NodeId, Instant>,
     forbidden: BTreeMap<(NodeId, NodeId), Instant>,
     /// Degrees held at helpers.
@@ -68,6 +77,12 @@ pub struct Manager {
     /// Helpers that carry less than they hold, and when to give that back.
     releases: Vec<(Instant, NodeId)>,
     requests: u32,
+    /// The session's clock minus this node's own.
+    clock_us: i64,
+    /// What the members' media keys are derived from.
+    media: [u8; 32],
+    rules: Rules,
+    office: Office,
     outputs: VecDeque<Output>,
     events: VecDeque<Event>,
     trouble: Option<String>,
@@ -84,16 +99,22 @@ impl Manager {
     /// Starts a session whose key is `key`, managed by `identity`.
     #[must_use]
     pub fn new(identity: Arc<Identity>, key: &Identity, config: ManagerConfig, now: Instant) -> Self {
+        let delegation = Delegation::new(key, identity.node_id(), 1);
+        Self::with(identity, delegation, config, now)
+    }
+
+    fn with(identity: Arc<Identity>, delegation: Delegation, config: ManagerConfig, now: Instant) -> Self {
         let me = identity.node_id();
         let config = ManagerConfig { title: clean_name(&config.title), ..config };
         let mut roster = Roster::default();
         roster.insert(config.own.clone());
         let own = roster.iter().next().cloned().unwrap_or_else(|| config.own.clone());
-        let entered = Event::Entered { title: config.title.clone(), manager: me, own: own.clone() };
+        let media = media_secret(&config.secret);
+        let entered = Event::Entered { title: config.title.clone(), manager: me, own: own.clone(), media };
         Self {
             me,
-            session: SessionId::of(&key.node_id()),
-            delegation: Delegation::new(key, me, 1),
+            session: SessionId::of(&delegation.key),
+            delegation,
             identity,
             former: BTreeMap::new(),
             next_index: own.index + 1,
@@ -104,15 +125,21 @@ impl Manager {
             phase: Phase::Idle,
             wanted: Some("start"),
             review_at: now,
+            doubts_at: None,
             epoch: 0,
             installed: None,
             reports: Vec::new(),
+            reports_end: now,
             excluded: BTreeMap::new(),
             forbidden: BTreeMap::new(),
             leases: BTreeMap::new(),
             renew_at: now,
             releases: Vec::new(),
             requests: 0,
+            clock_us: 0,
+            media,
+            rules: Rules::default(),
+            office: Office::new(now),
             outputs: VecDeque::new(),
             events: VecDeque::from([entered, Event::MemberJoined(own)]),
             trouble: None,
@@ -156,6 +183,9 @@ impl Manager {
                 self.on_join(applicant, &proof, now);
             }
             SessionMessage::Leave { .. } => self.on_leave(from, now),
+            SessionMessage::Claim(claim) => self.on_claim(from, claim),
+            SessionMessage::Reign { .. } | SessionMessage::Appoint(_) => self.claim_to(from),
+            SessionMessage::Silent { node, .. } => self.on_silent(from, node, now),
             SessionMessage::Installed { epoch, missing, refused, .. } => {
                 self.on_installed(from, epoch, &missing, refused, now);
             }
@@ -201,6 +231,11 @@ impl Manager {
             self.send(applicant.node, SessionMessage::Refused { session, reason: Refusal::WrongSecret });
             return;
         }
+        self.on_present(applicant.node);
+        if let Some(reason) = self.refusal(&applicant) {
+            self.send(applicant.node, SessionMessage::Refused { session, reason });
+            return;
+        }
         let known = self.roster.by_node(applicant.node).cloned();
         let again = known.as_ref().is_some_and(|known| known.salt == applicant.salt);
         if !again {
@@ -235,7 +270,14 @@ impl Manager {
         }
         let index = known.filter(|_| again).map_or(applicant.index, |known| known.index);
         let (title, roster) = (self.config.title.clone(), self.roster.iter().cloned().collect());
-        self.send(applicant.node, SessionMessage::Welcome { session, title, index, roster });
+        let clock_us = self.clock_us;
+        self.send(
+            applicant.node,
+            SessionMessage::Welcome { session, title, index, roster, clock_us, media: self.media },
+        );
+        let rules = SessionMessage::Rules(self.rules.signed(session, &self.identity, &self.delegation));
+        self.send(applicant.node, rules);
+        self.appoint_heirs();
         self.want("joined", now);
     }
 

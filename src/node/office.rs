@@ -1,0 +1,67 @@
+//! This node becomes its session's task manager, or is no more.
+
+use std::time::{Duration, Instant};
+
+use super::{Node, Notice, Role};
+use crate::identity::NodeId;
+use crate::session::{self, Claim, Estate, Lost, Manager, Member};
+
+/// An heir takes over only if somebody else was heard so lately: otherwise it is itself cut off.
+const OTHERS_HEARD: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// The manager has been silent for so long, or wants to leave; this node is its heir.
+    pub(super) fn take_over(&mut self, silent: Duration, now: Instant) {
+        let Role::Member(member, session) = &mut self.role else { return };
+        let (Some(before), Some((appointment, config, roster))) = (member.manager(), member.succession())
+        else {
+            return;
+        };
+        let since = now.checked_sub(OTHERS_HEARD).unwrap_or(now);
+        let alone = roster.len() <= 2;
+        if !silent.is_zero() && !alone && !self.repairs.hears_others(before, since) {
+            return member.postpone(now);
+        }
+        let session = *session;
+        let estate = Estate {
+            appointment: appointment.clone(),
+            config: config.clone(),
+            roster: roster.clone(),
+            plan: self.carrier.plan(session).cloned(),
+            clock_us: self.clock.map_or(0, |clock| clock.offset_us()),
+            media: member.media(),
+            before: (before, silent),
+        };
+        if let Some(manager) = Manager::succeed(self.identity.clone(), estate, now) {
+            self.role = Role::Host(Box::new(manager));
+            if !silent.is_zero() {
+                self.on_replaced(before, silent, now);
+            }
+        }
+    }
+
+    /// Another node manages this node's session by a later word.
+    pub(super) fn step_down(&mut self, claim: &Claim, now: Instant) {
+        let Role::Host(manager) = std::mem::replace(&mut self.role, Role::Idle) else { return };
+        let (session, leaving) = (manager.session(), manager.is_leaving());
+        let (config, title, roster, media) = manager.retire();
+        let mut member = Member::resume(self.me, config, claim, title, roster, media, now);
+        if leaving {
+            member.leave(now);
+        }
+        self.role = Role::Member(Box::new(member), session);
+    }
+
+    pub(super) fn on_replaced(&mut self, manager: NodeId, silent: Duration, now: Instant) {
+        self.replaced = Some((manager, now.checked_sub(silent).unwrap_or(now), silent));
+    }
+
+    /// A plan stands; if it is the first of a new manager's, the session is whole again.
+    pub(super) fn tell_of_replaced(&mut self, now: Instant) {
+        if let Some((lost, last, detected)) = self.replaced.take() {
+            let repaired = now.saturating_duration_since(last);
+            let event = session::Event::Repair { what: Lost::Host, lost, detected, repaired };
+            self.notices.push_back(Notice::Session(event));
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Where every node goes when its parent dies, named with the plan, so that nobody needs to be asked then.
+//!
+//! One relay dies at a time, in all trees at once. Then each of its children goes, with all that hangs below it, where the
+//! delay from the tree's top grows least: to a node that is not below the dead one, or in the subtree of a brother that
+//! has found its place already, so that no two go round in a ring; and together they fit into the degrees that are free
+//! then, the copies for the dead included. Children of different relays may count on the same free degree. When the top
+//! of a shared tree dies, the largest of its subtrees stays as it is, and the others go there.
+
+use alm_planner::{Objective, Plan};
+
+use super::delays::Delays;
+use super::plan::SPEAKERS;
+
+/// For each tree of the plan, (node, backup parent). `degrees` is what each node can carry. Nodes for which there is no
+/// room anywhere are absent.
+pub(super) fn backups(plan: &Plan, delays: &Delays, degrees: &[u32]) -> Vec<Vec<(usize, usize)>> {
+    let shared = plan.objective != Objective::Forest;
+    let trees: Vec<Hung> = plan.trees.iter().map(|tree| Hung::new(degrees.len(), &tree.edges)).collect();
+    let mut copies = vec![vec![0; trees.len()]; degrees.len()];
+    for (t, tree) in trees.iter().enumerate() {
+        for &node in &tree.order {
+            copies[node][t] = tree.children[node].len() as u32 + u32::from(shared && node != tree.order[0]);
+        }
+    }
+    let mut found = vec![Vec::new(); trees.len()];
+    for relay in 0..degrees.len() {
+        // A voice that has died needs no other way, unless others speak along its tree.
+        let concerned =
+            |tree: &Hung| !tree.children[relay].is_empty() && (shared || tree.order.first() != Some(&relay));
+        if !trees.iter().any(concerned) {
+            continue;
+        }
+        let mut broken = Broken { copies: copies.clone(), shared, degrees, delays };
+        for (t, tree) in trees.iter().enumerate().filter(|(_, tree)| concerned(tree)) {
+            found[t].extend(broken.without(relay, t, tree));
+        }
+    }
+    found
+}
+
+/// A tree, by node.
+struct Hung {
+    /// Parents first.
+    order: Vec<usize>,
+    parent: Vec<Option<usize>>,
+    children: Vec<Vec<usize>>,
+}
+
+impl Hung {
+    fn new(nodes: usize, edges: &[(usize, usize)]) -> Self {
+        let mut hung = Self { order: vec![], parent: vec![None; nodes], children: vec![vec![]; nodes] };
+        for &(parent, child) in edges.iter().filter(|(a, b)| *a.max(b) < nodes) {
+            hung.parent[child] = Some(parent);
+            hung.children[parent].push(child);
+        }
+        let mut open: Vec<usize> = edges.first().map(|(top, _)| *top).into_iter().collect();
+        while let Some(node) = open.pop() {
+            hung.order.push(node);
+            open.extend(&hung.children[node]);
+        }
+        hung
+    }
+
+    fn subtree(&self, top: usize) -> Vec<usize> {
+        let mut within = vec![top];
+        let mut at = 0;
+        while let Some(&node) = within.get(at) {
+            within.extend(&self.children[node]);
+            at += 1;
+        }
+        within
+    }
+}
+
+/// All trees, when one relay is dead.
+struct Broken<'a> {
+    /// What each node sends along each tree, in copies of a voice; in a shared tree, its links.
+    copies: Vec<Vec<u32>>,
+    shared: bool,
+    degrees: &'a [u32],
+    delays: &'a Delays,
+}
+
+impl Broken<'_> {
+    /// Where the children of `relay` go in one tree.
+    fn without(&mut self, relay: usize, t: usize, tree: &Hung) -> Vec<(usize, usize)> {
+        if let Some(above) = tree.parent[relay] {
+            self.copies[above][t] = self.copies[above][t].saturating_sub(1);
+        }
+        let mut delay: Vec<Option<f64>> = vec![None; tree.parent.len()];
+        let mut orphans: Vec<Vec<usize>> =
+            tree.children[relay].iter().map(|child| tree.subtree(*child)).collect();
+        orphans.sort_by_key(|orphan| std::cmp::Reverse(orphan.len()));
+        let top = if tree.order.first() == Some(&relay) { orphans.remove(0)[0] } else { tree.order[0] };
+        self.hang(tree, top, 0.0, relay, &mut delay);
+        let mut pairs = Vec::new();
+        for orphan in orphans {
+            let child = orphan[0];
+            let reached = |place: usize| Some((place, delay[place]? + self.delays.hop_ms(place, child)));
+            let places = tree.order.iter().filter_map(|place| reached(*place));
+            let places = places.filter(|(place, _)| self.has_room(*place, t));
+            let Some((place, ms)) = places.min_by(|(_, a), (_, b)| a.total_cmp(b)) else { continue };
+            self.copies[place][t] += 1;
+            self.hang(tree, child, ms, relay, &mut delay);
+            pairs.push((child, place));
+        }
+        pairs
+    }
+
+    /// Gives delays to a subtree, but for what is below the dead.
+    fn hang(&self, tree: &Hung, top: usize, ms: f64, dead: usize, delay: &mut [Option<f64>]) {
+        let mut open = vec![(top, ms)];
+        while let Some((node, ms)) = open.pop() {
+            delay[node] = Some(ms);
+            let below = tree.children[node].iter().filter(|child| **child != dead);
+            open.extend(below.map(|child| (*child, ms + self.delays.hop_ms(node, *child))));
+        }
+    }
+
+    /// True if a node can send one copy more along a tree.
+    fn has_room(&self, node: usize, t: usize) -> bool {
+        if self.shared {
+            return self.copies[node][t] < self.degrees[node];
+        }
+        let mut copies = self.copies[node].clone();
+        copies[t] += 1;
+        copies.sort_unstable_by(|a, b| b.cmp(a));
+        copies.iter().take(SPEAKERS).sum::<u32>() <= self.degrees[node] * SPEAKERS as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::NodeId;
+    use crate::pool::NodeReport;
+    use alm_planner::{OneWay, Tree};
+
+    /// Nodes on a line, 10 ms apart.
+    fn delays(nodes: u8) -> Delays {
+        let node = |n: u8| NodeId([n; 32]);
+        let report = |n: u8| NodeReport {
+            node: node(n),
+            addrs: vec![],
+            lends: false,
+            degree_bound: 3,
+            held: vec![],
+            round_trips_ms: (0..nodes).map(|to| (node(to), 20.0 * f32::from(n.abs_diff(to)))).collect(),
+        };
+        Delays::new(
+            &(0..nodes).map(|n| (node(n), 3)).collect::<Vec<_>>(),
+            &(0..nodes).map(report).collect::<Vec<_>>(),
+        )
+    }
+
+    fn plan(objective: Objective, edges: &[(usize, usize)]) -> Plan {
+        let members: Vec<usize> = (0..=edges.len()).collect();
+        let sources = if objective == Objective::Forest { vec![edges[0].0] } else { members.clone() };
+        Plan {
+            objective,
+            root: edges[0].0,
+            members,
+            helpers: vec![],
+            trees: vec![Tree { sources, edges: edges.to_vec() }],
+            height: OneWay::ZERO,
+            diameter: OneWay::ZERO,
+        }
+    }
+
+    /// 0 above 1 above 2 and 3; 3 above 4; and 5 below 0.
+    const EDGES: [(usize, usize); 5] = [(0, 1), (1, 2), (1, 3), (3, 4), (0, 5)];
+
+    #[test]
+    fn orphans_go_to_the_nearest_place_with_room_and_never_below_themselves() {
+        let voice = plan(Objective::Forest, &EDGES);
+        // The larger subtree first: 3 to the top, which then has three copies again; 2 by way of it or beside it.
+        let found = backups(&voice, &delays(6), &[1, 3, 3, 3, 3, 3]);
+        assert_eq!(
+            found,
+            [vec![(3, 0), (2, 0), (4, 0)]],
+            "what node 3 leaves behind goes over node 1's place"
+        );
+        let full = backups(&voice, &delays(6), &[0, 3, 0, 3, 3, 0]);
+        assert_eq!(full, [vec![(4, 1)]], "no room for the others");
+    }
+
+    #[test]
+    fn when_the_top_of_a_shared_tree_dies_its_largest_subtree_stays() {
+        let shared = plan(Objective::Diameter, &EDGES);
+        let found = backups(&shared, &delays(6), &[3; 6]);
+        assert!(found[0].iter().all(|(child, _)| *child != 1), "{found:?}");
+        let (_, place) = found[0].iter().find(|(child, _)| *child == 5).unwrap();
+        assert!([2, 3, 4].contains(place), "node 1 is full: {found:?}");
+    }
+}

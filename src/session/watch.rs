@@ -1,0 +1,283 @@
+//! Who relays to this node, and whether they still do: silence on a tree link, told from a stall of the line.
+//!
+//! A relay sends something at least every [`BEAT`], media or a pulse. How far apart arrivals lie on a link, and how much
+//! that varies, is learnt as TCP learns its timeout (RFC 6298, section 2): a relay that stays silent for longer is
+//! *suspected*, which costs little. It is *dead* only after [`DEATH_AFTER`], and not while nobody else is heard either:
+//! then it is this node's own line that is down. A suspect is *back* once it has kept up for [`BACK_AFTER`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::identity::NodeId;
+
+/// The longest silence of a relay towards those who depend on it.
+pub(super) const BEAT: Duration = Duration::from_millis(40);
+/// A relay that has been silent for this long, while others are heard, will not come back.
+pub(super) const DEATH_AFTER: Duration = Duration::from_secs(1);
+/// A suspect that has kept up for this long is trusted again.
+const BACK_AFTER: Duration = Duration::from_millis(250);
+/// Suspicion comes no sooner: three frames of 20 ms.
+const PATIENCE_MIN: Duration = Duration::from_millis(60);
+/// And no later, whatever the link's habits.
+const PATIENCE_MAX: Duration = Duration::from_millis(250);
+/// A new link may take this long for its first word: its other end may not have heard yet that it is in use.
+const FIRST_WORD: Duration = Duration::from_millis(1_500);
+/// Beside twice the mean gap, patience allows for at least this much variation, and for this many mean deviations.
+const VARIATION_MIN_MS: f64 = 20.0;
+const DEVIATIONS: f64 = 4.0;
+/// Weights of the newest gap in the mean and in its deviation (RFC 6298: 1/8 and 1/4 for samples a round trip apart;
+/// gaps are many times as frequent).
+const MEAN_WEIGHT: f64 = 1.0 / 16.0;
+const DEVIATION_WEIGHT: f64 = 1.0 / 32.0;
+/// When this node itself comes so late to its timers, it was not the others who were silent.
+const OWN_STALL: Duration = Duration::from_millis(30);
+
+/// What silence, or its end, means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// Silent for longer than is its habit.
+    Suspected,
+    /// It was only a stall; the silence had led to a suspicion, or even to a verdict of death.
+    Back,
+    /// Gone for good.
+    Dead,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    feeds: BTreeMap<NodeId, Feed>,
+    /// When each node, relay or not, was last heard.
+    others: BTreeMap<NodeId, Instant>,
+}
+
+#[derive(Debug)]
+struct Feed {
+    last: Instant,
+    mean_ms: f64,
+    deviation_ms: f64,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum State {
+    /// Nothing has come yet.
+    New,
+    Well,
+    Suspected {
+        /// When it is judged.
+        trial: Instant,
+        /// Since when it has kept up again.
+        keeping_up: Option<Instant>,
+    },
+    Dead {
+        keeping_up: Option<Instant>,
+    },
+}
+
+impl Watch {
+    /// Says who relays to this node from now on.
+    pub(super) fn set(&mut self, relays: &BTreeSet<NodeId>, now: Instant) {
+        self.feeds.retain(|node, _| relays.contains(node));
+        for relay in relays {
+            self.feeds.entry(*relay).or_insert(Feed {
+                last: now,
+                mean_ms: BEAT.as_secs_f64() * 1_000.0,
+                deviation_ms: 0.0,
+                state: State::New,
+            });
+        }
+    }
+
+    /// Something has come from a node.
+    pub(super) fn on_traffic(&mut self, from: NodeId, at: Instant) {
+        let last = self.others.entry(from).or_insert(at);
+        *last = (*last).max(at);
+        let Some(feed) = self.feeds.get_mut(&from) else { return };
+        let gap = at.saturating_duration_since(feed.last);
+        feed.last = feed.last.max(at);
+        match &mut feed.state {
+            State::New => feed.state = State::Well,
+            State::Well => feed.learn(gap),
+            State::Suspected { keeping_up, .. } | State::Dead { keeping_up } => {
+                let is_stall = gap > PATIENCE_MIN;
+                *keeping_up = keeping_up.filter(|_| !is_stall).or(Some(at));
+            }
+        }
+    }
+
+    /// A node's connection is gone: no need to wait.
+    pub(super) fn on_lost(&mut self, node: NodeId) -> Vec<Verdict> {
+        self.others.remove(&node);
+        let Some(feed) = self.feeds.get_mut(&node) else { return Vec::new() };
+        let verdicts = match feed.state {
+            State::New | State::Well => vec![Verdict::Suspected, Verdict::Dead],
+            State::Suspected { .. } => vec![Verdict::Dead],
+            State::Dead { .. } => vec![],
+        };
+        feed.state = State::Dead { keeping_up: None };
+        verdicts
+    }
+
+    /// Draws conclusions. `due` is when this node wanted to be called.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<(NodeId, Verdict)> {
+        let Some(due) = self.poll_timeout().filter(|due| *due <= now) else { return Vec::new() };
+        if now - due >= OWN_STALL {
+            for feed in self.feeds.values_mut().filter(|feed| matches!(feed.state, State::New | State::Well))
+            {
+                feed.last = now;
+            }
+        }
+        let others = &self.others;
+        let mut verdicts = Vec::new();
+        for (node, feed) in &mut self.feeds {
+            let silent = now.saturating_duration_since(feed.last);
+            let patience = feed.patience();
+            let kept_up = |since: Instant| now.saturating_duration_since(since) >= BACK_AFTER;
+            match &mut feed.state {
+                State::New | State::Well if silent >= patience => {
+                    feed.state = State::Suspected { trial: feed.last + DEATH_AFTER, keeping_up: None };
+                    verdicts.push((*node, Verdict::Suspected));
+                }
+                State::Suspected { keeping_up, .. } | State::Dead { keeping_up }
+                    if keeping_up.is_some_and(kept_up) =>
+                {
+                    *keeping_up = None;
+                    if silent < PATIENCE_MIN + BEAT {
+                        feed.state = State::Well;
+                        verdicts.push((*node, Verdict::Back));
+                    }
+                }
+                State::Suspected { trial, .. } if *trial <= now => {
+                    let since = feed.last + PATIENCE_MAX;
+                    let others_heard = others.iter().any(|(other, last)| other != node && *last > since);
+                    if silent >= DEATH_AFTER && others_heard {
+                        feed.state = State::Dead { keeping_up: None };
+                        verdicts.push((*node, Verdict::Dead));
+                    } else {
+                        *trial = now + BACK_AFTER;
+                    }
+                }
+                _ => {}
+            }
+        }
+        verdicts
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.feeds.values().filter_map(Feed::due).min()
+    }
+
+    /// When a relay was last heard.
+    pub(super) fn last_heard(&self, node: NodeId) -> Option<Instant> {
+        self.feeds.get(&node).map(|feed| feed.last)
+    }
+
+    /// True if anybody but `node` has been heard since then.
+    pub(super) fn hears_others(&self, node: NodeId, since: Instant) -> bool {
+        self.others.iter().any(|(other, last)| *other != node && *last >= since)
+    }
+
+    /// True while a relay is not to be counted on.
+    pub(super) fn is_doubted(&self, node: NodeId) -> bool {
+        self.feeds
+            .get(&node)
+            .is_some_and(|feed| matches!(feed.state, State::Suspected { .. } | State::Dead { .. }))
+    }
+}
+
+impl Feed {
+    fn learn(&mut self, gap: Duration) {
+        let gap_ms = gap.as_secs_f64() * 1_000.0;
+        self.deviation_ms += ((gap_ms - self.mean_ms).abs() - self.deviation_ms) * DEVIATION_WEIGHT;
+        self.mean_ms += (gap_ms - self.mean_ms) * MEAN_WEIGHT;
+    }
+
+    fn patience(&self) -> Duration {
+        if self.state == State::New {
+            return FIRST_WORD;
+        }
+        let ms = 2.0 * self.mean_ms + VARIATION_MIN_MS.max(DEVIATIONS * self.deviation_ms);
+        Duration::from_secs_f64(ms / 1_000.0).clamp(PATIENCE_MIN, PATIENCE_MAX)
+    }
+
+    fn due(&self) -> Option<Instant> {
+        match self.state {
+            State::New | State::Well => Some(self.last + self.patience()),
+            State::Suspected { trial, keeping_up } => {
+                Some(keeping_up.map_or(trial, |since| trial.min(since + BACK_AFTER)))
+            }
+            State::Dead { keeping_up } => keeping_up.map(|since| since + BACK_AFTER),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::origin;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn node(n: u8) -> NodeId {
+        NodeId([n; 32])
+    }
+
+    /// A relay and somebody else, in steps of a millisecond. `heard` says when the relay, and when the other one, arrives.
+    fn run(ms: u32, heard: impl Fn(u32) -> (bool, bool)) -> Vec<(u32, Verdict)> {
+        let (start, mut watch, mut told) = (origin(), Watch::default(), Vec::new());
+        watch.set(&BTreeSet::from([node(1)]), start);
+        for at in 0..ms {
+            let now = start + MS * at;
+            let (relay, other) = heard(at);
+            if relay {
+                watch.on_traffic(node(1), now);
+            }
+            if other {
+                watch.on_traffic(node(2), now);
+            }
+            told.extend(watch.handle_timeout(now).into_iter().map(|(_, verdict)| (at, verdict)));
+            assert!(watch.poll_timeout().is_none_or(|due| due > now), "awake for nothing at {at} ms");
+        }
+        told
+    }
+
+    #[test]
+    fn a_dead_relay_is_suspected_within_three_frames_and_dead_after_a_second() {
+        let told = run(5_000, |at| (at.is_multiple_of(20) && at < 2_000, at.is_multiple_of(500)));
+        assert_eq!(told, [(1_980 + 61, Verdict::Suspected), (1_980 + 1_000, Verdict::Dead)]);
+        let pulses_alone = run(5_000, |at| (at.is_multiple_of(40) && at < 2_000, at.is_multiple_of(500)));
+        assert_eq!(pulses_alone, [(1_960 + 100, Verdict::Suspected), (1_960 + 1_000, Verdict::Dead)]);
+    }
+
+    #[test]
+    fn a_stall_is_forgiven_and_a_lost_frame_or_pulse_not_even_noticed() {
+        let stall = |at: u32| (at.is_multiple_of(20) && !(1_000..1_100).contains(&at), true);
+        assert_eq!(run(3_000, stall), [(1_042, Verdict::Suspected), (1_350, Verdict::Back)]);
+        for beat in [20, 40] {
+            assert_eq!(
+                run(3_000, |at| (at.is_multiple_of(beat) && !at.is_multiple_of(400), true)),
+                [],
+                "{beat} ms"
+            );
+        }
+    }
+
+    #[test]
+    fn who_hears_nobody_blames_nobody() {
+        let cut = |at: u32| at.is_multiple_of(20) && !(1_000..4_000).contains(&at);
+        assert_eq!(
+            run(6_000, |at| (cut(at), cut(at))),
+            [(1_042, Verdict::Suspected), (4_250, Verdict::Back)],
+            "its own line was down"
+        );
+    }
+
+    #[test]
+    fn a_link_that_is_uneven_is_given_more_time() {
+        // Frames that wait up to 50 ms, as on a loaded line.
+        let uneven = |at: u32| (at % 100 < 60 && at.is_multiple_of(20) || at % 100 == 99, true);
+        assert_eq!(run(6_000, uneven), []);
+    }
+}

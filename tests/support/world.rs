@@ -1,0 +1,551 @@
+//! Whole nodes in virtual time, without sockets, codecs or threads: a network of delays, loss and cuts; voices that are
+//! counters; ears that note when each packet of each voice came first. One seed makes one run.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alm::identity::{Identity, NodeId};
+use alm::net::{Channel, DialError, LinkEvent};
+use alm::node::{Input, Node, Notice, Output};
+use alm::pool::{PoolConfig, Priority};
+use alm::session::{Event, Invite, ManagerConfig, MemberConfig, Participant, SessionPlan};
+use alm_media::{CaptureTime, MediaPacket, SourceIndex, TreeId};
+use alm_planner::Objective;
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+pub const MS: Duration = Duration::from_millis(1);
+const FRAME: Duration = Duration::from_millis(20);
+const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Turns without any time passing: more than the whole world has to say at once.
+const TURNS_MAX: u32 = 20_000;
+/// How long a plan takes.
+const PLANNING: Duration = Duration::from_millis(10);
+
+/// A node and what is around it.
+pub struct Slot {
+    pub id: NodeId,
+    pub node: Option<Node>,
+    /// What it has told, and when.
+    pub told: Vec<(Duration, Event)>,
+    /// When each voice's packets came first.
+    pub heard: BTreeMap<u16, Vec<(Duration, u64)>>,
+    known: BTreeSet<(u16, u64)>,
+    speaks: bool,
+    spoken: u64,
+    wake: Option<Instant>,
+    peers: BTreeSet<usize>,
+}
+
+enum What {
+    Link(LinkEvent),
+    Planned(alm::session::Planned),
+    Speak,
+    /// A dial arrives; the answer goes back.
+    Dial(usize, SocketAddr, Option<NodeId>),
+    Connect(usize),
+}
+
+struct Due {
+    at: Instant,
+    serial: u64,
+    to: usize,
+    from: Option<usize>,
+    what: What,
+}
+
+/// See the [module](self).
+pub struct World {
+    pub slots: Vec<Slot>,
+    pub loss: f64,
+    /// Links crossed by media packets: (from, to, tree, source, counter) -> times.
+    pub crossed: BTreeMap<(usize, usize, u32, u64), u32>,
+    start: Instant,
+    now: Instant,
+    serial: u64,
+    queue: BinaryHeap<Reverse<Due>>,
+    one_way: Box<dyn Fn(usize, usize) -> Duration>,
+    /// Until when nothing gets from one to the other: datagrams wait for a stall and are lost in a cut.
+    stalls: BTreeMap<(usize, usize), Instant>,
+    cuts: BTreeSet<(usize, usize)>,
+    held: Vec<(usize, usize, Bytes)>,
+    in_order: BTreeMap<(usize, usize), Instant>,
+    random: StdRng,
+    secret: [u8; 16],
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Due {}
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.serial).cmp(&(other.at, other.serial))
+    }
+}
+
+pub fn addr_of(index: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, (index >> 8) as u8, index as u8], 4433))
+}
+
+fn index_of(addr: SocketAddr) -> Option<usize> {
+    match addr {
+        SocketAddr::V4(v4) => {
+            let [_, _, high, low] = v4.ip().octets();
+            Some(usize::from(high) << 8 | usize::from(low))
+        }
+        SocketAddr::V6(_) => None,
+    }
+}
+
+/// The beginning of virtual time. No test depends on which.
+#[expect(clippy::disallowed_methods, reason = "the one place where these tests' virtual time begins")]
+fn origin() -> Instant {
+    Instant::now()
+}
+
+impl World {
+    pub fn new(seed: u64, one_way: impl Fn(usize, usize) -> Duration + 'static) -> Self {
+        let start = origin();
+        Self {
+            slots: vec![],
+            loss: 0.0,
+            crossed: BTreeMap::new(),
+            start,
+            now: start,
+            serial: 0,
+            queue: BinaryHeap::new(),
+            one_way: Box::new(one_way),
+            stalls: BTreeMap::new(),
+            cuts: BTreeSet::new(),
+            held: vec![],
+            in_order: BTreeMap::new(),
+            random: StdRng::seed_from_u64(seed),
+            secret: [5; 16],
+        }
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn add(&mut self, degree: u32, lends: bool) -> usize {
+        let index = self.slots.len();
+        let identity = Arc::new(Identity::from_seed([index as u8 + 1; 32]));
+        let id = identity.node_id();
+        let config = PoolConfig { degree, lends, ..PoolConfig::default() };
+        let random = StdRng::seed_from_u64(self.random.random());
+        let mut node = Node::new(identity, vec![addr_of(index)], config, random, self.now);
+        if index > 0 {
+            node.handle(Input::Bootstrap(addr_of(0)), self.now);
+        }
+        self.slots.push(Slot {
+            id,
+            node: Some(node),
+            told: vec![],
+            heard: BTreeMap::new(),
+            known: BTreeSet::new(),
+            speaks: false,
+            spoken: 0,
+            wake: None,
+            peers: BTreeSet::new(),
+        });
+        self.drain(index);
+        index
+    }
+
+    pub fn helper(&mut self, degree: u32) -> usize {
+        self.add(degree, true)
+    }
+
+    pub fn session_key() -> Identity {
+        Identity::from_seed([200; 32])
+    }
+
+    pub fn invite(&self, entry: &[usize]) -> Invite {
+        let session = alm::identity::SessionId::of(&Self::session_key().node_id());
+        let entry_points = entry.iter().map(|index| addr_of(*index)).collect();
+        Invite { session, secret: self.secret, entry_points }
+    }
+
+    pub fn host(&mut self, degree: u32, objective: Objective) -> usize {
+        let index = self.add(degree, false);
+        let own = Participant {
+            index: 0,
+            node: self.slots[index].id,
+            name: format!("m{index}"),
+            salt: [index as u8; 16],
+            degree,
+            addrs: vec![addr_of(index)],
+        };
+        let (priority, secret) = (Priority::LOWEST, self.secret);
+        let config = ManagerConfig { title: "test".into(), objective, priority, secret, own };
+        let now = self.now;
+        self.with(index, |node| node.host(&Self::session_key(), config, now));
+        index
+    }
+
+    pub fn member(&mut self, degree: u32, entry: &[usize]) -> usize {
+        let index = self.add(degree, false);
+        let invite = self.invite(entry);
+        self.join(index, degree, invite);
+        index
+    }
+
+    pub fn join(&mut self, index: usize, degree: u32, invite: Invite) {
+        let (name, salt) = (format!("m{index}"), [index as u8; 16]);
+        let now = self.now;
+        self.with(index, |node| node.join(MemberConfig { invite, name, salt, degree }, now));
+    }
+
+    /// Has a member speak from now on.
+    pub fn speak(&mut self, index: usize) {
+        self.slots[index].speaks = true;
+        self.push(self.now, index, None, What::Speak);
+    }
+
+    pub fn hush(&mut self, index: usize) {
+        self.slots[index].speaks = false;
+    }
+
+    /// Does something to a node, and what follows from it.
+    pub fn with<T>(&mut self, index: usize, act: impl FnOnce(&mut Node) -> T) -> Option<T> {
+        let done = act(self.slots[index].node.as_mut()?);
+        self.drain(index);
+        Some(done)
+    }
+
+    pub fn leave(&mut self, index: usize) {
+        let now = self.now;
+        self.with(index, |node| node.handle(Input::Leave, now));
+    }
+
+    /// Ends a program without a word.
+    pub fn kill(&mut self, index: usize) {
+        self.slots[index].node = None;
+        self.slots[index].speaks = false;
+        for slot in &mut self.slots {
+            slot.peers.remove(&index);
+        }
+        self.slots[index].peers.clear();
+        self.slots[index].wake = None;
+    }
+
+    /// Nothing gets through between two nodes for a while; then all of it at once.
+    pub fn stall(&mut self, a: usize, b: usize, time: Duration) {
+        for pair in [(a, b), (b, a)] {
+            self.stalls.insert(pair, self.now + time);
+        }
+    }
+
+    /// Cuts nodes off from the others, or mends all cuts.
+    pub fn cut(&mut self, side: &[usize]) {
+        for a in 0..self.slots.len() {
+            for b in (0..self.slots.len()).filter(|b| side.contains(&a) != side.contains(b)) {
+                self.cuts.insert((a, b));
+            }
+        }
+    }
+
+    pub fn mend(&mut self) {
+        self.cuts.clear();
+        for (from, to, bytes) in std::mem::take(&mut self.held) {
+            self.carry(from, to, Channel::Control, bytes);
+        }
+    }
+
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.run_until(end, |_| false);
+    }
+
+    /// Runs until something is so; false if it is not in time.
+    pub fn run_until_so(&mut self, time: Duration, so: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + time;
+        self.run_until(end, so)
+    }
+
+    fn run_until(&mut self, end: Instant, so: impl Fn(&Self) -> bool) -> bool {
+        let (mut at, mut turns) = (self.now, 0);
+        loop {
+            turns = if at == self.now { turns + 1 } else { 0 };
+            at = self.now;
+            if turns > TURNS_MAX {
+                let awake = |slot: &Slot| slot.node.as_ref().map(|node| node.poll_timeout().1);
+                panic!("awake for nothing: {:?}", self.slots.iter().map(awake).collect::<Vec<_>>());
+            }
+            if so(self) {
+                return true;
+            }
+            let wake = self.slots.iter().enumerate().filter_map(|(i, slot)| Some((slot.wake?, i))).min();
+            let due = self.queue.peek().map(|Reverse(due)| due.at);
+            let next = [wake.map(|(at, _)| at), due].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= end) else {
+                self.now = end;
+                return so(self);
+            };
+            self.now = self.now.max(next);
+            if due.is_some_and(|due| wake.is_none_or(|(at, _)| due <= at)) {
+                let Reverse(due) = self.queue.pop().unwrap();
+                self.arrive(due);
+            } else if let Some((_, index)) = wake {
+                let now = self.now;
+                self.with(index, |node| node.handle(Input::Timeout, now));
+            }
+        }
+    }
+
+    fn push(&mut self, at: Instant, to: usize, from: Option<usize>, what: What) {
+        self.serial += 1;
+        self.queue.push(Reverse(Due { at, serial: self.serial, to, from, what }));
+    }
+
+    fn arrive(&mut self, Due { to, from, what, .. }: Due) {
+        let now = self.now;
+        match what {
+            What::Speak => self.say(to),
+            What::Planned(planned) => {
+                self.with(to, |node| node.handle(Input::Planned(planned, PLANNING), now));
+            }
+            What::Dial(caller, addr, expected) => {
+                let back = (self.one_way)(to, caller);
+                let is_there = self.slots.get(to).is_some_and(|slot| slot.node.is_some())
+                    && !self.cuts.contains(&(caller, to));
+                if !is_there || to == caller {
+                    let error = if to == caller { DialError::Ourselves } else { DialError::NoAnswer };
+                    let wait = if to == caller { back } else { DIAL_TIMEOUT };
+                    let failed = LinkEvent::DialFailed { addr, expected, error };
+                    self.push(now + wait, caller, None, What::Link(failed));
+                    return;
+                }
+                self.push(now, to, None, What::Connect(caller));
+                self.push(now + back, caller, None, What::Connect(to));
+            }
+            What::Connect(peer) => {
+                if self.slots[peer].node.is_some() && self.slots[to].peers.insert(peer) {
+                    let event = LinkEvent::Connected { peer: self.slots[peer].id, addr: addr_of(peer) };
+                    self.with(to, |node| node.handle(Input::Link(event), now));
+                }
+            }
+            What::Link(event) => {
+                if from.is_none_or(|from| self.slots[to].peers.contains(&from)) {
+                    if let (LinkEvent::Disconnected { .. }, Some(from)) = (&event, from) {
+                        self.slots[to].peers.remove(&from);
+                    }
+                    let event = match event {
+                        LinkEvent::Datagram { from, bytes, .. } => {
+                            LinkEvent::Datagram { from, bytes, at: now }
+                        }
+                        other => other,
+                    };
+                    self.with(to, |node| node.handle(Input::Link(event), now));
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        let (true, Some(node)) = (slot.speaks, slot.node.as_mut()) else { return };
+        let own = node.roster().and_then(|roster| roster.by_node(slot.id)).map(|own| own.index);
+        if let Some(own) = own {
+            let (source, tree) = (SourceIndex(own), TreeId(0));
+            let capture_time = CaptureTime(slot.spoken as u32);
+            let (counter, frame) = (slot.spoken, &[0; 60]);
+            let packet = MediaPacket { tree, source, counter, capture_time, priority: false, frame };
+            let mut bytes = Vec::new();
+            packet.write(&mut bytes);
+            slot.spoken += 1;
+            let now = self.now;
+            self.with(index, |node| node.handle(Input::Own(bytes.into()), now));
+        }
+        self.push(self.now + FRAME, index, None, What::Speak);
+    }
+
+    fn drain(&mut self, index: usize) {
+        let now = self.now;
+        loop {
+            let Some(node) = self.slots[index].node.as_mut() else { return };
+            let Some(output) = node.poll_output() else { break };
+            match output {
+                Output::Send(to, channel, bytes) => {
+                    if let Some(to) = self.index(to).filter(|to| self.slots[index].peers.contains(to)) {
+                        self.carry(index, to, channel, bytes);
+                    }
+                }
+                Output::Dial(addr, expected) => {
+                    let to = index_of(addr).filter(|to| *to < self.slots.len());
+                    let (to, wait) = to.map_or((index, DIAL_TIMEOUT), |to| (to, (self.one_way)(index, to)));
+                    self.push(now + wait, to, None, What::Dial(index, addr, expected));
+                }
+                Output::Close(to, reason) => {
+                    if let Some(to) = self.index(to)
+                        && self.slots[index].peers.remove(&to)
+                    {
+                        let (peer, reason) = (self.slots[index].id, reason.to_owned());
+                        let event = LinkEvent::Disconnected { peer, left: true, reason };
+                        let wait = (self.one_way)(index, to);
+                        if !self.cuts.contains(&(index, to)) {
+                            self.push(now + wait, to, Some(index), What::Link(event));
+                        }
+                    }
+                }
+                Output::Plan(job) => {
+                    let planned = job.run();
+                    self.push(now + PLANNING, index, None, What::Planned(planned));
+                }
+                Output::Play(packet, _) => self.hear(index, &packet),
+                Output::Switch(_) => {}
+            }
+        }
+        let elapsed = self.elapsed();
+        let slot = &mut self.slots[index];
+        let Some(node) = slot.node.as_mut() else { return };
+        let mut over = false;
+        while let Some(notice) = node.poll_notice() {
+            if let Notice::Session(event) = notice {
+                over |= matches!(event, Event::Ended(_));
+                slot.told.push((elapsed, event));
+            }
+        }
+        slot.wake = Some(node.poll_timeout().0.max(now));
+        if over {
+            self.end(index);
+        }
+    }
+
+    /// A program that ends of its own accord says goodbye to its peers.
+    fn end(&mut self, index: usize) {
+        let peers = std::mem::take(&mut self.slots[index].peers);
+        let id = self.slots[index].id;
+        for peer in peers {
+            let event = LinkEvent::Disconnected { peer: id, left: true, reason: "left".into() };
+            let wait = (self.one_way)(index, peer);
+            let at = self.in_order.get(&(index, peer)).copied().unwrap_or(self.now).max(self.now + wait);
+            self.push(at, peer, Some(index), What::Link(event));
+        }
+        self.slots[index].node = None;
+        self.slots[index].wake = None;
+    }
+
+    fn carry(&mut self, from: usize, to: usize, channel: Channel, bytes: Bytes) {
+        let sender = self.slots[from].id;
+        if self.cuts.contains(&(from, to)) {
+            if channel == Channel::Control {
+                self.held.push((from, to, bytes));
+            }
+            return;
+        }
+        if channel == Channel::Datagram && self.random.random_bool(self.loss) {
+            return;
+        }
+        let leaves = self.stalls.get(&(from, to)).map_or(self.now, |until| self.now.max(*until));
+        let mut at = leaves + (self.one_way)(from, to);
+        let event = match channel {
+            Channel::Control => {
+                let last = self.in_order.entry((from, to)).or_insert(at);
+                at = at.max(*last);
+                *last = at;
+                LinkEvent::Control { from: sender, bytes }
+            }
+            Channel::Datagram => {
+                if let Ok(packet) = MediaPacket::parse(&bytes) {
+                    let name = u64::from(packet.source.0) << 48 | packet.counter;
+                    *self.crossed.entry((from, to, packet.tree.0, name)).or_default() += 1;
+                }
+                LinkEvent::Datagram { from: sender, bytes, at }
+            }
+        };
+        self.push(at, to, Some(from), What::Link(event));
+    }
+
+    fn hear(&mut self, index: usize, packet: &[u8]) {
+        let packet = MediaPacket::parse(packet).unwrap();
+        let elapsed = self.elapsed();
+        let slot = &mut self.slots[index];
+        if slot.known.insert((packet.source.0, packet.counter)) {
+            slot.heard.entry(packet.source.0).or_default().push((elapsed, packet.counter));
+        }
+    }
+
+    // What tests ask.
+
+    pub fn index(&self, id: NodeId) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.id == id)
+    }
+
+    pub fn plan(&self, index: usize) -> Option<&SessionPlan> {
+        self.slots[index].node.as_ref()?.plan()
+    }
+
+    /// The longest time that an ear waited for something new of a voice since then, beyond a frame.
+    pub fn gap(&self, ear: usize, voice: usize, since: Duration) -> Duration {
+        let source = self.source(ear, voice);
+        let heard = source.and_then(|source| self.slots[ear].heard.get(&source));
+        let times = heard.into_iter().flatten().map(|(at, _)| *at).filter(|at| *at >= since);
+        let mut last = since;
+        let mut longest = Duration::ZERO;
+        for at in times.chain([self.elapsed()]) {
+            longest = longest.max(at.saturating_sub(last));
+            last = at;
+        }
+        longest.saturating_sub(FRAME)
+    }
+
+    /// How many packets of a voice an ear has missed among those that it heard since then.
+    pub fn missed(&self, ear: usize, voice: usize, since: Duration) -> u64 {
+        let source = self.source(ear, voice);
+        let heard = source.and_then(|source| self.slots[ear].heard.get(&source));
+        let counters =
+            heard.into_iter().flatten().filter(|(at, _)| *at >= since).map(|(_, counter)| *counter);
+        let counters: BTreeSet<u64> = counters.collect();
+        let (Some(first), Some(last)) = (counters.first(), counters.last()) else { return u64::MAX };
+        last - first + 1 - counters.len() as u64
+    }
+
+    fn source(&self, ear: usize, voice: usize) -> Option<u16> {
+        let id = self.slots[voice].id;
+        self.slots[ear].node.as_ref()?.roster()?.by_node(id).map(|member| member.index)
+    }
+
+    /// True when all these nodes carry one plan in which each of them is a source.
+    pub fn is_settled(&self, members: &[usize]) -> bool {
+        let plans: Vec<Option<&SessionPlan>> = members.iter().map(|member| self.plan(*member)).collect();
+        let Some(Some(first)) = plans.first() else { return false };
+        let sources: BTreeSet<NodeId> = first.trees.iter().flat_map(|tree| tree.sources.clone()).collect();
+        sources == members.iter().map(|member| self.slots[*member].id).collect()
+            && plans.iter().all(|plan| plan.is_some_and(|plan| plan.epoch == first.epoch))
+    }
+
+    /// Where each of them stands: its epoch, its manager and how many sources its plan has.
+    pub fn standing(&self, members: &[usize]) -> String {
+        let one = |member: &usize| {
+            let plan = self.plan(*member)?;
+            let sources: usize = plan.trees.iter().map(|tree| tree.sources.len()).sum();
+            Some(format!("{member}: epoch {} of {:?} for {sources}", plan.epoch, self.index(plan.root)))
+        };
+        members.iter().filter_map(one).collect::<Vec<_>>().join("; ")
+    }
+
+    /// What has gone wrong with packets on their way: one that a link carried more than twice.
+    pub fn looped(&self) -> Option<(usize, usize, u32, u64)> {
+        self.crossed.iter().find(|(_, times)| **times > 2).map(|(name, _)| *name)
+    }
+}
