@@ -143,6 +143,7 @@ pub struct Encoder {
     inner: opus::Encoder,
     frame: FrameLength,
     channels: Channels,
+    dtx: bool,
     payload: Vec<u8>,
 }
 
@@ -171,7 +172,7 @@ impl Encoder {
                 Ok(inner)
             })
             .expect("48 kHz and settings within their documented ranges are always accepted");
-        Ok(Self { inner, frame, channels, payload: vec![0; PAYLOAD_MAX] })
+        Ok(Self { inner, frame, channels, dtx: config.dtx, payload: vec![0; PAYLOAD_MAX] })
     }
 
     /// The frame length that [`Encoder::encode`] expects.
@@ -188,6 +189,12 @@ impl Encoder {
     pub fn set_loss_percent(&mut self, percent: u8) {
         let set = self.inner.set_packet_loss_perc(i32::from(percent.min(100)));
         set.expect("0 to 100 is the documented range");
+    }
+
+    /// Makes every payload of the same size, pauses included, from now on; or not.
+    pub fn set_constant_rate(&mut self, constant: bool) {
+        let set = self.inner.set_vbr(!constant).and_then(|()| self.inner.set_dtx(self.dtx && !constant));
+        set.expect("both are switches");
     }
 
     /// Encodes one frame; the payload, of 1 to [`PAYLOAD_MAX`] bytes, stays valid until the next call.
@@ -360,6 +367,11 @@ mod tests {
         let sizes: std::collections::BTreeSet<_> =
             speech.chunks_exact(960).map(|pcm| encoder.encode(pcm).unwrap().len()).collect();
         assert_eq!(sizes, [80].into());
+        let mut encoder = Encoder::new(CodecConfig { dtx: true, ..Default::default() }).unwrap();
+        encoder.set_constant_rate(true);
+        let sizes: std::collections::BTreeSet<_> =
+            (0..100).map(|_| encoder.encode(&[0.0; 960]).unwrap().len()).collect();
+        assert_eq!(sizes, [80].into(), "nor do pauses");
     }
 
     #[test]

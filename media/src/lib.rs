@@ -40,12 +40,14 @@
 
 mod codec;
 pub mod device;
+mod group;
 mod heard;
 mod jitter;
 mod listener;
 mod mixer;
 mod packet;
 mod relay;
+mod repair;
 mod seal;
 mod speaker;
 mod stretch;
@@ -57,6 +59,10 @@ mod wav;
 pub use self::codec::{
     BITRATE_MAX, BITRATE_MIN, CHANNELS_MAX, Channels, CodecConfig, CodecError, Decoder, Encoder,
     FRAME_SAMPLES_MAX, FrameLength, carries_previous, is_pause, payload_samples,
+};
+pub use self::group::{
+    Applicant, GROUP_MEMBERS_MAX, GROUP_MESSAGE_MAX, Group, GroupChange, GroupError, GroupSigner,
+    KEY_PACKAGE_MAX, NodeKey,
 };
 pub use self::heard::{Playing, RECORDING_MAX, SOURCE_MAX, SourceHeard, heard};
 pub use self::jitter::{
@@ -73,7 +79,10 @@ pub use self::packet::{
 pub use self::relay::{
     EPOCHS_MAX, ForwardingTable, LINKS_MAX, LinkId, Route, TREES_MAX, TableError, TreeLinks,
 };
-pub use self::seal::{OpenError, Opener, REPLAY_WINDOW, SealError, Sealer, SenderKey};
+pub use self::repair::{
+    LOSS_KIND, LinkPacket, RECENT_MAX, REQUEST_KIND, Recent, Repair, RepairStats, STREAMS_MAX,
+};
+pub use self::seal::{KEYS_MAX, OpenError, Opener, REPLAY_WINDOW, SealError, Sealer, SenderKey};
 pub use self::speaker::Speaker;
 pub use self::wav::{
     WAV_CHANNELS_MAX, WAV_RATES, WAV_SAMPLES_MAX, WAV_SECONDS_MAX, WavError, WavWriter, read_wav,

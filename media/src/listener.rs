@@ -61,6 +61,8 @@ pub struct SourceStats {
     pub jitter: JitterStats,
     /// Packets that named the source, and that the source did not make.
     pub forged: u64,
+    /// Packets under a key that is not known: silence.
+    pub unknown_key: u64,
 }
 
 /// What a listener refused that belongs to no source.
@@ -106,6 +108,18 @@ impl Listener {
         }
         self.sources.insert(source, Source::new(key.clone(), source, self.channels));
         Ok(())
+    }
+
+    /// Opens `source`'s packets by another epoch's key as well: what it says goes on without a seam. `false` if it is not
+    /// played.
+    pub fn add_key(&mut self, source: SourceIndex, key: &SenderKey) -> bool {
+        let known = self.sources.get_mut(&source);
+        known.map(|known| known.opener.add_key(key)).is_some()
+    }
+
+    /// Opens every source's packets by its latest key alone from now on.
+    pub fn drop_old_keys(&mut self) {
+        self.sources.values_mut().for_each(|source| source.opener.drop_old_keys());
     }
 
     /// Plays `source` no more. `false` if it was not played.
@@ -167,6 +181,7 @@ struct Source {
     ready: Vec<f32>,
     duplicates: u64,
     forged: u64,
+    unknown_key: u64,
 }
 
 impl Source {
@@ -182,6 +197,7 @@ impl Source {
             ready: Vec::with_capacity(PIECE_MAX + PULL_SAMPLES_MAX * CHANNELS_MAX),
             duplicates: 0,
             forged: 0,
+            unknown_key: 0,
         }
     }
 
@@ -189,6 +205,7 @@ impl Source {
         let opened = self.opener.open(packet);
         let payload = opened.inspect_err(|error| match error {
             OpenError::Replayed => self.duplicates += 1,
+            OpenError::UnknownKey => self.unknown_key += 1,
             OpenError::Tampered | OpenError::UnknownSource => self.forged += 1,
         })?;
         let frame = payload_samples(payload)
@@ -251,7 +268,7 @@ impl Source {
     fn stats(&self, source: SourceIndex) -> SourceStats {
         let mut jitter = self.jitter.as_ref().map(|(_, jitter)| jitter.stats()).unwrap_or_default();
         jitter.duplicates += self.duplicates;
-        SourceStats { source, jitter, forged: self.forged }
+        SourceStats { source, jitter, forged: self.forged, unknown_key: self.unknown_key }
     }
 }
 

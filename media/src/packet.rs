@@ -23,8 +23,8 @@ pub const HEADER_LEN: usize = 17;
 /// MTU is known (RFC 9000, section 14: 1,200 bytes, less QUIC's own header and tag).
 pub const PACKET_MAX: usize = 1_150;
 
-/// The longest SFrame header that this crate writes: one byte, key id of 2, counter of 6 (RFC 9605, 4.3).
-pub const SFRAME_HEADER_MAX: usize = 9;
+/// The longest SFrame header that this crate writes: one byte, key id of 3, counter of 6 (RFC 9605, 4.3).
+pub const SFRAME_HEADER_MAX: usize = 10;
 
 /// The authentication tag of AES_128_GCM_SHA256_128 (RFC 9605, section 4.5).
 pub const TAG_LEN: usize = 16;

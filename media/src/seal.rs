@@ -3,8 +3,9 @@
 //! Each sender has a key of its own, derived from the session's secret, the sender's identity and a salt
 //! that the sender draws afresh for every [`Sealer`] and publishes in the roster. The nonce is the source
 //! counter (RFC 9605, section 4.4.3), so the salt is what keeps a restarted sender, which counts from zero
-//! again, from using a nonce twice under one key. Left out here: agreement on the secret itself. It comes
-//! in as bytes; a group key agreement replaces [`SenderKey::derive`] and nothing else.
+//! again, from using a nonce twice under one key. The secret comes from the group's epoch ([`crate::Group`]);
+//! the key id is the epoch's tag and the source's index, so that keys of two epochs live side by side while a
+//! change is under way. Counters go on over a change of keys, and so does the replay window.
 
 use ring::hkdf;
 use sframe::CipherSuite;
@@ -16,13 +17,19 @@ use crate::packet::{COUNTER_MAX, MediaPacket, PAYLOAD_MAX, SourceIndex};
 /// How far behind the newest frame an older one may come and still be opened, in frames: 5 s of 20 ms.
 pub const REPLAY_WINDOW: u64 = 256;
 
+/// Keys of one source side by side: the present epoch's, the one before, and one of the other side's after a partition.
+pub const KEYS_MAX: usize = 3;
+
 const SUITE: CipherSuite = CipherSuite::AesGcm128Sha256;
 const KEY_LABEL: &[u8] = b"alm sender key v1";
 const KEY_LEN: usize = 32;
 
 /// One sender's base key. Gives the sender away to who holds it; not printed by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SenderKey([u8; KEY_LEN]);
+pub struct SenderKey {
+    base: [u8; KEY_LEN],
+    tag: u8,
+}
 
 impl SenderKey {
     /// Derives a sender's key with HKDF-SHA256 (RFC 5869) from the session's `secret` (of any length; its
@@ -35,7 +42,18 @@ impl SenderKey {
             .expand(&[KEY_LABEL, sender], hkdf::HKDF_SHA256)
             .and_then(|okm| okm.fill(&mut key))
             .expect("one hash length of output is always within HKDF's limit of 255");
-        Self(key)
+        Self { base: key, tag: 0 }
+    }
+
+    /// The same, of the epoch with that tag ([`crate::Group::tag`]). Default 0.
+    #[must_use]
+    pub fn with_tag(self, tag: u8) -> Self {
+        Self { tag, ..self }
+    }
+
+    /// Tag and source in one (RFC 9605, section 5.2, has epoch and index so).
+    fn id(&self, source: SourceIndex) -> u64 {
+        u64::from(self.tag) << 16 | u64::from(source.0)
     }
 }
 
@@ -62,6 +80,9 @@ pub enum OpenError {
     /// The frame names a source other than the one that this opener is for.
     #[error("a frame of an unknown source")]
     UnknownSource,
+    /// The frame is of an epoch whose key is not, or not any more, known.
+    #[error("a frame under an unknown key")]
+    UnknownKey,
     /// The frame, or the header that travels with it, is not what the source sealed.
     #[error("a frame that its source did not seal")]
     Tampered,
@@ -77,11 +98,19 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// A sealer for `source`, whose index is the SFrame key id.
+    /// A sealer for `source`.
     pub fn new(key: &SenderKey, source: SourceIndex) -> Self {
-        let key = EncryptionKey::derive_from(SUITE, source.0, key.0)
-            .expect("the cipher suite is built in and its key lengths are within HKDF's limit");
-        Self { key, counter_next: 0 }
+        Self { key: Self::derive(key, source), counter_next: 0 }
+    }
+
+    /// Seals by another key from now on; counters go on.
+    pub fn set_key(&mut self, key: &SenderKey, source: SourceIndex) {
+        self.key = Self::derive(key, source);
+    }
+
+    fn derive(key: &SenderKey, source: SourceIndex) -> EncryptionKey {
+        EncryptionKey::derive_from(SUITE, key.id(source), key.base)
+            .expect("the cipher suite is built in and its key lengths are within HKDF's limit")
     }
 
     /// Puts the SFrame frame (header, ciphertext, tag) for `payload` into `out`, replacing what was there.
@@ -115,18 +144,41 @@ impl Sealer {
 
 /// Opens the frames of one source, each at most once.
 pub struct Opener {
-    key: DecryptionKey,
+    /// The latest last.
+    keys: Vec<(u64, DecryptionKey)>,
     source: SourceIndex,
     replay: ReplayWindow,
     scratch: Vec<u8>,
 }
 
 impl Opener {
-    /// An opener for `source`, whose index is the SFrame key id.
+    /// An opener for `source`.
     pub fn new(key: &SenderKey, source: SourceIndex) -> Self {
-        let key = DecryptionKey::derive_from(SUITE, source.0, key.0)
+        let mut opener = Self {
+            keys: Vec::with_capacity(KEYS_MAX + 1),
+            source,
+            replay: ReplayWindow::default(),
+            scratch: Vec::new(),
+        };
+        opener.add_key(key);
+        opener
+    }
+
+    /// Opens by this key as well, and by the [`KEYS_MAX`] latest at most.
+    pub fn add_key(&mut self, key: &SenderKey) {
+        let id = key.id(self.source);
+        let derived = DecryptionKey::derive_from(SUITE, id, key.base)
             .expect("the cipher suite is built in and its key lengths are within HKDF's limit");
-        Self { key, source, replay: ReplayWindow::default(), scratch: Vec::new() }
+        self.keys.retain(|(known, _)| *known != id);
+        self.keys.push((id, derived));
+        if self.keys.len() > KEYS_MAX {
+            self.keys.remove(0);
+        }
+    }
+
+    /// Opens by the latest key alone from now on: who knows an older one has no say any more.
+    pub fn drop_old_keys(&mut self) {
+        self.keys.drain(..self.keys.len() - 1);
     }
 
     /// Opens a packet's frame and returns the payload, which stays valid until the next call. A frame
@@ -141,13 +193,15 @@ impl Opener {
         let metadata = packet.metadata();
         let frame = EncryptedFrameView::try_with_meta_data(packet.frame, &metadata)
             .map_err(|_| OpenError::Tampered)?;
-        if frame.header().key_id() != u64::from(self.source.0) {
+        let id = frame.header().key_id();
+        if id & u64::from(u16::MAX) != u64::from(self.source.0) || id >> 24 != 0 {
             return Err(OpenError::UnknownSource);
         }
+        let (_, key) = self.keys.iter().find(|(known, _)| *known == id).ok_or(OpenError::UnknownKey)?;
         if frame.header().counter() != packet.counter {
             return Err(OpenError::Tampered);
         }
-        frame.decrypt_into(&self.key, &mut self.scratch).map_err(|_| OpenError::Tampered)?;
+        frame.decrypt_into(key, &mut self.scratch).map_err(|_| OpenError::Tampered)?;
         if !self.replay.accept(packet.counter) {
             return Err(OpenError::Replayed);
         }
@@ -239,8 +293,56 @@ mod tests {
     }
 
     #[test]
+    fn frames_are_those_of_the_rfc() {
+        // RFC 9605, appendix C.3, AES_128_GCM_SHA256_128.
+        let bytes = |hex: &str| -> Vec<u8> {
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+        };
+        let base_key = bytes("000102030405060708090a0b0c0d0e0f");
+        let (metadata, payload) = (b"IETF SFrame WG", b"draft-ietf-sframe-enc");
+        let expected =
+            bytes("9901234567b7412c2513a1b66dbb48841bbaf17f598751176ad847681a69c6d0b091c07018ce4adb34eb");
+        let mut sealer =
+            Sealer { key: EncryptionKey::derive_from(SUITE, 0x123_u64, &base_key).unwrap(), counter_next: 0 };
+        let mut out = Vec::new();
+        sealer.seal(0x4567, metadata, payload, &mut out).unwrap();
+        assert_eq!(out, expected);
+        let opening = DecryptionKey::derive_from(SUITE, 0x123_u64, &base_key).unwrap();
+        let frame = EncryptedFrameView::try_with_meta_data(&expected[..], metadata).unwrap();
+        assert_eq!((frame.header().key_id(), frame.header().counter()), (0x123, 0x4567));
+        let mut opened = Vec::new();
+        frame.decrypt_into(&opening, &mut opened).unwrap();
+        assert_eq!(opened[metadata.len()..], payload[..]);
+    }
+
+    #[test]
+    fn keys_of_two_epochs_live_side_by_side_and_counters_go_on() {
+        let (old, new) = (key(b"s").with_tag(7), key(b"t").with_tag(8));
+        let (mut sealer, mut opener) = (Sealer::new(&old, SOURCE), Opener::new(&old, SOURCE));
+        let first = sealed(&mut sealer, 0, b"before");
+        let late = sealed(&mut sealer, 1, b"under way");
+        sealer.set_key(&new, SOURCE);
+        let next = sealed(&mut sealer, 2, b"after");
+        assert_eq!(opener.open(&MediaPacket { frame: &first, ..header(0) }), Ok(&b"before"[..]));
+        let unknown = opener.open(&MediaPacket { frame: &next, ..header(2) });
+        assert_eq!(unknown, Err(OpenError::UnknownKey), "and it is not spent");
+        opener.add_key(&new);
+        assert_eq!(opener.open(&MediaPacket { frame: &next, ..header(2) }), Ok(&b"after"[..]));
+        assert_eq!(opener.open(&MediaPacket { frame: &late, ..header(1) }), Ok(&b"under way"[..]));
+        assert_eq!(opener.open(&MediaPacket { frame: &late, ..header(1) }), Err(OpenError::Replayed));
+        // Who was thrown out still has the old key.
+        let evil = sealed(&mut Sealer::new(&old, SOURCE), 3, b"still here");
+        opener.drop_old_keys();
+        assert_eq!(opener.open(&MediaPacket { frame: &evil, ..header(3) }), Err(OpenError::UnknownKey));
+        let mut again = Sealer::new(&old, SOURCE);
+        again.seal(5, &[], b"", &mut Vec::new()).unwrap();
+        again.set_key(&new, SOURCE);
+        assert_eq!(again.seal(5, &[], b"", &mut Vec::new()), Err(SealError::Counter(5)));
+    }
+
+    #[test]
     fn the_longest_payload_fits_a_packet() {
-        let mut sealer = Sealer::new(&key(b"s"), SourceIndex(u16::MAX));
+        let mut sealer = Sealer::new(&key(b"s").with_tag(0xff), SourceIndex(u16::MAX));
         let mut out = Vec::new();
         sealer.seal(COUNTER_MAX, &[0; 13], &[0; PAYLOAD_MAX], &mut out).unwrap();
         assert_eq!(out.len() + crate::packet::HEADER_LEN, PACKET_MAX);

@@ -57,6 +57,16 @@ impl Speaker {
         self.encoder.set_loss_percent(percent);
     }
 
+    /// Seals by another epoch's key from now on; counters go on.
+    pub fn set_key(&mut self, key: &SenderKey) {
+        self.sealer.set_key(key, self.source);
+    }
+
+    /// Makes every packet of the same size from now on, so that sizes and pauses say nothing to who relays; or not.
+    pub fn set_constant_rate(&mut self, constant: bool) {
+        self.encoder.set_constant_rate(constant);
+    }
+
     /// Encodes and seals one frame, whose first sample was captured at `capture_time`, and appends one
     /// packet for each of `trees` to `out`. The packets differ in their tree id alone. In a pause (with
     /// [`CodecConfig::dtx`]) nothing is appended but its first packet and a sign of life now and then; counters go on
