@@ -97,6 +97,18 @@ impl Asks {
         self.actions.push(Action::Answered(number, Some(Box::new(answer))));
     }
 
+    /// Another node acts as the root, says who owns its point.
+    pub(super) fn on_regent(&mut self, from: Peer, delegate: Peer) {
+        let of_owner = |ask: &Ask| {
+            let asked = ask.host.is_some_and(|host| host.position == from.position);
+            asked && ask.region == Region::WHOLE && !ask.answered
+        };
+        let sent_on = self.open.iter().filter(|ask| of_owner(ask)).map(|ask| ask.number);
+        for number in sent_on.collect::<Vec<_>>() {
+            self.on_host(number, Some(delegate));
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Moment {
         self.open.iter().map(|ask| ask.until).fold(Moment::NEVER, Moment::min)
     }

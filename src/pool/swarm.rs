@@ -1,13 +1,17 @@
 //! One node of the pool as the network sees it: the ring, and SOMO and records on top of it. They know nothing of each other;
 //! here zones and neighbours go up from the ring, and lookups and their answers back.
 
+mod regency;
+
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
+use self::regency::Regency;
 use super::asks::{self, Asks};
 use super::bandwidth::message::BANDWIDTH_MESSAGE_MAX;
 use super::bandwidth::{self, Bandwidth, BandwidthConfig, BandwidthMessage};
@@ -17,9 +21,10 @@ use super::records::message::RECORD_MESSAGE_MAX;
 use super::records::{self, Object, RecordMessage, Records, RecordsConfig, Reference, Refusal};
 use super::ring::{self, Malformed, Malice, Purpose, RING_MESSAGE_MAX, RingConfig, RingMessage, RingNode};
 use super::somo::{
-    Action, Answer, News, Offer, Question, Region, Report, SOMO_MESSAGE_MAX, Somo, SomoConfig, SomoMessage,
+    Action, Answer, News, Offer, Question, Region, Report, SOMO_MESSAGE_MAX, Search, Somo, SomoConfig,
+    SomoMessage,
 };
-use crate::identity::Position;
+use crate::identity::{Identity, Position};
 
 /// What pool nodes say to each other.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -78,6 +83,15 @@ pub struct SwarmNode {
     seeking: Option<(u32, Position)>,
     records: Records,
     asks: Asks,
+    /// This node acts as the root.
+    regency: Option<Box<Regency>>,
+    somo_config: SomoConfig,
+    born_s: u64,
+    /// With its own key a node that owns the root's point can sign it away.
+    identity: Option<Arc<Identity>>,
+    search: Search,
+    /// The lookup of a candidate's neighbours.
+    searching: Option<u32>,
     /// Lookups for questions that are under way: the ring's number, and the question's.
     hosts: Vec<(u32, u32)>,
     bandwidth: Option<Box<Bandwidth>>,
@@ -179,6 +193,12 @@ impl SwarmNode {
             seeking: None,
             records: Records::new(me, records, phase, born_s),
             asks: Asks::default(),
+            regency: None,
+            somo_config: somo,
+            born_s,
+            identity: None,
+            search: Search::default(),
+            searching: None,
             hosts: Vec::new(),
             bandwidth: None,
             offer: Offer::default(),
@@ -207,7 +227,7 @@ impl SwarmNode {
             }
             Input::Message(from, SwarmMessage::Somo(message)) => {
                 self.ring.handle(ring::Input::SignOfLife(from), now);
-                self.somo.on_message(from, message, self.ring.me(), now);
+                self.on_somo(from, message, now);
             }
             Input::Message(from, SwarmMessage::Records(message)) => {
                 self.ring.handle(ring::Input::SignOfLife(from), now);
@@ -239,6 +259,10 @@ impl SwarmNode {
         }
         if self.records.poll_timeout() <= now {
             self.records.on_timeout(now);
+        }
+        self.go_on_reigning(now);
+        if self.search.poll_timeout() <= now {
+            self.end_search(now);
         }
         if self.asks.poll_timeout() <= now {
             self.asks.on_timeout(now);
@@ -274,7 +298,8 @@ impl SwarmNode {
     pub fn poll_timeout(&self) -> Moment {
         let bandwidth = self.bandwidth.as_ref().map_or(Moment::NEVER, |bandwidth| bandwidth.poll_timeout());
         let others = self.somo.poll_timeout().min(self.records.poll_timeout()).min(bandwidth);
-        let others = others.min(self.asks.poll_timeout());
+        let regency = self.regency.as_ref().map_or(Moment::NEVER, |regency| regency.somo.poll_timeout());
+        let others = others.min(self.asks.poll_timeout()).min(regency).min(self.search.poll_timeout());
         self.ring.poll_timeout().min(others)
     }
 
@@ -283,6 +308,11 @@ impl SwarmNode {
     /// From now on the node's line is measured, where the network can carry pairs of packets as they are.
     pub fn measure_line(&mut self, config: BandwidthConfig, phase: f64, now: Moment) {
         self.bandwidth = Some(Box::new(Bandwidth::new(config, phase, now)));
+    }
+
+    /// The node's own key: with it a node that owns the root's point lets the most capable node act as the root.
+    pub fn set_identity(&mut self, identity: Arc<Identity>) {
+        self.identity = Some(identity);
     }
 
     /// The line upwards and downwards, kbit/s, as far as it is known.
@@ -305,10 +335,10 @@ impl SwarmNode {
         self.somo.refused()
     }
 
-    /// True when the root of SOMO's tree is here.
+    /// True when this node acts as the root of SOMO's tree.
     #[must_use]
     pub fn is_root(&self) -> bool {
-        self.somo.is_root()
+        self.somo.is_root() || self.regency.is_some()
     }
 
     /// See [`RingNode::lookup`].
@@ -377,7 +407,8 @@ impl SwarmNode {
             if self.leaf_changes != self.ring.leaf_changes() {
                 self.tell_records(now);
             }
-            if let Some(action) = self.somo.poll_action() {
+            let regency = self.regency.as_mut().and_then(|regency| regency.somo.poll_action());
+            if let Some(action) = self.somo.poll_action().or(regency) {
                 match action {
                     Action::Send(to, SomoMessage::Answer { number, answer })
                         if to.position == self.ring.me().position =>
@@ -385,7 +416,10 @@ impl SwarmNode {
                         self.asks.on_answer(to, number, answer, now);
                     }
                     Action::Send(to, message) => self.outbox.push_back((to, SwarmMessage::Somo(message))),
-                    Action::View(report) => self.events.push_back(Event::View(report)),
+                    Action::View(report) => {
+                        self.look_for_delegate(&report, now);
+                        self.events.push_back(Event::View(report));
+                    }
                     Action::News(news) => self.events.push_back(Event::News(news)),
                     Action::LookUp(key) => match self.ring.lookup(key, now) {
                         Some(request) => self.seeking = Some((request, key)),
@@ -442,6 +476,18 @@ impl SwarmNode {
             }
             ring::Event::LookupFailed { request } if self.fetched(request).is_some() => {
                 self.on_fetched(request, &[], now);
+                return;
+            }
+            ring::Event::Found { request, root, ref heirs, .. } if self.searching == Some(request) => {
+                let around: Vec<Peer> = [root].into_iter().chain(heirs.iter().copied()).collect();
+                self.searching = None;
+                for (to, message) in self.search.on_neighbours(&around, now) {
+                    self.outbox.push_back((to, SwarmMessage::Somo(message)));
+                }
+                return;
+            }
+            ring::Event::LookupFailed { request } if self.searching == Some(request) => {
+                self.searching = None;
                 return;
             }
             ring::Event::Found { request, root, .. } if self.hosted(request).is_some() => {
@@ -569,6 +615,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::pool::peer::Place;
     use crate::pool::ring::message::tests::{peer, samples as ring_samples};
+    use crate::pool::somo::Delegation;
     use crate::pool::somo::{BEACONS_MAX, Beacons, Down, HELPERS_PER_CELL, Helper};
     use crate::pool::somo::{HELPERS_MAX, HelperQuery, NEWS_MAX, PLACES_MAX};
 
@@ -589,7 +636,17 @@ pub(crate) mod tests {
         let helpers = report.helpers[..HELPERS_MAX].to_vec();
         let answer = Answer::Helpers { nodes: u32::MAX, helpers, kept: true };
         let news = News { origin: peer(random), number, region, payload: vec![255; NEWS_MAX] };
+        let owner = Identity::from_seed([3; 32]);
+        let delegation = Delegation {
+            owner: owner.node_id(),
+            delegate: peer(random),
+            until_s: u64::MAX,
+            signature: owner.sign(b"it"),
+        };
         let somo = [
+            SomoMessage::Regent { delegation: Box::new(delegation), beacons: Beacons::default() },
+            SomoMessage::Vouch { of: Position(u128::MAX) },
+            SomoMessage::Vouched { of: Position(1), kbit_s: u32::MAX },
             SomoMessage::Ask { number, region, question: Question::Helpers { query, keep_s: u16::MAX } },
             SomoMessage::Answer { number, answer },
             SomoMessage::Answer { number, answer: Answer::Report(Box::new(report.clone())) },

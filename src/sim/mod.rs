@@ -111,6 +111,10 @@ pub struct Outcome {
     pub downlink_error_p50: Option<f64>,
     /// See `downlink_error_p50`.
     pub downlink_error_p90: Option<f64>,
+    /// The share of nodes whose line upwards is no wider than that of the node that acts as SOMO's root.
+    pub root_rank: Option<f64>,
+    /// Nodes that take themselves for the root at the end.
+    pub roots: usize,
     /// From a whole ring after a crash, or the end of a partition, to a view of exactly the nodes that there are, seconds.
     pub view_heal_s: Option<f64>,
     /// From a crash, or the end of a partition, to one whole ring, seconds.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -17,7 +18,7 @@ use super::queue::{Queue, Store};
 use super::survey::{Errors, Springs};
 use super::views::Views;
 use super::{Outcome, Scenario};
-use crate::identity::{NodeId, Position};
+use crate::identity::{Identity, NodeId, Position};
 use crate::pool::bandwidth::BandwidthConfig;
 use crate::pool::records::RecordsConfig;
 use crate::pool::ring::{self, Malice};
@@ -90,6 +91,8 @@ struct Run<'a> {
     traffic: Traffic,
     node_seconds: f64,
     counted_at: Moment,
+    /// Who had a view of the whole last.
+    acting: Option<u32>,
     lookups: Lookups,
     objects: Objects,
     views: Views,
@@ -135,6 +138,7 @@ pub fn simulate(scenario: &Scenario, distances: &Distances, mut progress: impl F
         traffic: Traffic::default(),
         node_seconds: 0.0,
         counted_at: Moment::ZERO,
+        acting: None,
         lookups: Lookups::default(),
         objects: Objects::default(),
         views: Views::default(),
@@ -269,7 +273,10 @@ impl Run<'_> {
     }
 
     fn start(&mut self, slot: u32) {
-        let node = NodeId(self.random.random());
+        let seed = self.random.random();
+        // Only who measures lines can find a more capable root, and sign its role away.
+        let identity = self.access.is_some().then(|| Arc::new(Identity::from_seed(seed)));
+        let node = identity.as_ref().map_or(NodeId(seed), |identity| identity.node_id());
         let me = Peer::new(node, SocketAddr::from((Ipv4Addr::from(slot + 1), PORT)));
         let chance = StdRng::from_rng(&mut self.random);
         let Scenario { ring, somo, .. } = *self.scenario;
@@ -279,7 +286,8 @@ impl Run<'_> {
         let degree = self.random.random_range(OFFERED);
         let offer = Offer { lends: true, free: [degree; 3], ..Offer::default() };
         newcomer.handle(Input::Offer(offer), self.now);
-        if self.access.is_some() {
+        if let Some(identity) = identity {
+            newcomer.set_identity(identity);
             newcomer.measure_line(BandwidthConfig::default(), self.random.random(), self.now);
         }
         self.springs.restart(slot as usize, &mut self.random);
@@ -434,6 +442,7 @@ impl Run<'_> {
             Event::Records(event) => self.objects.on_event(slot, &event),
             Event::View(view) => {
                 let nodes = self.census.listed().len();
+                self.acting = Some(slot);
                 if self.is_watching() {
                     self.views.on_view(&view, nodes);
                 }
@@ -589,6 +598,15 @@ impl Run<'_> {
         [up, down]
     }
 
+    /// The share of nodes whose line upwards is no wider than that of who acts as SOMO's root.
+    fn root_rank(&self) -> Option<f64> {
+        let (access, acting) = (self.access.as_ref()?, self.acting?);
+        let up = |slot: &u32| access.line(*slot as usize).up;
+        let listed = self.census.listed();
+        let below = listed.iter().filter(|slot| up(slot) <= up(&acting)).count();
+        Some(below as f64 / listed.len().max(1) as f64)
+    }
+
     fn ring_of(&self, slot: u32) -> Option<&ring::RingNode> {
         self.slots[slot as usize].node.as_ref().map(|node| node.ring())
     }
@@ -638,6 +656,8 @@ impl Run<'_> {
             bandwidth_error_p90: up.quantile(0.9),
             downlink_error_p50: down.quantile(0.5),
             downlink_error_p90: down.quantile(0.9),
+            root_rank: self.root_rank(),
+            roots: living.clone().filter(|node| node.is_root()).count(),
             view_heal_s: self
                 .healed_at
                 .zip(self.views.exact_at)

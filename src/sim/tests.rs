@@ -135,6 +135,19 @@ fn lines_are_measured_though_one_in_sixteen_lies_about_them() {
 }
 
 #[test]
+fn the_most_capable_node_acts_as_the_root_and_only_one_does() {
+    let line = |i: u8| Line { up: if i == 0 { 90e3 } else { 8e3 }, down: 100e3 };
+    let lines: Vec<Line> = (0..8).map(line).collect();
+    for crash in [None, Some((0.3, Duration::from_secs(60)))] {
+        let lines = lines.clone();
+        let outcome = run(&Scenario { lines, crash, lookups_per_s: 0.0, ..scenario(60, 180) });
+        assert_eq!(outcome.roots, 1, "{outcome:?}");
+        assert!(outcome.root_rank.is_some_and(|rank| rank > 0.95), "{outcome:?}");
+        assert!(outcome.view_complete.is_some_and(|share| share > 0.9), "{outcome:?}");
+    }
+}
+
+#[test]
 fn the_same_scenario_gives_the_same_outcome() {
     let rough = Scenario {
         churn: Some(Duration::from_secs(120)),

@@ -190,6 +190,8 @@ struct Json {
     bandwidth_error_p90: Option<f64>,
     downlink_error_p50: Option<f64>,
     downlink_error_p90: Option<f64>,
+    root_rank: Option<f64>,
+    roots: usize,
     heal_s: Option<f64>,
     view_heal_s: Option<f64>,
 }
@@ -328,6 +330,8 @@ fn json(job: &Job, outcome: &Outcome) -> Json {
         bandwidth_error_p90: outcome.bandwidth_error_p90.map(rounded),
         downlink_error_p50: outcome.downlink_error_p50.map(rounded),
         downlink_error_p90: outcome.downlink_error_p90.map(rounded),
+        root_rank: outcome.root_rank.map(rounded),
+        roots: outcome.roots,
         heal_s: outcome.heal_s.map(rounded),
         view_heal_s: outcome.view_heal_s.map(rounded),
     }

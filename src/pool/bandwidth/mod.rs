@@ -18,6 +18,7 @@ use self::dispersion::{Burst, PAIRS, SPACING};
 use self::message::PADDING;
 pub use self::message::{BANDWIDTH_MESSAGE_MAX, BandwidthMessage, PACKET_BYTES, Padding, Pair};
 use self::vouchers::Vouchers;
+pub(super) use self::vouchers::upwards;
 use super::moment::Moment;
 use super::peer::Peer;
 use super::ring::Malice;
@@ -120,6 +121,11 @@ impl Bandwidth {
     /// The line downwards, likewise.
     pub(super) fn down_kbit_s(&self) -> Option<u32> {
         self.down.downwards()
+    }
+
+    /// What this node has heard of another one's line upwards.
+    pub(super) fn heard_of(&self, position: Position) -> Option<u32> {
+        self.down.of(position)
     }
 
     /// The next message; those of a pair are to leave without a pause.

@@ -47,6 +47,11 @@ impl Vouchers {
         self.0.push(Voucher { of, kbit_s });
     }
 
+    /// What one of them said last.
+    pub(super) fn of(&self, position: Position) -> Option<u32> {
+        self.0.iter().find(|voucher| voucher.of == position).map(|voucher| voucher.kbit_s)
+    }
+
     /// The smaller, the longer ago it measured.
     pub(super) fn age_rank(&self, of: Position) -> Option<usize> {
         self.0.iter().position(|voucher| voucher.of == of)
@@ -65,7 +70,7 @@ impl Vouchers {
 }
 
 /// Of what several say about a line upwards, one of whom may lie; nothing if they are too few.
-fn upwards(values: Vec<u32>) -> Option<u32> {
+pub(in crate::pool) fn upwards(values: Vec<u32>) -> Option<u32> {
     let passed_over = (values.len() / PASSED_OVER).max(1);
     (values.len() >= VOUCHERS_MIN).then(|| agreed(values, passed_over))
 }

@@ -6,11 +6,14 @@
 //! child -- Up ------> other -- Astray -----> child    the point is not in my zone (any more): look again
 //! child -- Quit ----> parent                          another node is my parent now
 //! parent -- News ---> child                           for all below that it is meant for
+//! owner of the root's point -- Regent -> delegate, child, asker    this node acts as the root
+//! owner -- Vouch ---> neighbour of a candidate -- Vouched -> owner how wide is its line, as far as you have heard
 //! x -- Ask ---------> host of a point -- Answer -> x  what is known there; again when it changes, if registered
 //! ```
 
 use serde::{Deserialize, Serialize};
 
+use super::delegate::Delegation;
 use super::query::{HELPERS_MAX, HelperQuery};
 use super::region::Region;
 use super::report::{BEACONS_MAX, Beacons, Helper, Report};
@@ -44,6 +47,25 @@ pub enum SomoMessage {
     Quit,
     /// For all nodes of a region.
     News(News),
+    /// Another node acts as the root.
+    Regent {
+        /// Which, and for whom.
+        delegation: Box<Delegation>,
+        /// What it is to go on with; for itself alone.
+        beacons: Beacons,
+    },
+    /// Asks for what the receiver has measured of a node near it.
+    Vouch {
+        /// Which.
+        of: Position,
+    },
+    /// The answer.
+    Vouched {
+        /// Of whom.
+        of: Position,
+        /// Its line upwards, 0: nothing is known.
+        kbit_s: u32,
+    },
     /// A question to who hosts a region's point.
     Ask {
         /// The asker's number for it.
@@ -131,10 +153,17 @@ impl SomoMessage {
                 down.beacons.as_ref().is_none_or(|beacons| beacons.places.len() <= BEACONS_MAX)
             }
             Self::News(news) => news.is_bounded(),
+            Self::Regent { delegation, beacons } => {
+                delegation.is_bounded() && beacons.places.len() <= BEACONS_MAX
+            }
             Self::Ask { question: Question::Helpers { query, .. }, .. } => query.is_bounded(),
             Self::Answer { answer: Answer::Helpers { helpers, .. }, .. } => helpers.len() <= HELPERS_MAX,
             Self::Answer { answer: Answer::Report(report), .. } => report.is_bounded(),
-            Self::Astray { .. } | Self::Quit | Self::Ask { .. } => true,
+            Self::Astray { .. }
+            | Self::Quit
+            | Self::Ask { .. }
+            | Self::Vouch { .. }
+            | Self::Vouched { .. } => true,
         }
     }
 }

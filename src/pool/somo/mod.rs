@@ -7,6 +7,7 @@
 //! soft. Both gather modes of [0063]: unsynchronised, each node in its own rhythm, and the call, which runs down the tree at
 //! once and is answered upwards, each node waiting for its children no longer than it was given.
 
+mod delegate;
 mod message;
 mod query;
 mod region;
@@ -15,6 +16,8 @@ mod tree;
 
 use std::time::Duration;
 
+pub use self::delegate::Delegation;
+pub(super) use self::delegate::Search;
 pub use self::message::{Answer, Down, NEWS_MAX, News, Question, SOMO_MESSAGE_MAX, SomoMessage};
 use self::query::Desk;
 pub use self::query::{HELPERS_MAX, HelperQuery, PLACES_MAX};
@@ -80,6 +83,10 @@ pub(super) struct Somo {
     round: u32,
     gathering: Option<Moment>,
     due: Moment,
+    /// Who acts as the root for this node, which owns its point, and until when.
+    delegated: Option<(Box<Delegation>, Moment)>,
+    /// This is not a node of the tree but one that acts as its root.
+    acts: bool,
     desk: Desk,
     /// What strangers have asked lately.
     asked: Budgets,
@@ -162,6 +169,8 @@ impl Somo {
             round: 0,
             gathering: None,
             due: now + config.interval.mul_f64(phase),
+            delegated: None,
+            acts: false,
             desk: Desk::default(),
             asked: Budgets::new(ASKED_AT_ONCE, ASKED_EVERY),
             news: 0,
@@ -193,6 +202,9 @@ impl Somo {
         self.children.retain(|child| zone.is_some_and(|zone| zone.contains(child.point)));
         let moved = point.and_then(Point::parent) != self.point.and_then(Point::parent);
         self.point = point;
+        if moved || !self.owns_root() {
+            self.delegated = None;
+        }
         if moved || self.is_root() {
             if let Parent::Known(parent) | Parent::Asked(parent, _) = self.parent {
                 self.actions.push(Action::Send(parent, SomoMessage::Quit));
@@ -236,6 +248,8 @@ impl Somo {
                     self.seek_parent();
                 }
             }
+            // Whoever wires this tree to others hears these.
+            SomoMessage::Regent { .. } | SomoMessage::Vouch { .. } | SomoMessage::Vouched { .. } => {}
             SomoMessage::News(news) => self.on_news(from, news, me),
             SomoMessage::Ask { number, region, question } => {
                 self.on_ask(from, (number, region), question, me, now);
@@ -256,6 +270,9 @@ impl Somo {
         }
         if matches!(self.parent, Parent::Asked(_, until) if until <= now) {
             self.seek_parent();
+        }
+        if self.delegated.as_ref().is_some_and(|(_, until)| *until <= now) {
+            self.give_up_delegate();
         }
         if self.due > now || self.point.is_none() {
             return;
@@ -287,8 +304,13 @@ impl Somo {
         }
     }
 
-    /// True when the root's logical point is in this node's zone.
+    /// True when this node acts as the root: its logical point is in its zone, and nobody acts for it.
     pub(super) fn is_root(&self) -> bool {
+        self.owns_root() && self.delegated.is_none()
+    }
+
+    /// True when the root's logical point is in this node's zone.
+    pub(super) fn owns_root(&self) -> bool {
         self.point.is_some_and(|point| point.level() == 0)
     }
 
@@ -305,6 +327,10 @@ impl Somo {
     ) {
         if !self.zone.is_some_and(|zone| zone.contains(point)) || !report.is_bounded() {
             self.actions.push(Action::Send(from, SomoMessage::Astray { point }));
+            return;
+        }
+        if self.delegated.is_some() && Some(point) == self.point.map(Point::key) {
+            self.send_to_delegate(from);
             return;
         }
         let way = me.place.round_trip(from.place).map_or(WAY, |trip| trip / 2);
@@ -366,7 +392,7 @@ impl Somo {
 
     /// What this node knows: itself, and what its children said last.
     fn gathered(&self, me: Peer, now: Moment) -> Report {
-        let mut all = Report::of(me, self.offer);
+        let mut all = if self.acts { Report::default() } else { Report::of(me, self.offer) };
         self.merge_children(&mut all, |_| true, now);
         all
     }
@@ -484,10 +510,15 @@ impl Somo {
     // Parents.
 
     fn parent_key(&self) -> Option<Position> {
-        self.point?.parent().map(Point::key)
+        let point = self.point?;
+        // The owner of the root's point reports to who acts as the root.
+        if self.delegated.is_some() { Some(point.key()) } else { point.parent().map(Point::key) }
     }
 
     fn seek_parent(&mut self) {
+        if self.give_up_delegate() {
+            return;
+        }
         if let Some(key) = self.parent_key() {
             self.parent = Parent::Sought;
             self.actions.push(Action::LookUp(key));

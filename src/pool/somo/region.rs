@@ -73,6 +73,10 @@ impl Somo {
             self.actions.push(Action::Send(from, SomoMessage::Astray { point: point.key() }));
             return;
         }
+        if self.delegated.is_some() && self.point == Some(point) {
+            self.send_to_delegate(from);
+            return;
+        }
         let report = self.gathered_in(point, me, now);
         let answer = match question {
             Question::Report => SomoMessage::Answer { number, answer: Answer::Report(Box::new(report)) },
