@@ -251,7 +251,9 @@ impl Member {
                     heir.on_reign(now);
                 }
             }
-            SessionMessage::Abdicate { .. } => self.outputs.push_back(Output::TakeOver(Duration::ZERO)),
+            SessionMessage::Abdicate { .. } if matches!(self.phase, Phase::In { .. }) => {
+                self.outputs.push_back(Output::TakeOver(Duration::ZERO));
+            }
             SessionMessage::Joined { member, .. } if self.roster.by_node(member.node).is_none() => {
                 self.roster.insert(member.clone());
                 self.events.push_back(Event::MemberJoined(member));
