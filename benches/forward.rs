@@ -17,7 +17,8 @@ use std::time::Instant;
 use alm::identity::{Identity, NodeId, SessionId};
 use alm::net::{Channel, LinkEvent};
 use alm::node::{Input, Node, Output};
-use alm::pool::{Hello, PoolConfig, PoolMessage, Priority, Reservation};
+use alm::pool::somo::Offer;
+use alm::pool::{Hello, Local, Place, PoolConfig, PoolMessage, Priority, Reservation, Whereabouts};
 use alm::session::{Delegation, Installation, SessionMessage, Signed, TreePart};
 use alm::wire::Message;
 use alm_media::{CaptureTime, MediaPacket, SourceIndex, TreeId};
@@ -59,7 +60,11 @@ impl Helper {
         for peer in &ids {
             let addr = SocketAddr::from(([127, 0, 0, 1], 9));
             helper.node.handle(Input::Link(LinkEvent::Connected { peer: *peer, addr }), now);
-            let hello = Hello { features: 0, instance: 1, addrs: vec![addr], newcomer: false, answer: false };
+            let here = Whereabouts { endpoint: addr.into(), local: Local::NONE, place: Place::UNKNOWN };
+            let (addrs, offer) = (vec![addr], Offer::default());
+            let (observer, alone, answer) = (false, true, false);
+            let (features, instance, seen) = (0, 1, addr);
+            let hello = Hello { features, instance, addrs, here, seen, offer, observer, alone, answer };
             helper.tell(*peer, &Message::Pool(PoolMessage::Hello(hello)));
         }
         let key = Identity::from_seed([200; 32]);

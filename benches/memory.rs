@@ -1,6 +1,6 @@
-//! What a node costs when it does little: resident memory and CPU of pool nodes that wait, alone and in full view of
-//! each other, and of the members and the helper of a call of five; and how soon a node is ready. Real processes on
-//! loopback, each read from /proc; elsewhere there is nothing to read, and the bench says so.
+//! What a node costs when it does little: resident memory and CPU of pool nodes that wait, alone and among others, and of
+//! the members and the helper of a call of five; and how soon a node is ready. Real processes on loopback, each read from
+//! /proc; elsewhere there is nothing to read, and the bench says so.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -144,11 +144,11 @@ fn main() {
     drop(lone);
 
     for &nodes in sizes {
-        let full_view = pool(&dir, nodes);
+        let among = pool(&dir, nodes);
         pause(settle);
-        let among = Figures::of(&full_view.iter().collect::<Vec<_>>(), watch);
-        among.print(&format!("idle pool node, one of {nodes}"));
-        among.each_neighbour(&alone, nodes - 1).print("  so each neighbour costs");
+        let figures = Figures::of(&among.iter().collect::<Vec<_>>(), watch);
+        figures.print(&format!("idle pool node, one of {nodes}"));
+        figures.each_neighbour(&alone, nodes - 1).print("  so each neighbour costs");
     }
 
     let (helper, all) = call(&dir, members);

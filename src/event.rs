@@ -71,6 +71,13 @@ pub enum Event {
         /// From its last word to what took its place.
         repaired_ms: f64,
     },
+    /// Where this node is in the imagined space of latencies, when it has moved there.
+    Coordinate {
+        /// Three dimensions and a height, milliseconds of round trip.
+        position: Vec<f64>,
+        /// The median relative error of the round trips that this foretells.
+        error: f64,
+    },
     /// Something went wrong; the node goes on.
     Error {
         /// A sentence.

@@ -52,21 +52,24 @@ async fn start<L: Link + Send + 'static>(
     peers
 }
 
-/// Waits until a plan of all members stands at each of them; says how many helpers it has.
-async fn settle(peers: &mut BTreeMap<usize, Peer>, members: usize) -> usize {
-    let mut helpers_used = 0;
+/// Waits until a plan of all members stands at each of them.
+async fn settle(peers: &mut BTreeMap<usize, Peer>, members: usize) {
+    settle_with(peers, members, 0).await;
+}
+
+/// Waits until one with so many helpers at least does: they are looked for when all can hear each other already.
+async fn settle_with(peers: &mut BTreeMap<usize, Peer>, members: usize, helpers_min: usize) {
     for (_, peer) in peers.range_mut(HELPERS..) {
-        helpers_used = peer
-            .wait("tree of all members", |event| match event {
-                Event::Tree(Plan { trees, helpers, .. }) => {
-                    let sources: usize = trees.iter().map(|tree| tree.sources.len()).sum();
-                    (sources == members).then_some(helpers.len())
-                }
-                _ => None,
-            })
-            .await;
+        peer.wait("tree of all members", |event| match event {
+            Event::Tree(Plan { trees, helpers, probes, .. }) => {
+                let sources: usize = trees.iter().map(|tree| tree.sources.len()).sum();
+                assert!(*probes <= 110, "{probes} probes for one plan");
+                (sources == members && helpers.len() >= helpers_min).then_some(())
+            }
+            _ => None,
+        })
+        .await;
     }
-    helpers_used
 }
 
 fn members(peers: &BTreeMap<usize, Peer>) -> BTreeMap<usize, &Peer> {
@@ -79,15 +82,8 @@ async fn conference<L: Link + Send + 'static>(
     pace: Pace,
 ) -> Vec<Vec<Event>> {
     let mut peers = start(links, objective, pace).await;
-    if settle(&mut peers, NODES - HELPERS).await == 0 && objective == Objective::Diameter {
-        // The last one was let in at once, and then a helper shortens the chain of six.
-        let host = peers.get_mut(&HELPERS).unwrap();
-        host.wait("helpers", |event| match event {
-            Event::Tree(plan) if !plan.helpers.is_empty() => Some(()),
-            _ => None,
-        })
-        .await;
-    }
+    // A helper shortens a chain of six.
+    settle_with(&mut peers, NODES - HELPERS, usize::from(objective == Objective::Diameter)).await;
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert_everyone_hears_everyone(&members(&peers));
     let logs = peers.values_mut().map(|peer| peer.log().to_vec()).collect();

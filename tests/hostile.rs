@@ -10,7 +10,8 @@ use alm::event::Event;
 use alm::live::Pace;
 use alm::net::emulated::{EmulatedLink, EmulatedNetwork, PathProfile};
 use alm::net::{Channel, Link, LinkEvent, next_event};
-use alm::pool::{Hello, PoolMessage};
+use alm::pool::somo::Offer;
+use alm::pool::{Hello, Local, Place, PoolMessage, Whereabouts};
 use alm::session::{Delegation, SessionMessage, Signed};
 use alm::wire::Message;
 use bytes::Bytes;
@@ -36,7 +37,19 @@ async fn start() -> (Peer, Peer, EmulatedLink) {
 }
 
 fn hello() -> Bytes {
-    let hello = Hello { features: u64::MAX, instance: 1, addrs: vec![], newcomer: false, answer: false };
+    let somewhere = std::net::SocketAddr::from(([10, 9, 9, 9], 9));
+    let here = Whereabouts { endpoint: somewhere.into(), local: Local::NONE, place: Place([i16::MAX; 4]) };
+    let hello = Hello {
+        features: u64::MAX,
+        instance: 1,
+        addrs: vec![],
+        here,
+        seen: somewhere,
+        offer: Offer::default(),
+        observer: false,
+        alone: false,
+        answer: false,
+    };
     Message::Pool(PoolMessage::Hello(hello)).encode()
 }
 

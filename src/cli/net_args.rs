@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::error::CliError;
+use super::report::unix_seconds;
 use super::state::{State, random};
 use super::units;
 use crate::identity::Identity;
@@ -111,7 +112,12 @@ impl NetArgs {
         let mdns = (!self.no_mdns).then(|| Mdns::start(identity.node_id(), &addrs).ok()).flatten();
         let config = DriverConfig {
             identity,
-            pool: PoolConfig { degree: self.degree(), lends, ..PoolConfig::default() },
+            pool: PoolConfig {
+                degree: self.degree(),
+                lends,
+                born_s: unix_seconds() as u64,
+                ..PoolConfig::default()
+            },
             bootstrap: self.bootstrap.clone(),
             random: StdRng::from_seed(random()),
             troubles: Vec::new(),

@@ -56,8 +56,8 @@ impl Report {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "events carry the wall clock, and only here")]
-fn unix_seconds() -> f64 {
+#[expect(clippy::disallowed_methods, reason = "events and records carry the wall clock, and only here")]
+pub(super) fn unix_seconds() -> f64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (since.as_secs_f64() * 1_000.0).round() / 1_000.0
 }

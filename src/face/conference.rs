@@ -92,6 +92,7 @@ impl Conference {
             }
             Event::Error { .. } | Event::Repair { .. } => {}
             Event::Left { .. } => self.session = None,
+            Event::Coordinate { .. } => {}
         }
     }
 

@@ -31,6 +31,7 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
             format!("tree {epoch} ({reason}): {what}, {helpers} helpers, worst pair {worst_ms:.1} ms")
         }
         Event::Pool { size, .. } => format!("{size} nodes in the pool"),
+        Event::Coordinate { .. } => return None,
         Event::Repair { what, detected_ms, repaired_ms, .. } => {
             let what = match what {
                 Lost::Relay => "a relay",

@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::identity::{Identity, NodeId};
 use crate::net::{Link, LinkEvent, Mdns, next_event};
 use crate::node::{Input, Node, Notice, Output};
-use crate::pool::{Contact, PoolConfig};
+use crate::pool::{Contact, PoolConfig, Standing};
 use crate::session::{
     self, ENTRY_POINTS_MAX, Ending, Invite, ManagerConfig, MemberConfig, Participant, Planned,
 };
@@ -276,9 +276,12 @@ impl<L: Link> Driver<L> {
                 Notice::Session(session::Event::Ended(how)) => ending = Some(how),
                 Notice::Session(event) => self.on_session(event),
                 Notice::Clock(clock) => self.hand_audio(ToAudio::Clock(clock)),
-                Notice::PoolSize(size) => {
-                    self.tell(Event::Pool { size, root: self.me.to_string(), age_ms: 0 });
+                Notice::Pool(Standing { size, root, age }) => {
+                    let (root, age_ms) = (root.to_string(), age.as_millis() as u64);
+                    self.tell(Event::Pool { size, root, age_ms });
                 }
+                Notice::Place(place, error) => self.tell(notices::coordinate(place, error)),
+                Notice::Answered(..) | Notice::Probed(..) => {}
                 Notice::Trouble(message) => self.tell(Event::Error { message }),
             }
         }

@@ -7,6 +7,7 @@ use alm_media::SourceStats;
 use crate::event::{Event, Link, Media, Plan, Tree};
 use crate::identity::NodeId;
 use crate::node::LinkCounts;
+use crate::pool::Place;
 use crate::session::{Lost, SessionPlan};
 
 pub(super) fn tree(plan: &SessionPlan) -> Event {
@@ -56,6 +57,12 @@ pub(super) fn link(peer: NodeId, rtt: Option<Duration>, counts: LinkCounts) -> E
 pub(super) fn repair(what: Lost, lost: NodeId, detected: Duration, repaired: Duration) -> Event {
     let ms = |time: Duration| rounded(time.as_secs_f64() * 1_000.0);
     Event::Repair { what, lost: lost.to_string(), detected_ms: ms(detected), repaired_ms: ms(repaired) }
+}
+
+/// In milliseconds of round trip: three dimensions and the height.
+pub(super) fn coordinate(place: Place, error: f64) -> Event {
+    let position = place.0.map(|tenths| f64::from(tenths) / 10.0).to_vec();
+    Event::Coordinate { position, error: rounded(error) }
 }
 
 /// Milliseconds to the microsecond.

@@ -14,7 +14,7 @@ pub mod quic;
 
 pub use self::address::{ListenError, bind_udp, concrete_addresses};
 pub use self::budget::Budget;
-pub(crate) use self::link::CONTROL_MESSAGE_MAX;
+pub(crate) use self::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
 pub use self::link::{
     Channel, DialError, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict, next_event,
 };

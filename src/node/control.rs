@@ -18,11 +18,11 @@ impl Node {
                 self.heard.remove(&peer);
                 self.pool.on_disconnected(peer, left, now);
             }
-            LinkEvent::DialFailed { addr, error, .. } => {
+            LinkEvent::DialFailed { addr, expected, error } => {
                 if let Role::Member(member, _) = &mut self.role {
                     member.on_unanswered(addr, now);
                 }
-                self.pool.on_dial_failed(addr, error);
+                self.pool.on_dial_failed(addr, expected, error, now);
             }
             LinkEvent::Control { from, bytes } => {
                 self.pool.on_traffic(from, now);

@@ -20,12 +20,13 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 
 use self::sources::SourceBudgets;
-use crate::identity::{Identity, NodeId, SessionId};
+use crate::identity::{Identity, NodeId, Position, SessionId};
 use crate::net::{Channel, LinkEvent, Switch};
-use crate::pool::{Contact, PoolConfig, PoolNode};
+use crate::pool::{Answer, Contact, Place, PoolConfig, PoolNode, Standing};
 use crate::session::{
     self, Carrier, Manager, ManagerConfig, Member, MemberConfig, Moderation, PULSE, Planned, PlanningJob,
-    Pulse, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage, SessionPlan,
+    Pulse, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage, SessionPlan, SessionRecord,
+    record_key,
 };
 use crate::wire::Message;
 
@@ -78,8 +79,14 @@ pub enum Notice {
     Session(session::Event),
     /// The session's clock as this node knows it by now.
     Clock(SessionClock),
-    /// How many nodes the pool has, this one included.
-    PoolSize(usize),
+    /// How the pool looks from here.
+    Pool(Standing),
+    /// Where this node is in the space of latencies, and the median relative error of what that foretells.
+    Place(Place, f64),
+    /// What the root of SOMO's tree has answered.
+    Answered(NodeId, Answer),
+    /// What another node has measured.
+    Probed(NodeId, Vec<(NodeId, f32)>),
     /// Something went wrong; this node goes on.
     Trouble(String),
 }
@@ -114,6 +121,9 @@ pub struct Node {
     alone: Option<SourceIndex>,
     /// A manager that is gone, when it was last heard and how soon that was noticed: told once another one's plan stands.
     replaced: Option<(NodeId, Instant, Duration)>,
+    tend_at: Instant,
+    /// What the session's record says by this node, and where it is kept.
+    published: Option<(Position, SessionRecord)>,
     counts: BTreeMap<NodeId, LinkCounts>,
     /// Control messages of each peer in the second that began then.
     heard: BTreeMap<NodeId, (Instant, u32)>,
@@ -162,6 +172,8 @@ impl Node {
             clock: None,
             alone: None,
             replaced: None,
+            tend_at: now,
+            published: None,
             counts: BTreeMap::new(),
             heard: BTreeMap::new(),
             loopback: VecDeque::new(),
@@ -185,6 +197,7 @@ impl Node {
         for peer in self.pool.joined().collect::<Vec<_>>() {
             member.on_joined(peer, now);
         }
+        self.pool.fetch(Some(member.record_key()), now);
         self.role = Role::Member(Box::new(member), session);
         self.settle(now);
     }
@@ -198,11 +211,11 @@ impl Node {
                 if bytes.first() == Some(&PULSE) {
                     return;
                 }
-                if !PoolNode::is_probe(&bytes) {
+                if !PoolNode::is_pools(&bytes) {
                     self.forward(from, bytes, at);
                     return;
                 }
-                self.pool.handle_probe(from, &bytes, at);
+                self.pool.handle_datagram(from, &bytes, at);
                 self.read_clock(from);
             }
             Input::Link(LinkEvent::Delivered { from, bytes, at }) => {
@@ -238,7 +251,10 @@ impl Node {
                 }
             },
             Input::End => match &mut self.role {
-                Role::Host(manager) => manager.end(),
+                Role::Host(manager) => {
+                    manager.end();
+                    self.pool.withdraw(record_key(manager.session(), &manager.secret()), now);
+                }
                 Role::Member(member, _) => member.leave(now),
                 Role::Idle => {}
             },
@@ -248,6 +264,7 @@ impl Node {
                 Role::Idle => {}
             },
             Input::Timeout => {
+                self.tend(now);
                 self.pool.handle_timeout(now);
                 if self.carrier.poll_timeout().is_some_and(|due| due <= now) {
                     for late in self.carrier.handle_timeout(now) {
@@ -289,7 +306,9 @@ impl Node {
         let repairs = self.repairs.poll_timeout().map(|at| (at, "repairs"));
         let pulse = self.pulse.poll_timeout().map(|at| (at, "pulse"));
         let pool = (self.pool.poll_timeout(), "pool");
-        [role, carrier, repairs, pulse]
+        let tend = (!matches!(self.role, Role::Idle) || self.carrier.sessions().next().is_some())
+            .then_some((self.tend_at, "tend"));
+        [role, carrier, repairs, pulse, tend]
             .into_iter()
             .flatten()
             .fold(pool, |first, other| if other.0 < first.0 { other } else { first })

@@ -34,6 +34,8 @@ impl Node {
         };
         if let Some(manager) = Manager::succeed(self.identity.clone(), estate, now) {
             self.role = Role::Host(Box::new(manager));
+            // The session's record is to say so.
+            self.tend_at = now;
             if !silent.is_zero() {
                 self.on_replaced(before, silent, now);
             }
@@ -50,6 +52,7 @@ impl Node {
             member.leave(now);
         }
         self.role = Role::Member(Box::new(member), session);
+        self.published = None;
     }
 
     pub(super) fn on_replaced(&mut self, manager: NodeId, silent: Duration, now: Instant) {

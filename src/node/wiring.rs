@@ -7,8 +7,9 @@ use alm_media::SourceIndex;
 
 use crate::identity::NodeId;
 use crate::net::Channel;
-use crate::pool;
-use crate::session;
+use crate::pool::records::Record;
+use crate::pool::{self, Contact, WANTED_FOR};
+use crate::session::{self, SessionRecord, record_key};
 use crate::wire::Message;
 
 impl Node {
@@ -48,8 +49,17 @@ impl Node {
         }
         self.switch();
         while let Some(event) = self.repairs.poll_event().or_else(|| self.poll_role_event()) {
-            if let session::Event::Entered { manager, .. } = &event {
-                self.read_clock(*manager);
+            match &event {
+                session::Event::Entered { manager, .. } => {
+                    self.read_clock(*manager);
+                    self.pool.fetch(None, now);
+                }
+                // Members measure each other: any of them may come to feed any other.
+                session::Event::MemberJoined(member) => {
+                    let contact = Contact { node: member.node, addrs: member.addrs.clone() };
+                    self.pool.want_mutually(contact, now);
+                }
+                _ => {}
             }
             self.notices.push_back(Notice::Session(event));
         }
@@ -76,10 +86,15 @@ impl Node {
                 }
                 match &mut self.role {
                     Role::Host(manager) => manager.on_joined(peer),
-                    Role::Member(member, _) => member.on_joined(peer, now),
+                    Role::Member(member, _) => {
+                        if !member.is_in() {
+                            // Perhaps the task manager: its clock is wanted soon.
+                            self.pool.want(Contact { node: peer, addrs: vec![] }, now);
+                        }
+                        member.on_joined(peer, now);
+                    }
                     Role::Idle => {}
                 }
-                self.notices.push_back(Notice::PoolSize(self.pool.joined().count() + 1));
             }
             pool::Event::Lost(peer) => {
                 self.repairs.on_lost(peer, &mut self.carrier, now);
@@ -88,7 +103,6 @@ impl Node {
                     Role::Member(member, _) => member.on_lost(peer, now),
                     Role::Idle => {}
                 }
-                self.notices.push_back(Notice::PoolSize(self.pool.joined().count() + 1));
             }
             pool::Event::Measured(peer) => self.read_clock(peer),
             pool::Event::Evicted(session) => {
@@ -106,6 +120,15 @@ impl Node {
                     manager.on_snapshot(reports, now);
                 }
             }
+            pool::Event::Probed(by, round_trips_ms) => {
+                if let Role::Host(manager) = &mut self.role {
+                    manager.on_probed(by, &round_trips_ms, now);
+                }
+            }
+            pool::Event::Fetched(record) => self.on_record(&record, now),
+            pool::Event::Answered(root, answer) => self.notices.push_back(Notice::Answered(root, answer)),
+            pool::Event::Standing(standing) => self.notices.push_back(Notice::Pool(standing)),
+            pool::Event::Placed(place, error) => self.notices.push_back(Notice::Place(place, error)),
             pool::Event::Reserved { helper, granted, .. } => {
                 if let Role::Host(manager) = &mut self.role {
                     manager.on_reserved(helper, granted, now);
@@ -124,7 +147,8 @@ impl Node {
     fn on_role_output(&mut self, output: session::Output, now: Instant) {
         match output {
             session::Output::Message(to, message) => self.send(to, message),
-            session::Output::Query => self.pool.query(now),
+            session::Output::Query(members, wide) => self.pool.query(members, wide, now),
+            session::Output::Probe(by, targets) => self.pool.probe(by, targets, now),
             session::Output::Plan(job) => self.outputs.push_back(Output::Plan(job)),
             session::Output::Reserve(helper, reservation) => self.pool.reserve(helper, reservation),
             session::Output::Release(helper) => {
@@ -152,6 +176,54 @@ impl Node {
             session::Output::Replaced(manager, silent) => self.on_replaced(manager, silent, now),
             session::Output::Doubt(node) => self.pool.doubt(node, now),
             session::Output::Bootstrap(addr) => self.pool.add_bootstrap(addr, now),
+        }
+    }
+
+    /// A record has been found that may say who manages the session.
+    fn on_record(&mut self, record: &Record, now: Instant) {
+        if let Role::Member(member, _) = &mut self.role {
+            member.on_record(record, now);
+        }
+    }
+
+    /// Keeps the session's record as it should be, at the one who manages it.
+    fn publish_record(&mut self, now: Instant) {
+        let Role::Host(manager) = &self.role else { return };
+        let record =
+            SessionRecord { delegation: manager.delegation().clone(), addrs: self.pool.addrs(self.me) };
+        let (session, secret) = (manager.session(), manager.secret());
+        let record = (record_key(session, &secret), record);
+        if self.published.as_ref() == Some(&record) {
+            return;
+        }
+        // A new secret has another place, and whoever has only the old one is to find nothing.
+        if let Some((before, _)) = self.published.take().filter(|(before, _)| *before != record.0) {
+            self.pool.withdraw(before, now);
+        }
+        self.published = self.pool.publish(record.1.seal(session, &secret), now).is_ok().then_some(record);
+    }
+
+    /// Says again whom this node is to stay connected to: the members and helpers of its own session, and its neighbours
+    /// in those that it helps.
+    pub(super) fn tend(&mut self, now: Instant) {
+        if self.tend_at > now {
+            return;
+        }
+        self.tend_at = now + WANTED_FOR / 3;
+        self.publish_record(now);
+        if let Role::Host(manager) = &mut self.role {
+            // Whoever was in once may follow another manager, and may have become one since they met.
+            self.pool.joined().for_each(|peer| manager.remind(peer));
+        }
+        let mut peers = match &self.role {
+            Role::Host(manager) => manager.peers(),
+            Role::Member(member, _) => member.peers(),
+            Role::Idle => vec![],
+        };
+        let neighbours = self.carrier.sessions().flat_map(|session| self.carrier.neighbours(session));
+        peers.extend(neighbours.map(|node| Contact { node, addrs: vec![] }));
+        for contact in peers {
+            self.pool.want_mutually(contact, now);
         }
     }
 

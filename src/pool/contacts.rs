@@ -1,23 +1,19 @@
-//! Nodes that are known but not connected, and when to dial them next.
+//! Nodes that the layers above want a connection to, and addresses to start from: when to dial them next.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::message::Contact;
+use super::message::{ADDRS_MAX, Contact};
 use crate::identity::NodeId;
 
-/// Nodes known at once. In full view each of them is a connection.
-pub(super) const CONTACTS_MAX: usize = 128;
-/// Addresses of one node.
-pub(super) const ADDRS_MAX: usize = 8;
+/// Nodes wanted at once: the members and helpers of a session, and the neighbours in others that are helped.
+const CONTACTS_MAX: usize = 256;
 /// Addresses without a known key: bootstraps and entry points.
 const BOOTSTRAPS_MAX: usize = 32;
 /// The first pause after a failed dial; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// Failed dials after which a node is forgotten, unless somebody names it again.
-const FAILURES_MAX: u32 = 8;
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -32,13 +28,11 @@ struct Schedule {
     /// `None` while connected.
     next_dial: Option<Instant>,
     failures: u32,
+    /// Wanted until then; `None`: always.
+    until: Option<Instant>,
 }
 
 impl Schedule {
-    fn at(addrs: Vec<SocketAddr>, next_dial: Instant) -> Self {
-        Self { addrs, next_dial: Some(next_dial), failures: 0 }
-    }
-
     fn back_off(&mut self, now: Instant) {
         let pause = RETRY_MIN.saturating_mul(1 << self.failures.min(8)).min(RETRY_MAX);
         self.failures += 1;
@@ -47,8 +41,8 @@ impl Schedule {
 }
 
 impl Contacts {
-    /// Takes note of a node; it is dialled at `at` unless it is connected or due earlier.
-    pub(super) fn learn(&mut self, contact: Contact, at: Instant) {
+    /// A node is wanted until `until`: it is dialled at `at` unless it is connected or due earlier.
+    pub(super) fn want(&mut self, contact: Contact, is_connected: bool, at: Instant, until: Instant) {
         let mut addrs = contact.addrs;
         addrs.retain(|addr| addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast());
         addrs.truncate(ADDRS_MAX);
@@ -56,16 +50,20 @@ impl Contacts {
             if !addrs.is_empty() {
                 known.addrs = addrs;
             }
+            known.until = known.until.max(Some(until));
             known.next_dial = known.next_dial.map(|due| due.min(at));
-        } else if self.nodes.len() < CONTACTS_MAX && !addrs.is_empty() {
-            self.nodes.insert(contact.node, Schedule::at(addrs, at));
+        } else if self.nodes.len() < CONTACTS_MAX && (is_connected || !addrs.is_empty()) {
+            let next_dial = (!is_connected).then_some(at);
+            let schedule = Schedule { addrs, next_dial, failures: 0, until: Some(until) };
+            self.nodes.insert(contact.node, schedule);
         }
     }
 
     /// Takes note of an address whose key is not known; it is dialled until it answers.
     pub(super) fn learn_bootstrap(&mut self, addr: SocketAddr, now: Instant) {
         if self.bootstraps.len() < BOOTSTRAPS_MAX {
-            self.bootstraps.entry(addr).or_insert_with(|| Schedule::at(vec![addr], now));
+            let fresh = || Schedule { addrs: vec![addr], next_dial: Some(now), failures: 0, until: None };
+            self.bootstraps.entry(addr).or_insert_with(fresh);
         }
     }
 
@@ -74,26 +72,24 @@ impl Contacts {
         self.bootstraps.contains_key(&addr)
     }
 
+    /// True while somebody above wants that node.
+    pub(super) fn is_wanted(&self, node: NodeId) -> bool {
+        self.nodes.contains_key(&node)
+    }
+
     /// The node is connected, by this address.
     pub(super) fn on_connected(&mut self, node: NodeId, addr: SocketAddr) {
-        let entry = self.nodes.entry(node).or_insert_with(|| Schedule {
-            addrs: vec![addr],
-            next_dial: None,
-            failures: 0,
-        });
-        (entry.next_dial, entry.failures) = (None, 0);
-        if let Some(bootstrap) = self.bootstraps.get_mut(&addr) {
-            (bootstrap.next_dial, bootstrap.failures) = (None, 0);
+        for known in self.nodes.get_mut(&node).into_iter().chain(self.bootstraps.get_mut(&addr)) {
+            (known.next_dial, known.failures) = (None, 0);
         }
     }
 
-    /// The connection is gone; the node is dialled again.
-    pub(super) fn on_lost(&mut self, node: NodeId, now: Instant) {
+    /// The connection is gone; a node that is wanted is dialled again, and so are bootstraps if this node has nobody else.
+    pub(super) fn on_lost(&mut self, node: NodeId, is_alone: bool, now: Instant) {
         if let Some(known) = self.nodes.get_mut(&node) {
             known.back_off(now);
         }
-        // Which of them it was is not known; one dial too many does no harm.
-        for bootstrap in self.bootstraps.values_mut().filter(|b| b.next_dial.is_none()) {
+        for bootstrap in self.bootstraps.values_mut().filter(|b| is_alone && b.next_dial.is_none()) {
             bootstrap.back_off(now);
         }
     }
@@ -106,7 +102,7 @@ impl Contacts {
     /// Addresses to dial now, with the key expected there.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(SocketAddr, Option<NodeId>)> {
         let due = |schedule: &Schedule| schedule.next_dial.is_some_and(|at| at <= now);
-        self.nodes.retain(|_, known| !(due(known) && known.failures >= FAILURES_MAX));
+        self.nodes.retain(|_, known| known.until.is_none_or(|until| until > now));
         let mut dials = Vec::new();
         for (node, known) in self.nodes.iter_mut().filter(|(_, known)| due(known)) {
             known.back_off(now);
@@ -119,9 +115,10 @@ impl Contacts {
         dials
     }
 
-    /// When the next dial is due.
+    /// When the next dial is due, or a wish ends.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.nodes.values().chain(self.bootstraps.values()).filter_map(|schedule| schedule.next_dial).min()
+        let all = self.nodes.values().chain(self.bootstraps.values());
+        all.flat_map(|schedule| [schedule.next_dial, schedule.until]).flatten().min()
     }
 
     /// Where a node is said to listen.

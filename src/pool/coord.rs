@@ -61,6 +61,18 @@ impl Surveyor {
         self.samples.iter().any(|sample| sample.of == of)
     }
 
+    /// The median relative error of what the place foretells, over the round trips that it was fitted to.
+    pub(super) fn error(&self) -> f64 {
+        let off = |sample: &Sample| {
+            let foretold = self.place.round_trip(sample.place)?.as_secs_f64() * 1e6;
+            let measured = f64::from(sample.round_trip_us.max(1));
+            Some((foretold - measured).abs() / measured)
+        };
+        let mut offs: Vec<f64> = self.samples.iter().filter_map(off).collect();
+        offs.sort_by(f64::total_cmp);
+        offs.get(offs.len() / 2).copied().unwrap_or(1.0)
+    }
+
     /// A round trip has been measured to a node that says where it is. True when the own place is another one since.
     pub(super) fn on_measured(
         &mut self,

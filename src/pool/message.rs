@@ -1,11 +1,15 @@
-//! What pool nodes say to each other on the control channel.
+//! What pool nodes say to each other on the control channel, beside what keeps the ring.
 //!
 //! ```text
 //! a -- Hello ----------> b    first on every connection, both ways
-//! a -- Contacts -------> b    who else is there
-//! a -- ReportRequest --> b -- Report ---------------> a
-//! m -- Reserve --------> h -- Reserved -------------> m    a task manager and a helper
+//! a -- Here -----------> b    a is seen elsewhere by now
+//! a -- Swarm ----------> b    the ring's, SOMO's or the data overlay's, where it goes on the stream
+//! m -- ReportRequest --> n -- Report ---------------> m    a task manager, and members or helpers
+//! m -- Probe ----------> n -- Probed ---------------> m    how far is it from you to these?
+//! m -- Reserve --------> h -- Reserved -------------> m
 //! m -- Release --------> h -- Preempted ------------> m
+//! a -- Ask ------------> r -- Answer ---------------> a    of SOMO's root, or who that is
+//! j -- Fetch ----------> n -- Fetched --------------> j    a record, for one who is not on the ring
 //! ```
 
 use std::net::SocketAddr;
@@ -13,15 +17,20 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::degree::{Holding, Priority};
-use crate::identity::{NodeId, SessionId};
+use super::peer::{Endpoint, Local, Peer, Place};
+use super::records::Record;
+use super::somo::{Helper, Offer, Report};
+use crate::identity::{NodeId, Position, SessionId};
 
 /// See the [module](self).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum PoolMessage {
     /// Who speaks, and what it can do.
     Hello(Hello),
-    /// Nodes that the sender knows.
-    Contacts(Vec<Contact>),
+    /// Where the sender is seen by now.
+    Here(Whereabouts),
+    /// An encoded [`super::swarm::SwarmMessage`].
+    Swarm(Vec<u8>),
     /// Asks for a report.
     ReportRequest {
         /// Repeated in the answer.
@@ -33,6 +42,20 @@ pub enum PoolMessage {
         query: u32,
         /// What it reports.
         report: NodeReport,
+    },
+    /// Asks for round trips to these nodes.
+    Probe {
+        /// Repeated in the answer.
+        request: u32,
+        /// At most [`TARGETS_MAX`].
+        targets: Vec<Contact>,
+    },
+    /// The answer: those that could be measured.
+    Probed {
+        /// Of the request.
+        request: u32,
+        /// Milliseconds.
+        round_trips_ms: Vec<(NodeId, f32)>,
     },
     /// Asks for degrees, or renews them.
     Reserve(Reservation),
@@ -55,24 +78,81 @@ pub enum PoolMessage {
         /// Whose they were.
         session: SessionId,
     },
+    /// Asks the root of SOMO's tree.
+    Ask {
+        /// Repeated in the answer.
+        request: u32,
+        /// What.
+        question: Question,
+    },
+    /// The answer.
+    Answer {
+        /// Of the request.
+        request: u32,
+        /// What it knows.
+        answer: Answer,
+    },
+    /// Asks for the record of a key.
+    Fetch {
+        /// Repeated in the answer.
+        request: u32,
+        /// Which.
+        key: Position,
+    },
+    /// The answer; nothing if there is none.
+    Fetched {
+        /// Of the request.
+        request: u32,
+        /// What is kept for the key.
+        record: Option<Record>,
+    },
 }
 
 /// What this program can do beyond version 1 of the protocol: nothing yet.
 pub(super) const FEATURES: u64 = 0;
+/// Addresses of one node.
+pub(super) const ADDRS_MAX: usize = 8;
+/// Nodes that one request can have measured.
+pub const TARGETS_MAX: usize = 64;
+/// Places near which helpers are looked for.
+pub(super) const NEAR_MAX: usize = 8;
+/// Helpers that an answer names: enough to choose from at random, and it still is one packet or two.
+pub(super) const HELPERS_MAX: usize = 32;
+/// Round trips in a report.
+pub(super) const ROUND_TRIPS_MAX: usize = 256;
 
 /// The first message on a connection.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Hello {
-    /// Bits of [`FEATURES`] that the sender knows. What both know may be used.
+    /// Bits of `FEATURES` that the sender knows. What both know may be used.
     pub features: u64,
     /// Differs from one start of the process to the next.
     pub instance: u64,
-    /// Where it listens.
+    /// Where it listens by its own account.
     pub addrs: Vec<SocketAddr>,
-    /// It knows nobody else yet: please introduce it.
-    pub newcomer: bool,
+    /// Where it is seen.
+    pub here: Whereabouts,
+    /// Where it sees the receiver.
+    pub seen: SocketAddr,
+    /// What it has to offer.
+    pub offer: Offer,
+    /// It looks on: it is not on the ring, and is not to be.
+    pub observer: bool,
+    /// It knows of nobody else on the ring yet.
+    pub alone: bool,
     /// It answers a hello that came over a connection that only the other side took for new.
     pub answer: bool,
+}
+
+/// Where a node is: in the network, and in the space of latencies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Whereabouts {
+    /// See [`Peer::endpoint`].
+    pub endpoint: Endpoint,
+    /// See [`Peer::local`].
+    pub local: Local,
+    /// See [`Peer::place`].
+    pub place: Place,
 }
 
 /// Another node and where it listens. A hint: the key is proven when it is dialled.
@@ -84,13 +164,15 @@ pub struct Contact {
     pub addrs: Vec<SocketAddr>,
 }
 
-/// What a node publishes of itself.
+/// What a node tells a task manager of itself.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct NodeReport {
     /// Who; a receiver takes the connection's key instead.
     pub node: NodeId,
     /// Where it listens.
     pub addrs: Vec<SocketAddr>,
+    /// Where it is in the space of latencies.
+    pub place: Place,
     /// It lends itself to sessions that it is not a member of.
     pub lends: bool,
     /// Tree links that it can carry.
@@ -114,4 +196,38 @@ pub struct Reservation {
     pub degrees: u32,
     /// How long, unless renewed, milliseconds.
     pub lease_ms: u32,
+}
+
+/// What can be asked of SOMO's root.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Question {
+    /// Helpers with so many free degrees at that priority, the nearest to these places first.
+    Helpers {
+        /// At most `NEAR_MAX`.
+        near: Vec<Place>,
+        /// Tree links.
+        degrees: u8,
+        /// At which priority.
+        priority: Priority,
+    },
+    /// The whole report.
+    View,
+}
+
+/// What it says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// At most `HELPERS_MAX`.
+    Helpers {
+        /// How many nodes the pool has.
+        nodes: u32,
+        /// How old the oldest part of the view is.
+        age_ms: u32,
+        /// The helpers.
+        helpers: Vec<Helper>,
+    },
+    /// What the root knows.
+    View(Box<Report>),
+    /// The sender is not the root; this one is, as far as it could find out.
+    Elsewhere(Option<Peer>),
 }

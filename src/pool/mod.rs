@@ -1,8 +1,8 @@
 //! The resource pool: who is there, how far away, how much they can carry. No sockets, no clock, no tokio.
 //!
-//! This first pool is a full view: each node is connected to every other, which serves a few dozen of them. What the
-//! layers above see of it (contacts in, `Joined`, `Lost` and snapshots out, reservations both ways) is what a ring with
-//! an aggregation tree will fill at any size.
+//! A [`swarm`] node is the pool as such: a ring of any size, SOMO's tree and the data overlay on it, driven by the
+//! simulator as it is. A [`PoolNode`] is one that lives: connections come on demand beneath its ring, and beside it stands
+//! what sessions ask for: helpers near their members, measured round trips, degrees with leases.
 
 mod asks; // questions to SOMO
 pub mod bandwidth; // packet pairs -> bottleneck
@@ -11,6 +11,7 @@ mod contacts;
 mod coord; // round trips -> place
 mod degree;
 mod leafset; // r neighbours a side
+mod links; // connections, and what waits for one
 mod message;
 mod moment; // a node's own time
 mod node;
@@ -26,8 +27,10 @@ pub mod swarm; // ring and SOMO as one node
 mod tests;
 
 pub use self::degree::{DegreeTable, Holding, Priority, Refused};
-pub use self::message::{Contact, Hello, NodeReport, PoolMessage, Reservation};
+pub use self::message::{
+    Answer, Contact, Hello, NodeReport, PoolMessage, Question, Reservation, TARGETS_MAX, Whereabouts,
+};
 pub use self::moment::Moment;
-pub use self::node::{Event, Output, PoolConfig, PoolNode};
+pub use self::node::{Event, Output, PoolConfig, PoolNode, Standing, WANTED_FOR, capable};
 pub use self::peer::{Endpoint, Local, Peer, Place};
 pub use self::position::{Mark, Zone};

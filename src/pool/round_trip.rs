@@ -12,9 +12,9 @@ const SAMPLES: usize = 16;
 /// Pings that may be unanswered at once; the oldest are forgotten.
 const OUTSTANDING_MAX: usize = 8;
 
-/// The first byte of a ping and of a pong.
-pub(super) const PING: u8 = 0x01;
-pub(super) const PONG: u8 = 0x02;
+/// The first byte of a ping and of a pong; the swarm's messages begin with their version, 1.
+pub(super) const PING: u8 = 0x08;
+pub(super) const PONG: u8 = 0x09;
 
 /// What is known of one link's time.
 #[derive(Debug, Default)]

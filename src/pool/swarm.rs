@@ -107,7 +107,7 @@ pub struct SwarmNode {
 }
 
 /// The first byte of every message: the version of these formats.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 /// Capacity that an emptied queue may keep; a burst is given back.
 const QUEUE_KEPT: usize = 4;
 
@@ -339,6 +339,12 @@ impl SwarmNode {
     #[must_use]
     pub fn is_root(&self) -> bool {
         self.somo.is_root() || self.regency.is_some()
+    }
+
+    /// What this node knows of itself and, if it has children in SOMO's tree, of all below it.
+    #[must_use]
+    pub fn gathered(&self, now: Moment) -> Report {
+        self.somo.gathered(self.ring.me(), now)
     }
 
     /// See [`RingNode::lookup`].

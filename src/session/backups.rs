@@ -142,6 +142,7 @@ mod tests {
         let report = |n: u8| NodeReport {
             node: node(n),
             addrs: vec![],
+            place: crate::pool::Place::UNKNOWN,
             lends: false,
             degree_bound: 3,
             held: vec![],
@@ -150,6 +151,7 @@ mod tests {
         Delays::new(
             &(0..nodes).map(|n| (node(n), 3)).collect::<Vec<_>>(),
             &(0..nodes).map(report).collect::<Vec<_>>(),
+            &[],
         )
     }
 

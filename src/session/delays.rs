@@ -6,7 +6,7 @@ use alm_planner::{LatencyMatrix, Objective, OneWay, Plan};
 
 use super::plan::SessionPlan;
 use crate::identity::NodeId;
-use crate::pool::NodeReport;
+use crate::pool::{NodeReport, Place};
 
 /// What each relay costs beside the path, one way: receiving, opening, sealing, sending, and the wait for a core.
 pub(super) const HOP_COST_MS: f64 = 2.0;
@@ -18,16 +18,27 @@ pub(super) struct Delays {
     index: BTreeMap<NodeId, usize>,
     /// Row by row.
     one_way_ms: Vec<f64>,
+    measured: Vec<bool>,
 }
 
 impl Delays {
-    /// Half the mean of what both ends measured. A pair that nobody has measured yet, a joiner's say, costs the shortest
-    /// way over others.
-    pub(super) fn new(nodes: &[(NodeId, u32)], reports: &[NodeReport]) -> Self {
+    /// Half the mean of what both ends measured, now or for an earlier plan. A pair that nobody has measured yet costs what
+    /// the places of both foretell, or else, a joiner's say, the shortest way over others.
+    pub(super) fn new(
+        nodes: &[(NodeId, u32)],
+        reports: &[NodeReport],
+        probed: &[(NodeId, NodeId, f32)],
+    ) -> Self {
         let index: BTreeMap<NodeId, usize> =
             nodes.iter().enumerate().map(|(i, (node, _))| (*node, i)).collect();
-        let one_way_ms = one_way_ms(&index, reports);
-        Self { index, one_way_ms }
+        let measured = measured_ms(&index, reports, probed);
+        let one_way_ms = one_way_ms(&measured, &foretold_ms(&index, reports));
+        Self { index, one_way_ms, measured: measured.iter().map(Option::is_some).collect() }
+    }
+
+    /// Somebody has measured that pair.
+    pub(super) fn is_measured(&self, a: usize, b: usize) -> bool {
+        self.measured[a * self.index.len() + b]
     }
 
     pub(super) fn index(&self, node: NodeId) -> Option<usize> {
@@ -124,21 +135,46 @@ impl Delays {
     }
 }
 
-fn one_way_ms(index: &BTreeMap<NodeId, usize>, reports: &[NodeReport]) -> Vec<f64> {
+/// The mean of what was measured of each pair, round trips. What both ends see now counts before an earlier probe.
+fn measured_ms(
+    index: &BTreeMap<NodeId, usize>,
+    reports: &[NodeReport],
+    probed: &[(NodeId, NodeId, f32)],
+) -> Vec<Option<f64>> {
     let n = index.len();
     let mut sums = vec![(0.0, 0u32); n * n];
-    for report in reports {
-        let Some(from) = index.get(&report.node) else { continue };
-        for (to, ms) in &report.round_trips_ms {
-            let Some(to) = index.get(to) else { continue };
-            for pair in [from * n + to, to * n + from] {
-                sums[pair].0 += f64::from(*ms);
+    let mut add = |from: NodeId, to: NodeId, ms: f32, only_new: bool| {
+        let (Some(from), Some(to)) = (index.get(&from), index.get(&to)) else { return };
+        for pair in [from * n + to, to * n + from] {
+            if !only_new || sums[pair].1 == 0 {
+                sums[pair].0 += f64::from(ms);
                 sums[pair].1 += 1;
             }
         }
+    };
+    for report in reports {
+        report.round_trips_ms.iter().for_each(|(to, ms)| add(report.node, *to, *ms, false));
     }
-    let measured: Vec<Option<f64>> =
-        sums.iter().map(|(sum, count)| (*count > 0).then(|| (sum / f64::from(*count)).max(0.0))).collect();
+    probed.iter().for_each(|(from, to, ms)| add(*from, *to, *ms, true));
+    sums.iter().map(|(sum, count)| (*count > 0).then(|| (sum / f64::from(*count)).max(0.0))).collect()
+}
+
+/// What the places of each pair foretell, round trips.
+fn foretold_ms(index: &BTreeMap<NodeId, usize>, reports: &[NodeReport]) -> Vec<Option<f64>> {
+    let n = index.len();
+    let mut foretold = vec![None; n * n];
+    let placed: Vec<(usize, Place)> =
+        reports.iter().filter_map(|report| Some((*index.get(&report.node)?, report.place))).collect();
+    for (a, here) in &placed {
+        for (b, there) in &placed {
+            foretold[a * n + b] = here.round_trip(*there).map(|trip| trip.as_secs_f64() * 1_000.0);
+        }
+    }
+    foretold
+}
+
+fn one_way_ms(measured: &[Option<f64>], foretold: &[Option<f64>]) -> Vec<f64> {
+    let n = measured.len().isqrt();
     let mut shortest: Vec<f64> = measured.iter().map(|rtt| rtt.unwrap_or(f64::INFINITY)).collect();
     if measured.iter().enumerate().any(|(pair, rtt)| rtt.is_none() && pair / n != pair % n) {
         for via in 0..n {
@@ -152,7 +188,7 @@ fn one_way_ms(index: &BTreeMap<NodeId, usize>, reports: &[NodeReport]) -> Vec<f6
             }
         }
     }
-    let rtt = |pair: usize| match measured[pair] {
+    let rtt = |pair: usize| match measured[pair].or(foretold[pair]) {
         _ if pair / n == pair % n => 0.0,
         Some(rtt) => rtt,
         None if shortest[pair].is_finite() => shortest[pair],

@@ -139,6 +139,11 @@ pub(super) fn admits(
     hmac::verify(&admission_key(secret), &admission_message(session, joiner, manager), proof).is_ok()
 }
 
+/// A key for one purpose that the id gives: by whoever knows the secret, for one session.
+pub(super) fn derive_for(secret: &[u8; 16], session: SessionId, purpose: &[u8]) -> [u8; 32] {
+    derive(secret, &[purpose, &session.0].concat())
+}
+
 /// Bytes of a proof.
 pub(super) const PROOF_LEN: usize = 32;
 

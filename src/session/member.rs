@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use super::invite::Invite;
 use super::keys::{Delegation, admission_proof};
 use super::message::{Departure, Refusal, SessionMessage};
+use super::record::{SessionRecord, record_key};
 use super::roster::{Participant, Roster};
 use super::rules::Rules;
 use super::succession::{Appointment, Claim, Heir};
 use super::{Ending, Event, Output};
-use crate::identity::NodeId;
+use crate::identity::{NodeId, Position};
 use crate::pool::Contact;
+use crate::pool::records::Record;
 
 /// Who joins.
 #[derive(Clone, Debug)]
@@ -67,8 +69,8 @@ enum Phase {
 
 /// How long the manager is looked for.
 const FIND_TIMEOUT: Duration = Duration::from_secs(10);
-/// Once somebody has said that the session is unknown, how long others may still know it.
-const IGNORANCE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Once somebody has said that the session is unknown, how long others may still know it, or its record be found.
+const IGNORANCE_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long the manager may take to let somebody in.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often others are asked for the manager again: it may have changed, or they may have come late.
@@ -182,6 +184,20 @@ impl Member {
         self.phase == Phase::Ended
     }
 
+    /// This node is let in, or was.
+    #[must_use]
+    pub fn is_in(&self) -> bool {
+        matches!(self.phase, Phase::In { .. })
+    }
+
+    /// The nodes that this one is to stay connected to: all members.
+    #[must_use]
+    pub fn peers(&self) -> Vec<Contact> {
+        let members = self.roster.iter().map(|m| Contact { node: m.node, addrs: m.addrs.clone() });
+        let manager = self.manager().map(|node| Contact { node, addrs: vec![] });
+        members.chain(manager).collect()
+    }
+
     /// A node can be talked to.
     pub fn on_joined(&mut self, node: NodeId, now: Instant) {
         if self.manager() == Some(node) {
@@ -225,6 +241,20 @@ impl Member {
             // All entry points have failed; only what mDNS or a bootstrap finds at once can help.
             *deadline = (*deadline).min(now + IGNORANCE_TIMEOUT);
         }
+    }
+
+    /// The session's record has been found.
+    pub fn on_record(&mut self, record: &Record, now: Instant) {
+        let Invite { session, secret, .. } = &self.config.invite;
+        if let Some(SessionRecord { delegation, addrs }) = SessionRecord::open(record, *session, secret) {
+            self.on_found(self.me, delegation, addrs, now);
+        }
+    }
+
+    /// Where the session's record is.
+    #[must_use]
+    pub fn record_key(&self) -> Position {
+        record_key(self.config.invite.session, &self.config.invite.secret)
     }
 
     /// A message of this session, or an answer to a question of ours.

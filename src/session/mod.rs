@@ -19,6 +19,7 @@ mod plan;
 mod plan_wire;
 mod planning;
 mod pulse;
+mod record;
 mod repair;
 mod roster;
 mod routes;
@@ -37,6 +38,7 @@ pub use self::message::{Departure, Refusal, SessionMessage};
 pub use self::plan::{Installation, PlanTree, SessionPlan, TreePart};
 pub use self::planning::{Planned, PlanningJob};
 pub use self::pulse::{PULSE, Pulse};
+pub use self::record::{SessionRecord, record_key};
 pub use self::repair::Repairs;
 pub use self::roster::{MEMBERS_MAX, Participant, Roster, clean_name};
 pub use self::routes::Routes;
@@ -47,15 +49,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::identity::NodeId;
-use crate::pool::{Contact, Reservation};
+use crate::pool::{Contact, Priority, Reservation};
 
 /// What a manager or a member asks of the node that it lives in. Drain it after every call.
 #[derive(Debug)]
 pub enum Output {
     /// Send a message; to oneself too.
     Message(NodeId, SessionMessage),
-    /// Ask the pool for a snapshot.
-    Query,
+    /// Ask the pool for a snapshot of the members and of helpers at hand; with a priority, also of others near by.
+    Query(Vec<NodeId>, Option<Priority>),
+    /// Have a node measure round trips.
+    Probe(NodeId, Vec<Contact>),
     /// Run a planning job, beside the media.
     Plan(Box<PlanningJob>),
     /// Ask a helper for degrees.

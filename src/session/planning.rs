@@ -21,7 +21,7 @@ use crate::pool::{NodeReport, Priority};
 /// More degrees than any node is believed to carry.
 const DEGREE_MAX: u32 = alm_media::LINKS_MAX as u32;
 /// Helpers worth thinking about; the nearest to the manager when there are more.
-const HELPER_CANDIDATES_MAX: usize = 64;
+const HELPER_CANDIDATES_MAX: usize = 48;
 /// Members up to which every source has a tree of its own: in larger sessions one shared tree carries all of them.
 pub(super) const FOREST_MEMBERS_MAX: usize = 50;
 /// Limits to the number of helpers that are tried before no limit. Beyond a handful, one more is lost in the noise.
@@ -55,6 +55,12 @@ pub struct PlanningJob {
     pub review: bool,
     /// Why a plan is wanted.
     pub reason: &'static str,
+    /// Round trips that were measured for plans, milliseconds.
+    pub probed: Vec<(NodeId, NodeId, f32)>,
+    /// How many of them for this plan.
+    pub probes: u32,
+    /// No link to a helper that has not been measured.
+    pub measured_only: bool,
 }
 
 /// What came of it.
@@ -66,6 +72,8 @@ pub struct Planned {
     pub plan: Result<SessionPlan, String>,
     /// What the current plan's objective has become, hops included, and the new plan's: the same measure for both.
     pub value_ms: Option<(f64, f64)>,
+    /// Links of the plan to helpers that nobody has measured.
+    pub unmeasured: Vec<(NodeId, NodeId)>,
 }
 
 /// A plan, and what it comes to with the price of the links that it moves.
@@ -79,16 +87,32 @@ impl PlanningJob {
     #[must_use]
     pub fn run(&self) -> Planned {
         let nodes = self.nodes();
-        let delays = Delays::new(&nodes, &self.reports);
+        let delays = Delays::new(&nodes, &self.reports, &self.probed);
         let current = self.current.as_ref().map(|plan| delays.numbered(plan));
         let objective = self.objective_now();
         match self.plan(&nodes, &delays, current.as_ref()) {
             Ok(plan) => {
                 let value = |plan: &Plan| delays.value_ms(plan, objective);
                 let value_ms = current.as_ref().and_then(|before| Some((value(before)?, value(&plan)?)));
-                Planned { reason: self.reason, plan: Ok(self.session_plan(&plan, &nodes, &delays)), value_ms }
+                let links: BTreeSet<(usize, usize)> = plan
+                    .trees
+                    .iter()
+                    .flat_map(|tree| &tree.edges)
+                    .map(|(a, b)| (*a.min(b), *a.max(b)))
+                    .collect();
+                let guessed = |(a, b): &(usize, usize)| self.is_guess(*a, *b, &delays);
+                let unmeasured = links.into_iter().filter(guessed).map(|(a, b)| (nodes[a].0, nodes[b].0));
+                let unmeasured = unmeasured.collect();
+                Planned {
+                    plan: Ok(self.session_plan(&plan, &nodes, &delays)),
+                    value_ms,
+                    unmeasured,
+                    reason: self.reason,
+                }
             }
-            Err(why) => Planned { reason: self.reason, plan: Err(why), value_ms: None },
+            Err(why) => {
+                Planned { plan: Err(why), value_ms: None, unmeasured: Vec::new(), reason: self.reason }
+            }
         }
     }
 
@@ -103,22 +127,37 @@ impl PlanningJob {
     /// Members first, then the helpers that could serve, with what each can carry.
     fn nodes(&self) -> Vec<(NodeId, u32)> {
         let is_member = |node: NodeId| self.members.iter().any(|(member, _)| *member == node);
-        let near: BTreeMap<NodeId, f32> = self
-            .reports
-            .iter()
-            .filter(|report| Some(report.node) == self.members.first().map(|(manager, _)| *manager))
-            .flat_map(|report| report.round_trips_ms.iter().copied())
-            .collect();
+        let far = self.distances();
         let mut helpers: Vec<(NodeId, u32)> = self
             .reports
             .iter()
             .filter(|report| report.lends && !is_member(report.node) && !self.excluded.contains(&report.node))
             .map(|report| (report.node, self.available(report)))
-            .filter(|(node, degree)| *degree >= 2 && near.contains_key(node))
+            .filter(|(_, degree)| *degree >= 2)
             .collect();
-        helpers.sort_by(|(a, _), (b, _)| near[a].total_cmp(&near[b]));
+        let distance = |node: &NodeId| far.get(node).copied().unwrap_or(f32::INFINITY);
+        helpers.sort_by(|(a, _), (b, _)| distance(a).total_cmp(&distance(b)).then(a.cmp(b)));
         helpers.truncate(HELPER_CANDIDATES_MAX);
         self.members.iter().copied().chain(helpers).collect()
+    }
+
+    /// How far each node is from the task manager, as measured or as its place foretells.
+    fn distances(&self) -> BTreeMap<NodeId, f32> {
+        let manager = self.members.first().map(|(manager, _)| *manager);
+        let Some(own) = self.reports.iter().find(|report| Some(report.node) == manager) else {
+            return BTreeMap::new();
+        };
+        let foretold = |report: &NodeReport| {
+            Some((report.node, own.place.round_trip(report.place)?.as_secs_f32() * 1_000.0))
+        };
+        let mut distances: BTreeMap<NodeId, f32> = self.reports.iter().filter_map(foretold).collect();
+        distances.extend(own.round_trips_ms.iter().copied());
+        distances
+    }
+
+    /// A link to a helper that nobody has measured.
+    fn is_guess(&self, a: usize, b: usize, delays: &Delays) -> bool {
+        a.max(b) >= self.members.len() && !delays.is_measured(a, b)
     }
 
     fn available(&self, report: &NodeReport) -> u32 {
@@ -153,7 +192,9 @@ impl PlanningJob {
         let matrix: Arc<LatencyMatrix> = Arc::new(delays.matrix());
         let degrees: Vec<Degree> = nodes.iter().map(|(_, degree)| Degree(*degree)).collect();
         let pairs = self.forbidden.iter().filter_map(|(a, b)| Some((delays.index(*a)?, delays.index(*b)?)));
-        let forbidden: Vec<(usize, usize)> = pairs.collect();
+        let guesses = (0..nodes.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
+        let guesses = guesses.filter(|(a, b)| self.measured_only && self.is_guess(*a, *b, delays));
+        let forbidden: Vec<(usize, usize)> = pairs.chain(guesses).collect();
         let (members, objective) = (self.members.len(), self.objective_now());
         let hop_cost = OneWay::from_ms(HOP_COST_MS).ok_or("a hop costs no time")?;
         // Another seed for every epoch: what one review does not find, the next one may.
@@ -226,7 +267,7 @@ impl PlanningJob {
             height_ms: plan.height.ms(),
             diameter_ms: plan.diameter.ms(),
             planned_us: 0,
-            probes: 0,
+            probes: self.probes,
             reason: self.reason.to_owned(),
         };
         // Members stand by with all that they can carry, helpers with what is held of them anyway.
@@ -262,6 +303,7 @@ pub(super) fn number(plan: &mut SessionPlan, session: SessionId, term: u64, epoc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::Place;
 
     fn node(n: u8) -> NodeId {
         NodeId([n; 32])
@@ -271,6 +313,7 @@ mod tests {
         NodeReport {
             node: node(n),
             addrs: vec![],
+            place: Place::UNKNOWN,
             lends,
             degree_bound: degree,
             held: vec![],
@@ -298,6 +341,9 @@ mod tests {
             current: None,
             review: false,
             reason: "test",
+            probed: vec![],
+            probes: 0,
+            measured_only: false,
         }
     }
 
@@ -310,6 +356,27 @@ mod tests {
         let without = PlanningJob { excluded: [node(9)].into(), ..job() }.run().plan.unwrap();
         assert!(without.helpers.is_empty());
         assert!(without.worst_ms >= 100.0);
+    }
+
+    #[test]
+    fn a_helper_that_only_its_place_puts_in_the_middle_is_measured_before_it_is_used() {
+        // All that is known of the helper is where it says it is.
+        let place = |n: i16| Place([n * 500, 0, 0, 10]);
+        let mut job = job();
+        for (i, report) in job.reports.iter_mut().enumerate() {
+            report.round_trips_ms.retain(|(to, _)| *to != node(9));
+            report.place = if report.node == node(9) { place(1) } else { place(2 * (i as i16 % 2)) };
+        }
+        let guessed = job.run();
+        assert_eq!(guessed.plan.unwrap().helpers, [node(9)]);
+        assert_eq!(guessed.unmeasured.len(), 4);
+        let careful = PlanningJob { measured_only: true, ..job.clone() }.run();
+        assert!(careful.plan.unwrap().helpers.is_empty() && careful.unmeasured.is_empty());
+        let probed = |ms| (0..4).map(|n| (node(n), node(9), ms)).collect();
+        let near = PlanningJob { probed: probed(50.0), measured_only: true, ..job.clone() }.run();
+        assert_eq!((near.plan.unwrap().helpers, near.unmeasured), (vec![node(9)], vec![]));
+        let far = PlanningJob { probed: probed(500.0), ..job }.run();
+        assert!(far.plan.unwrap().helpers.is_empty(), "it lied");
     }
 
     #[test]

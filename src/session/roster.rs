@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::NodeId;
 
-/// Members of one session, in this full-view pool.
+/// Members of one session: each is connected to all others, so that any can feed any.
 pub const MEMBERS_MAX: usize = 64;
 /// Nodes that were in once and are remembered.
 const GONE_MAX: usize = 4 * MEMBERS_MAX;

@@ -33,10 +33,10 @@ use crate::identity::{Identity, NodeId};
 
 /// How long a dial may take before it counts as unanswered.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection on which nothing arrives for this long is gone.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(6);
+/// A connection on which nothing arrives for this long is gone. Who depends on a peer notices sooner by itself.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(40);
 /// Sent when nothing else is; well below [`IDLE_TIMEOUT`] and what a NAT forgets after.
-const KEEP_ALIVE: Duration = Duration::from_secs(2);
+const KEEP_ALIVE: Duration = Duration::from_secs(13);
 /// Datagrams of audio that may wait for the socket, bytes: about 100 ms of a dozen streams; the oldest are dropped.
 const DATAGRAM_SEND_BUFFER: usize = 16 * 1024;
 /// Datagrams that may wait for the driver, bytes.
@@ -294,7 +294,7 @@ fn transport() -> Arc<TransportConfig> {
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(1))
         .stream_receive_window(VarInt::from_u32(4 * CONTROL_MESSAGE_MAX as u32))
-        .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("six seconds fit a QUIC integer")))
+        .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("forty seconds fit a QUIC integer")))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER)
         .datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER))

@@ -309,6 +309,20 @@ impl RingNode {
         self.surveyor.has_measured(position.mark())
     }
 
+    /// The median relative error of the round trips that the node's place foretells.
+    #[must_use]
+    pub fn place_error(&self) -> f64 {
+        self.surveyor.error()
+    }
+
+    /// Who answers for a key, if it lies in the part of the ring that this node sees.
+    #[must_use]
+    pub fn successor_nearby(&self, key: Position) -> Option<Peer> {
+        let seen = self.leaves().chain([self.me]);
+        let nearest = || seen.min_by_key(|peer| key.way_to(peer.position));
+        if self.is_active() && self.covers(key) { nearest() } else { None }
+    }
+
     /// How many nodes it knows: leaf set and table.
     #[must_use]
     pub fn known(&self) -> usize {

@@ -391,7 +391,7 @@ impl Somo {
     }
 
     /// What this node knows: itself, and what its children said last.
-    fn gathered(&self, me: Peer, now: Moment) -> Report {
+    pub(super) fn gathered(&self, me: Peer, now: Moment) -> Report {
         let mut all = if self.acts { Report::default() } else { Report::of(me, self.offer) };
         self.merge_children(&mut all, |_| true, now);
         all

@@ -18,10 +18,12 @@ use crate::session::{Event, Output, SessionMessage};
 pub(super) enum Phase {
     /// The installed plan stands.
     Idle,
-    /// The pool is asked for a snapshot; it answers in any case.
-    Querying,
+    /// The pool is asked for a snapshot, perhaps for new helpers too; it answers in any case.
+    Querying { wide: bool },
     /// The planner is at work; it answers in any case.
-    Planning,
+    Planning(Box<PlanningJob>),
+    /// Links that the plan would like to use are measured first.
+    Probing { job: Box<PlanningJob>, waiting: BTreeSet<NodeId>, deadline: Instant },
     /// Helpers are asked for degrees.
     Reserving { plan: SessionPlan, waiting: BTreeSet<NodeId>, deadline: Instant },
     /// Nodes are taking up the epoch.
@@ -46,7 +48,7 @@ const REVIEW: Duration = Duration::from_secs(15);
 const REVIEW_GAIN_MS: f64 = 3.0;
 const REVIEW_GAIN_SHARE: f64 = 0.05;
 /// The reason of a plan that nothing asked for.
-const REVIEW_REASON: &str = "review";
+pub(super) const REVIEW_REASON: &str = "review";
 /// How long a snapshot of the pool is good for plans that must not wait: two reviews.
 const REPORTS_LIFE: Duration = Duration::from_secs(30);
 /// How long after the first word that a relay is dead it is planned without: it is lost by then, if it is, and the others
@@ -61,17 +63,26 @@ impl Manager {
         if self.wanted.is_none_or(|wanted| wanted == REVIEW_REASON) {
             self.wanted = Some(reason);
         }
+        // Looking for helpers can wait, who has come or gone cannot.
+        if matches!(self.phase, Phase::Querying { wide: true } | Phase::Probing { .. })
+            && reason != REVIEW_REASON
+        {
+            self.phase = Phase::Idle;
+        }
         self.advance(now);
     }
 
     fn advance(&mut self, now: Instant) {
         let Some(reason) = self.wanted.filter(|_| matches!(self.phase, Phase::Idle)) else { return };
-        self.phase = Phase::Querying;
+        let wide = (reason == REVIEW_REASON || self.trouble.is_some()) && self.roster.len() > 1;
+        self.phase = Phase::Querying { wide };
         // Who waits to be heard is not made to wait for the pool; the review that follows asks it.
         if reason != REVIEW_REASON && !self.reports.is_empty() && now < self.reports_end {
-            self.plan_on_reports();
+            self.plan_on_reports(wide);
         } else {
-            self.outputs.push_back(Output::Query);
+            let members = self.roster.iter().map(|member| member.node).filter(|node| *node != self.me);
+            let priority = wide.then_some(self.config.priority);
+            self.outputs.push_back(Output::Query(members.collect(), priority));
         }
     }
 
@@ -114,6 +125,7 @@ impl Manager {
                 }
                 self.restart("helper silent", now);
             }
+            Phase::Probing { deadline, .. } if due(deadline) => self.plan_on_probes(now),
             Phase::Installing { waiting, deadline, .. } if due(deadline) => {
                 let silent: Vec<NodeId> =
                     waiting.iter().copied().filter(|node| self.roster.by_node(*node).is_none()).collect();
@@ -135,8 +147,10 @@ impl Manager {
     #[must_use]
     pub fn poll_timeout(&self) -> Instant {
         let deadline = match &self.phase {
-            Phase::Reserving { deadline, .. } | Phase::Installing { deadline, .. } => Some(*deadline),
-            Phase::Idle | Phase::Querying | Phase::Planning => None,
+            Phase::Probing { deadline, .. }
+            | Phase::Reserving { deadline, .. }
+            | Phase::Installing { deadline, .. } => Some(*deadline),
+            Phase::Idle | Phase::Querying { .. } | Phase::Planning(_) => None,
         };
         let renewal = (!self.leases.is_empty()).then_some(self.renew_at);
         let later = self.farewells.iter().chain(&self.releases).map(|(at, _)| *at);
@@ -150,13 +164,13 @@ impl Manager {
 
     /// The pool's answer.
     pub fn on_snapshot(&mut self, reports: Vec<NodeReport>, now: Instant) {
-        if matches!(self.phase, Phase::Querying) {
+        if let Phase::Querying { wide } = self.phase {
             (self.reports, self.reports_end) = (reports, now + REPORTS_LIFE);
-            self.plan_on_reports();
+            self.plan_on_reports(wide);
         }
     }
 
-    fn plan_on_reports(&mut self) {
+    fn plan_on_reports(&mut self, wide: bool) {
         let reports = &self.reports;
         let degree = |member: NodeId, told: u32| {
             let reported =
@@ -178,17 +192,28 @@ impl Manager {
             current: self.installed.clone(),
             review: reason == REVIEW_REASON,
             reason,
+            probed: self.probes.measured(),
+            probes: 0,
+            // Without time to measure, what has not been measured is not used.
+            measured_only: !wide,
         };
-        self.phase = Phase::Planning;
+        self.plan(job);
+    }
+
+    pub(super) fn plan(&mut self, job: PlanningJob) {
+        self.phase = Phase::Planning(Box::new(job.clone()));
         self.outputs.push_back(Output::Plan(Box::new(job)));
     }
 
     /// The planner's answer, and how long it took.
     pub fn on_planned(&mut self, planned: Planned, elapsed: Duration, now: Instant) {
-        if !matches!(self.phase, Phase::Planning) {
-            return;
-        }
-        self.phase = Phase::Idle;
+        let job = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Planning(job) => job,
+            other => {
+                self.phase = other;
+                return;
+            }
+        };
         let mut plan = match planned.plan {
             Ok(plan) => plan,
             Err(_) if !self.forbidden.is_empty() => {
@@ -202,6 +227,8 @@ impl Manager {
                 if self.trouble.as_ref() != Some(&why) {
                     self.events.push_back(Event::Trouble(format!("no plan: {why}")));
                     self.trouble = Some(why);
+                    // With helpers that are still to be found there may be one.
+                    self.review_at = now;
                 }
                 self.advance(now);
                 return;
@@ -218,8 +245,16 @@ impl Manager {
             self.advance(now);
             return;
         }
+        if !planned.unmeasured.is_empty() {
+            self.measure(*job, &planned.unmeasured, now);
+            return;
+        }
         let helpers_saved = self.installed.as_ref().is_some_and(|old| plan.helpers.len() < old.helpers.len());
-        if plan.reason == REVIEW_REASON && !worth_moving(planned.value_ms, helpers_saved) {
+        let all_planned = self.installed.as_ref().is_some_and(|old| {
+            let nodes = old.nodes();
+            self.roster.iter().all(|member| nodes.contains(&member.node))
+        });
+        if plan.reason == REVIEW_REASON && all_planned && !worth_moving(planned.value_ms, helpers_saved) {
             self.advance(now);
             return;
         }
@@ -345,7 +380,7 @@ impl Manager {
     fn give_back(&mut self, helper: NodeId) {
         let under_way = match &self.phase {
             Phase::Reserving { plan, .. } | Phase::Installing { plan, .. } => Some(plan),
-            Phase::Idle | Phase::Querying | Phase::Planning => None,
+            Phase::Idle | Phase::Querying { .. } | Phase::Planning(_) | Phase::Probing { .. } => None,
         };
         let plans = self.installed.iter().chain(under_way);
         let needed = plans.map(|plan| plan.degree_of(helper)).max().unwrap_or(0);
@@ -400,7 +435,7 @@ impl Manager {
         self.phase = Phase::Installing { plan, waiting, deadline: now + INSTALL_TIMEOUT };
     }
 
-    fn contact(&self, node: NodeId) -> Contact {
+    pub(super) fn contact(&self, node: NodeId) -> Contact {
         let listed = self.roster.by_node(node).map(|member| member.addrs.clone());
         let reported =
             || self.reports.iter().find(|report| report.node == node).map(|report| report.addrs.clone());

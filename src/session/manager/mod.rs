@@ -9,6 +9,7 @@
 mod cycle;
 mod moderate;
 mod office;
+mod probes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use alm_planner::Objective;
 use self::cycle::Phase;
 pub use self::office::Estate;
 use self::office::Office;
+use self::probes::Probes;
 use super::keys::{Delegation, PROOF_LEN, admits, media_secret};
 use super::message::{Departure, Refusal, SessionMessage};
 use super::plan::SessionPlan;
@@ -26,7 +28,7 @@ use super::roster::{MEMBERS_MAX, Participant, Roster, clean_name};
 use super::rules::Rules;
 use super::{Ending, Event, Output};
 use crate::identity::{Identity, NodeId, SessionId};
-use crate::pool::{NodeReport, Priority};
+use crate::pool::{Contact, NodeReport, Priority};
 
 /// What a session is to be.
 #[derive(Clone, Debug)]
@@ -69,6 +71,7 @@ pub struct Manager {
     reports: Vec<NodeReport>,
     /// Until when they are good enough for plans that must not wait.
     reports_end: Instant,
+    probes: Probes,
     excluded: BTreeMap<NodeId, Instant>,
     forbidden: BTreeMap<(NodeId, NodeId), Instant>,
     /// Degrees held at helpers.
@@ -130,6 +133,7 @@ impl Manager {
             installed: None,
             reports: Vec::new(),
             reports_end: now,
+            probes: Probes::default(),
             excluded: BTreeMap::new(),
             forbidden: BTreeMap::new(),
             leases: BTreeMap::new(),
@@ -163,6 +167,14 @@ impl Manager {
     #[must_use]
     pub fn roster(&self) -> &Roster {
         &self.roster
+    }
+
+    /// The nodes that this one is to stay connected to: members and helpers.
+    #[must_use]
+    pub fn peers(&self) -> Vec<Contact> {
+        let members = self.roster.iter().map(|member| member.node);
+        let nodes: BTreeSet<NodeId> = members.chain(self.leases.keys().copied()).collect();
+        nodes.into_iter().map(|node| self.contact(node)).collect()
     }
 
     /// A message of this session; `addrs` is where the sender listens.

@@ -137,6 +137,11 @@ impl Manager {
     /// A node can be talked to. If it was in before, it may follow somebody else.
     pub fn on_joined(&mut self, node: NodeId) {
         self.forbidden.retain(|(a, b), _| *a != node && *b != node);
+        self.remind(node);
+    }
+
+    /// Tells a node that was in, and may follow somebody else, who manages the session.
+    pub fn remind(&mut self, node: NodeId) {
         let has_to_follow =
             self.office.roll_call.as_ref().is_some_and(|(_, missing)| missing.contains(&node));
         if has_to_follow || self.roster.knew(node) {

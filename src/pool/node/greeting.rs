@@ -1,0 +1,268 @@
+//! Who is at the other end of a connection, and where this node is seen from there.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+
+use super::{Event, Output, PoolNode};
+use crate::identity::NodeId;
+use crate::pool::links::{Connected, is_private};
+use crate::pool::message::{ADDRS_MAX, FEATURES, Hello, PoolMessage, Whereabouts};
+use crate::pool::peer::{Local, Peer, Place};
+use crate::pool::round_trip::RoundTrips;
+use crate::pool::swarm;
+
+/// Where others say that they see this node.
+#[derive(Debug)]
+pub(super) struct Seen {
+    listen: Vec<SocketAddr>,
+    votes: VecDeque<(NodeId, SocketAddr)>,
+    endpoint: SocketAddr,
+    /// Nodes that were looked at because somebody said that they are there.
+    looked_at: BTreeSet<NodeId>,
+}
+
+/// Others whose word counts, the latest ones.
+const VOTES_MAX: usize = 8;
+/// Nodes found on the local network that are looked at; they lead to the others.
+const LOOKED_AT_MAX: usize = 64;
+
+impl Seen {
+    pub(super) fn new(listen: &[SocketAddr]) -> Self {
+        let rank = |addr: &&SocketAddr| (addr.ip().is_loopback(), addr.is_ipv6(), is_private(**addr));
+        let endpoint = listen.iter().min_by_key(rank).copied();
+        Self {
+            listen: listen.to_vec(),
+            votes: VecDeque::new(),
+            endpoint: endpoint.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
+            looked_at: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> SocketAddr {
+        self.endpoint
+    }
+
+    /// The address behind the translator, if there is one.
+    pub(super) fn local(&self) -> Local {
+        let behind = self.listen.iter().find_map(|addr| match addr {
+            SocketAddr::V4(v4) if is_private(*addr) && !v4.ip().is_loopback() => Some(*v4),
+            _ => None,
+        });
+        let translated = self.endpoint.is_ipv4() && !self.listen.contains(&self.endpoint);
+        behind.filter(|_| translated).map_or(Local::NONE, Local::from)
+    }
+
+    pub(super) fn is_worth_a_look(&mut self, node: NodeId) -> bool {
+        self.looked_at.len() < LOOKED_AT_MAX && self.looked_at.insert(node)
+    }
+
+    /// Another node says where it sees this one. True when that changes what this node says of itself: a public address
+    /// where it knows of none, or what most of the latest say.
+    fn vote(&mut self, by: NodeId, addr: SocketAddr) -> bool {
+        let reachable = self.listen.iter().any(|own| !own.ip().is_loopback());
+        if addr.port() == 0 || addr.ip().is_unspecified() || reachable && addr.ip().is_loopback() {
+            return false;
+        }
+        self.votes.retain(|(voter, _)| *voter != by);
+        if self.votes.len() == VOTES_MAX {
+            self.votes.pop_front();
+        }
+        self.votes.push_back((by, addr));
+        let mut counts: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+        for (_, addr) in &self.votes {
+            *counts.entry(*addr).or_default() += 1;
+        }
+        let count = |addr: &SocketAddr| counts.get(addr).copied().unwrap_or(0);
+        let own_public = self.listen.contains(&self.endpoint) && !is_private(self.endpoint);
+        let first_public = is_private(self.endpoint) && !is_private(addr);
+        let believed = self.listen.contains(&addr) || !is_private(addr);
+        let better = first_public || count(&addr) > count(&self.endpoint) + 1;
+        if addr == self.endpoint || own_public || !believed || !better {
+            return false;
+        }
+        self.endpoint = addr;
+        true
+    }
+}
+
+impl PoolNode {
+    pub(super) fn whereabouts(&self) -> Whereabouts {
+        let Peer { endpoint, local, place, .. } = self.swarm.ring().me();
+        Whereabouts { endpoint, local, place }
+    }
+
+    /// Where this node listens, the address that others see first.
+    pub(super) fn own_addrs(&self) -> Vec<SocketAddr> {
+        let mut addrs = vec![self.seen.endpoint()];
+        addrs.extend(self.listen.iter().filter(|addr| **addr != self.seen.endpoint()));
+        addrs.truncate(ADDRS_MAX);
+        addrs
+    }
+
+    pub(super) fn greet(&mut self, peer: NodeId, answer: bool) {
+        let Some(link) = self.links.get(peer) else { return };
+        let hello = Hello {
+            features: FEATURES,
+            instance: self.instance,
+            addrs: self.own_addrs(),
+            here: self.whereabouts(),
+            seen: link.addr,
+            offer: self.offer,
+            observer: self.config.observer,
+            alone: self.is_alone(),
+            answer,
+        };
+        self.tell(peer, PoolMessage::Hello(hello));
+    }
+
+    pub(super) fn is_alone(&self) -> bool {
+        self.swarm.ring().leaves().next().is_none()
+    }
+
+    pub(super) fn on_hello(&mut self, from: NodeId, mut hello: Hello, now: Instant) {
+        hello.addrs.truncate(ADDRS_MAX);
+        let measured = self.contacts.is_wanted(from) || self.is_measured(from);
+        let Some(link) = self.links.get_mut(from) else { return };
+        let restarted = link.hello.as_ref().is_some_and(|known| known.instance != hello.instance);
+        let known = link.hello.is_some() && !restarted;
+        let (seen, observer, alone, answer) = (hello.seen, hello.observer, hello.alone, hello.answer);
+        let at = link.addr;
+        link.place = hello.here.place;
+        link.hello = Some(hello);
+        if restarted {
+            (link.round_trips, link.pings) = (RoundTrips::default(), 0);
+            self.events.push_back(Event::Lost(from));
+            // Here the connection is an old one, there it is new, and a hello is waited for.
+            self.greet(from, true);
+        }
+        if known {
+            // The peer has lost and found this connection while it stood here all along; it waits for a hello.
+            if !answer {
+                self.greet(from, true);
+            }
+            return;
+        }
+        let Some(link) = self.links.get_mut(from) else { return };
+        if measured {
+            link.begin_pings(now);
+        }
+        let peer = link.peer(from);
+        if !observer && self.seen.vote(from, seen) {
+            self.move_to(now);
+        }
+        self.wake = now;
+        self.events.push_back(Event::Joined(from));
+        self.flush(from, now);
+        self.on_joined_for_query(from);
+        self.on_joined_for_asks(from, now);
+        if !observer && !self.config.observer {
+            self.meet(peer, alone, self.contacts.is_bootstrap(at), now);
+        }
+    }
+
+    /// Somebody of the ring is there: perhaps a way into it. Of two that know nobody the one with the greater key joins
+    /// the other; if both waited for each other, neither would ever answer for anything. Of two whose hellos crossed one may
+    /// have been joined by a third meanwhile: it looks whether the other has a ring of its own by now.
+    fn meet(&mut self, peer: Peer, alone: bool, bootstrap: bool, now: Instant) {
+        let named = bootstrap || self.seen.looked_at.contains(&peer.node);
+        let join = if self.is_alone() { !alone || self.me > peer.node } else { alone || named };
+        if join {
+            self.drive(swarm::Input::Bootstrap(peer), now);
+        }
+    }
+
+    /// Now and then, one of those who are connected and no leaves is asked who is around this node: on one ring that is
+    /// what the leaf set says, and two rings find each other by it.
+    pub(super) fn reunite(&mut self, now: Instant) {
+        if self.reunite_at > now || self.config.observer {
+            return;
+        }
+        self.reunite_at = now + self.reunite_pause.mul_f64(self.random.random_range(0.75..1.25));
+        self.reunite_pause = (self.reunite_pause * 2).min(REUNITE_LAST);
+        let leaves: BTreeSet<NodeId> = self.swarm.ring().leaves().map(|leaf| leaf.node).collect();
+        let others = self.links.iter().filter(|(node, link)| {
+            !leaves.contains(node) && link.hello.as_ref().is_some_and(|hello| !hello.observer)
+        });
+        let others: Vec<Peer> = others.map(|(node, link)| link.peer(node)).collect();
+        if let Some(other) = others.choose(&mut self.random) {
+            self.drive(swarm::Input::Bootstrap(*other), now);
+        }
+    }
+
+    /// Others see this node at another address.
+    fn move_to(&mut self, now: Instant) {
+        let (endpoint, local) = (self.seen.endpoint().into(), self.seen.local());
+        self.drive(swarm::Input::Moved(endpoint, local), now);
+        let here = self.whereabouts();
+        for peer in self.joined().collect::<Vec<_>>() {
+            self.outputs.push_back(Output::Message(peer, PoolMessage::Here(here)));
+        }
+    }
+
+    pub(super) fn on_here(&mut self, from: NodeId, here: Whereabouts) {
+        if let Some(link) = self.links.get_mut(from) {
+            link.place = here.place;
+            if let Some(hello) = &mut link.hello {
+                hello.here = here;
+            }
+        }
+    }
+}
+
+/// Between the first two looks for another ring, each a message of some hops; each pause is twice the one before it.
+pub(super) const REUNITE_FIRST: Duration = Duration::from_secs(2);
+const REUNITE_LAST: Duration = Duration::from_secs(600);
+
+impl Connected {
+    /// Where that node can be dialled, the likeliest first.
+    pub(super) fn all_addrs(&self, node: NodeId) -> Vec<SocketAddr> {
+        let mut addrs: Vec<SocketAddr> = self.peer(node).addrs().collect();
+        let said = self.hello.iter().flat_map(|hello| hello.addrs.iter().copied());
+        addrs.extend(said);
+        let mut known = BTreeSet::new();
+        addrs.retain(|addr| addr.port() != 0 && !addr.ip().is_unspecified() && known.insert(*addr));
+        addrs.truncate(ADDRS_MAX);
+        addrs
+    }
+}
+
+/// The place of a peer that has said nothing of it.
+pub(super) fn known(place: Place) -> Option<Place> {
+    (place != Place::UNKNOWN).then_some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(n: u8) -> NodeId {
+        NodeId([n; 32])
+    }
+
+    #[test]
+    fn a_public_address_is_taken_from_the_first_that_sees_it_and_changed_by_most() {
+        let private: SocketAddr = "192.168.1.5:4433".parse().unwrap();
+        let (public, other) = ("198.51.100.7:1024".parse().unwrap(), "198.51.100.9:7".parse().unwrap());
+        let mut seen = Seen::new(&[private]);
+        assert_eq!((seen.endpoint(), seen.local()), (private, Local::NONE));
+        assert!(!seen.vote(node(1), private) && seen.vote(node(2), public));
+        assert_eq!(seen.endpoint(), public);
+        assert_eq!(seen.local().addr().map(SocketAddr::V4), Some(private));
+        assert!(!seen.vote(node(3), other), "one liar");
+        assert!(!seen.vote(node(3), other) && !seen.vote(node(4), other) && seen.vote(node(5), other));
+    }
+
+    #[test]
+    fn who_listens_at_a_public_address_knows_better_than_others() {
+        let public: SocketAddr = "198.51.100.7:1024".parse().unwrap();
+        let mut seen = Seen::new(&["10.0.0.1:1024".parse().unwrap(), public]);
+        assert_eq!(seen.endpoint(), public, "a public one comes first");
+        for voter in 0..9 {
+            assert!(!seen.vote(node(voter), "203.0.113.1:1".parse().unwrap()));
+        }
+    }
+}

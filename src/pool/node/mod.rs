@@ -1,0 +1,623 @@
+//! One node of the pool as it lives: connections on demand beneath the ring, and beside it what sessions ask of a pool:
+//! helpers, round trips, degrees.
+
+mod asking;
+mod greeting;
+mod survey;
+mod swarming;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use self::asking::Asking;
+pub use self::asking::capable;
+use self::greeting::{REUNITE_FIRST, Seen};
+use self::survey::{Measuring, Query};
+use super::contacts::Contacts;
+use super::degree::{DegreeTable, Holding, Priority, Refused};
+use super::links::Links;
+use super::message::{Answer, Contact, NodeReport, PoolMessage, ROUND_TRIPS_MAX, Reservation};
+use super::moment::Moment;
+use super::peer::{Peer, Place};
+use super::records::{Record, RecordsConfig};
+use super::ring::RingConfig;
+use super::round_trip::{self, PING, PONG};
+use super::somo::{Offer, SomoConfig};
+use super::swarm::{self, SwarmNode};
+use crate::identity::{NodeId, SessionId};
+use crate::net::DialError;
+
+/// How a pool node behaves.
+#[derive(Clone, Debug)]
+pub struct PoolConfig {
+    /// Tree links that this machine may carry.
+    pub degree: u32,
+    /// It may serve sessions that it is not a member of.
+    pub lends: bool,
+    /// It looks on, and is not on the ring.
+    pub observer: bool,
+    /// Between two pings to a peer that is wanted. Shorter: deaths are noticed sooner, traffic grows.
+    pub heartbeat: Duration,
+    /// A wanted peer that has been silent for this long is lost: at least three heartbeats.
+    pub lost_after: Duration,
+    /// Unix time when the node starts, seconds: records expire by it.
+    pub born_s: u64,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        let (heartbeat, lost_after) = (Duration::from_secs(1), Duration::from_millis(3_500));
+        Self { degree: 4, lends: false, observer: false, heartbeat, lost_after, born_s: 0 }
+    }
+}
+
+/// What the driver is to do. Drain it after every call.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a control message.
+    Message(NodeId, PoolMessage),
+    /// Send a datagram.
+    Datagram(NodeId, Bytes),
+    /// Dial an address, for a key where it is known.
+    Dial(SocketAddr, Option<NodeId>),
+    /// Give a connection up.
+    Close(NodeId, &'static str),
+}
+
+/// What the layer above needs to know. Drain it after every call.
+#[derive(Debug)]
+pub enum Event {
+    /// A peer can be talked to.
+    Joined(NodeId),
+    /// A peer cannot be talked to any more; it is dialled again while it is wanted.
+    Lost(NodeId),
+    /// The first few round trips to a peer have been measured.
+    Measured(NodeId),
+    /// The answer to [`PoolNode::query`].
+    Snapshot(Vec<NodeReport>),
+    /// The answer to [`PoolNode::probe`]: by whom, and milliseconds to those that could be measured.
+    Probed(NodeId, Vec<(NodeId, f32)>),
+    /// A helper's answer to [`PoolNode::reserve`].
+    Reserved {
+        /// The helper.
+        helper: NodeId,
+        /// For whom.
+        session: SessionId,
+        /// Whether it granted the degrees.
+        granted: bool,
+    },
+    /// A helper has taken its degrees back.
+    Preempted {
+        /// The helper.
+        helper: NodeId,
+        /// From whom.
+        session: SessionId,
+    },
+    /// This node no longer serves that session.
+    Evicted(SessionId),
+    /// A bootstrap does not answer; it is tried again.
+    BootstrapFailed(SocketAddr, DialError),
+    /// A record that was fetched.
+    Fetched(Record),
+    /// What SOMO's root says, and who that is.
+    Answered(NodeId, Answer),
+    /// How the pool looks from here.
+    Standing(Standing),
+    /// Where this node is in the space of latencies, and the median relative error of what that foretells.
+    Placed(Place, f64),
+}
+
+/// How the pool looks from one node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// Nodes, this one included.
+    pub size: usize,
+    /// The root of SOMO's tree.
+    pub root: NodeId,
+    /// How old that view is.
+    pub age: Duration,
+}
+
+/// See the [module](self).
+pub struct PoolNode {
+    me: NodeId,
+    instance: u64,
+    config: PoolConfig,
+    listen: Vec<SocketAddr>,
+    started: Instant,
+    random: StdRng,
+    degrees: DegreeTable,
+    contacts: Contacts,
+    links: Links,
+    seen: Seen,
+    swarm: SwarmNode,
+    offer: Offer,
+    query: Option<Query>,
+    measuring: Vec<Measuring>,
+    probes_left: f64,
+    probes_counted: Instant,
+    asking: Asking,
+    standing: Option<Standing>,
+    look_at: Instant,
+    reunite_at: Instant,
+    reunite_pause: Duration,
+    placed: Place,
+    wake: Instant,
+    outputs: VecDeque<Output>,
+    events: VecDeque<Event>,
+}
+
+/// The first pings to a new peer follow each other this closely, so that a plan can count on a measurement soon.
+const FIRST_PINGS: u32 = 4;
+const FIRST_PING_INTERVAL: Duration = Duration::from_millis(60);
+/// How long a peer that is said to be dead has to answer a ping: a long round trip and a lost packet.
+const DOUBT_TIMEOUT: Duration = Duration::from_millis(700);
+/// Two nodes that hear of each other would dial at once; the one with the greater key waits this long.
+const DIAL_STAGGER: Duration = Duration::from_millis(700);
+/// How long a wish for a connection stands unless it is repeated.
+pub const WANTED_FOR: Duration = Duration::from_secs(60);
+/// Between two looks at how the pool stands.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl PoolNode {
+    /// A node that knows nobody yet. `listen` is where it listens, `random` its only source of chance.
+    #[must_use]
+    pub fn new(
+        me: NodeId,
+        listen: Vec<SocketAddr>,
+        config: PoolConfig,
+        mut random: StdRng,
+        now: Instant,
+    ) -> Self {
+        let seen = Seen::new(&listen);
+        let peer = Peer { local: seen.local(), ..Peer::new(me, seen.endpoint()) };
+        let chance = StdRng::from_rng(&mut random);
+        let (ring, somo, records) = (RingConfig::default(), SomoConfig::default(), RecordsConfig::default());
+        let mut node = Self {
+            me,
+            instance: random.random(),
+            degrees: DegreeTable::new(config.degree),
+            listen,
+            started: now,
+            contacts: Contacts::default(),
+            links: Links::new(now),
+            seen,
+            swarm: SwarmNode::new(peer, ring, somo, records, config.born_s, chance, Moment::ZERO),
+            offer: Offer::default(),
+            query: None,
+            measuring: Vec::new(),
+            probes_left: survey::PROBES_BURST,
+            probes_counted: now,
+            asking: Asking::default(),
+            standing: None,
+            look_at: now,
+            reunite_at: now + LOOK,
+            reunite_pause: REUNITE_FIRST,
+            placed: Place::UNKNOWN,
+            wake: now,
+            outputs: VecDeque::new(),
+            events: VecDeque::new(),
+            config,
+            random,
+        };
+        node.publish_offer(now);
+        node
+    }
+
+    // What the driver tells.
+
+    /// Somebody says that a node is there which may be of the pool: a way into it, or to another part of it.
+    pub fn add_contact(&mut self, contact: Contact, now: Instant) {
+        let known = self.swarm.ring().leaves().any(|leaf| leaf.node == contact.node);
+        if contact.node != self.me && !known && self.seen.is_worth_a_look(contact.node) {
+            self.want(contact, now);
+        }
+    }
+
+    /// An address to start from, its key unknown.
+    pub fn add_bootstrap(&mut self, addr: SocketAddr, now: Instant) {
+        self.contacts.learn_bootstrap(addr, now);
+        self.wake = now;
+    }
+
+    /// A connection is open and the peer's key proven.
+    pub fn on_connected(&mut self, peer: NodeId, addr: SocketAddr, now: Instant) {
+        self.contacts.on_connected(peer, addr);
+        self.links.insert(peer, addr, now);
+        self.greet(peer, false);
+        self.wake = now;
+    }
+
+    /// A connection is gone; a peer that has `left` on its own account is not dialled again.
+    pub fn on_disconnected(&mut self, peer: NodeId, left: bool, now: Instant) {
+        let Some(link) = self.links.remove(peer) else { return };
+        let alone = self.swarm.ring().leaves().next().is_none();
+        self.contacts.on_lost(peer, alone, now);
+        if left {
+            self.contacts.forget(peer);
+            self.on_left(link.peer(peer), now);
+        }
+        self.forget_query(peer, now);
+        if link.hello.is_some() {
+            self.events.push_back(Event::Lost(peer));
+        }
+        self.wake = now;
+    }
+
+    /// A dial came to nothing.
+    pub fn on_dial_failed(
+        &mut self,
+        addr: SocketAddr,
+        expected: Option<NodeId>,
+        error: DialError,
+        now: Instant,
+    ) {
+        match expected {
+            Some(node) => self.links.on_dial_failed(node, now),
+            None if self.contacts.is_bootstrap(addr) && error != DialError::Ourselves => {
+                self.events.push_back(Event::BootstrapFailed(addr, error));
+            }
+            None => {}
+        }
+    }
+
+    /// Anything has arrived from a peer: it lives.
+    pub fn on_traffic(&mut self, from: NodeId, at: Instant) {
+        if let Some(link) = self.links.get_mut(from) {
+            link.last_heard = link.last_heard.max(at);
+            link.doubted = None;
+        }
+    }
+
+    /// A datagram of the pool's own; see [`is_pools`](Self::is_pools).
+    pub fn handle_datagram(&mut self, from: NodeId, bytes: &[u8], at: Instant) {
+        let clock_us = at.saturating_duration_since(self.started).as_micros() as u64;
+        if bytes.first() == Some(&swarm::VERSION) {
+            self.on_swarm_bytes(from, bytes, at);
+        } else if let Some(pong) = round_trip::pong_to(bytes, clock_us) {
+            self.outputs.push_back(Output::Datagram(from, Bytes::copy_from_slice(&pong)));
+        } else if let Some(link) = self.links.get_mut(from)
+            && link.round_trips.on_pong(bytes, at, clock_us)
+        {
+            if link.round_trips.samples() == FIRST_PINGS as usize {
+                self.events.push_back(Event::Measured(from));
+            }
+            self.finish_measuring(at);
+        }
+    }
+
+    /// A control message of the pool's own.
+    pub fn handle_message(&mut self, from: NodeId, message: PoolMessage, now: Instant) {
+        if let PoolMessage::Hello(hello) = message {
+            return self.on_hello(from, hello, now);
+        }
+        if !self.is_joined(from) {
+            self.outputs.push_back(Output::Close(from, "the first message was no hello"));
+            return self.on_disconnected(from, false, now);
+        }
+        self.use_link(from, now);
+        match message {
+            PoolMessage::Hello(_) => {}
+            PoolMessage::Here(here) => self.on_here(from, here),
+            PoolMessage::Swarm(bytes) => self.on_swarm_bytes(from, &bytes, now),
+            PoolMessage::ReportRequest { query } => {
+                let report = self.report();
+                self.tell(from, PoolMessage::Report { query, report });
+            }
+            PoolMessage::Report { query, report } => self.on_report(from, query, report, now),
+            PoolMessage::Probe { request, targets } => self.on_probe(from, request, targets, now),
+            PoolMessage::Probed { round_trips_ms, .. } => {
+                self.on_probed(from, round_trips_ms);
+            }
+            PoolMessage::Reserve(reservation) => self.on_reserve(from, &reservation, now),
+            PoolMessage::Reserved { session, refused, .. } => {
+                let granted = refused.is_none();
+                self.events.push_back(Event::Reserved { helper: from, session, granted });
+            }
+            PoolMessage::Release { session } => {
+                if self.degrees.release(session, from) {
+                    self.events.push_back(Event::Evicted(session));
+                    self.publish_offer(now);
+                }
+            }
+            PoolMessage::Preempted { session } => {
+                self.events.push_back(Event::Preempted { helper: from, session });
+            }
+            PoolMessage::Ask { request, question } => self.on_ask(from, request, &question, now),
+            PoolMessage::Answer { request, answer } => self.on_answer(from, request, answer, now),
+            PoolMessage::Fetch { request, key } => self.on_fetch(from, request, key, now),
+            PoolMessage::Fetched { record, .. } => self.on_fetched(record, now),
+        }
+    }
+
+    /// Does what is due. A call too early does no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.swarm_wake() <= now {
+            self.drive(swarm::Input::Timeout, now);
+        }
+        if now < self.wake {
+            return;
+        }
+        self.ping_and_bury(now);
+        for (addr, node) in self.contacts.due(now) {
+            self.outputs.push_back(Output::Dial(addr, node));
+        }
+        for ended in self.degrees.expire(now) {
+            self.evict(ended);
+        }
+        self.publish_offer(now);
+        self.finish_measuring(now);
+        self.query_timeout(now);
+        self.retry_asks(now);
+        if self.look_at <= now {
+            self.look_at = now + LOOK;
+            self.look_around(now);
+            self.reunite(now);
+        }
+        if self.links.sweep_due() <= now {
+            self.sweep(now);
+        }
+        self.wake = self.next_wake(now);
+    }
+
+    // What the driver takes.
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next thing to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Instant {
+        self.wake.min(self.swarm_wake())
+    }
+
+    // What the layer above asks.
+
+    /// True for datagrams that belong to [`handle_datagram`](Self::handle_datagram).
+    #[must_use]
+    pub fn is_pools(bytes: &[u8]) -> bool {
+        matches!(bytes.first(), Some(&(swarm::VERSION | PING | PONG)))
+    }
+
+    /// Asks a helper for degrees, or renews them; [`Event::Reserved`] brings the answer.
+    pub fn reserve(&mut self, helper: NodeId, reservation: Reservation) {
+        self.tell(helper, PoolMessage::Reserve(reservation));
+    }
+
+    /// Gives a helper's degrees back.
+    pub fn release(&mut self, helper: NodeId, session: SessionId) {
+        self.tell(helper, PoolMessage::Release { session });
+    }
+
+    /// Sets what this node's own session holds here, at the highest priority; zero ends it.
+    pub fn hold_own(&mut self, session: SessionId, degrees: u32, now: Instant) {
+        if degrees == 0 {
+            self.degrees.release(session, self.me);
+        } else {
+            let own = Holding { session, owner: self.me, priority: Priority::OWN, degrees };
+            if let Ok(evicted) = self.degrees.reserve(own, Duration::MAX, now) {
+                evicted.into_iter().for_each(|loser| self.evict(loser));
+            }
+        }
+        self.wake = now;
+    }
+
+    /// Somebody says that a peer is dead: it is lost unless it is heard soon.
+    pub fn doubt(&mut self, peer: NodeId, now: Instant) {
+        if let Some(link) = self.links.get_mut(peer) {
+            link.begin_pings(now);
+            link.doubted.get_or_insert(now + DOUBT_TIMEOUT);
+            link.next_ping = Some(now);
+            self.wake = now;
+        }
+    }
+
+    /// A link to this node is wanted now, and for [`WANTED_FOR`].
+    pub fn want(&mut self, contact: Contact, now: Instant) {
+        self.want_for(contact, WANTED_FOR, now);
+    }
+
+    /// A link to this node is wanted, and it wants one to this node just as well: who has the smaller key dials.
+    pub fn want_mutually(&mut self, contact: Contact, now: Instant) {
+        let at = if self.me < contact.node { now } else { now + DIAL_STAGGER };
+        self.want_from(contact, at, now + WANTED_FOR, now);
+    }
+
+    /// True when messages to this node go through.
+    #[must_use]
+    pub fn is_joined(&self, node: NodeId) -> bool {
+        self.links.is_joined(node)
+    }
+
+    /// The nodes that messages go through to.
+    pub fn joined(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.links.iter().filter(|(_, link)| link.hello.is_some()).map(|(node, _)| node)
+    }
+
+    /// Where a node is said to listen.
+    #[must_use]
+    pub fn addrs(&self, node: NodeId) -> Vec<SocketAddr> {
+        if node == self.me {
+            return self.own_addrs();
+        }
+        match self.links.get(node) {
+            Some(link) if link.hello.is_some() => link.all_addrs(node),
+            _ => self.contacts.addrs(node).to_vec(),
+        }
+    }
+
+    /// The measured round trip to a peer.
+    #[must_use]
+    pub fn round_trip(&self, node: NodeId) -> Option<Duration> {
+        self.links.get(node)?.round_trips.round_trip()
+    }
+
+    /// A peer's clock minus this node's own, microseconds since each started.
+    #[must_use]
+    pub fn clock_offset_us(&self, node: NodeId) -> Option<i64> {
+        self.links.get(node)?.round_trips.clock_offset_us()
+    }
+
+    /// Who holds what here.
+    #[must_use]
+    pub fn degrees(&self) -> &DegreeTable {
+        &self.degrees
+    }
+
+    /// The node as the ring knows it, and what it knows of the pool.
+    #[must_use]
+    pub fn swarm(&self) -> &SwarmNode {
+        &self.swarm
+    }
+
+    /// How the pool looks from here.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        self.standing
+    }
+
+    /// What this node says of itself.
+    #[must_use]
+    pub fn report(&self) -> NodeReport {
+        let measured = |(node, link): (NodeId, &super::links::Connected)| {
+            Some((node, link.round_trips.round_trip()?.as_secs_f32() * 1_000.0))
+        };
+        NodeReport {
+            node: self.me,
+            addrs: self.own_addrs(),
+            place: self.swarm.ring().me().place,
+            lends: self.config.lends,
+            degree_bound: self.degrees.bound(),
+            held: self.degrees.holdings().cloned().collect(),
+            round_trips_ms: self.links.iter().filter_map(measured).take(ROUND_TRIPS_MAX).collect(),
+        }
+    }
+
+    // Helpers.
+
+    fn tell(&mut self, to: NodeId, message: PoolMessage) {
+        self.outputs.push_back(Output::Message(to, message));
+    }
+
+    fn use_link(&mut self, node: NodeId, now: Instant) {
+        if let Some(link) = self.links.get_mut(node) {
+            link.last_used = now;
+        }
+    }
+
+    fn want_for(&mut self, contact: Contact, time: Duration, now: Instant) {
+        self.want_from(contact, now, now + time, now);
+    }
+
+    fn want_from(&mut self, contact: Contact, at: Instant, until: Instant, now: Instant) {
+        if contact.node == self.me {
+            return;
+        }
+        let (node, connected) = (contact.node, self.links.is_connected(contact.node));
+        self.contacts.want(contact, connected, at, until);
+        if let Some(link) = self.links.get_mut(node)
+            && link.hello.is_some()
+        {
+            link.begin_pings(now);
+        }
+        self.wake = now;
+    }
+
+    fn on_reserve(&mut self, from: NodeId, asked: &Reservation, now: Instant) {
+        let Reservation { request, session, priority, degrees, lease_ms } = *asked;
+        // A machine that does not lend serves its own session only.
+        let outcome = if self.config.lends {
+            let wanted = Holding { session, owner: from, priority, degrees };
+            self.degrees.reserve(wanted, Duration::from_millis(lease_ms.into()), now)
+        } else {
+            Err(Refused { free: 0 })
+        };
+        let refused = match outcome {
+            Ok(evicted) => {
+                evicted.into_iter().for_each(|loser| self.evict(loser));
+                None
+            }
+            Err(Refused { free }) => Some(free),
+        };
+        self.tell(from, PoolMessage::Reserved { request, session, refused });
+        self.publish_offer(now);
+        self.wake = now;
+    }
+
+    fn evict(&mut self, loser: Holding) {
+        self.events.push_back(Event::Evicted(loser.session));
+        if self.is_joined(loser.owner) {
+            self.tell(loser.owner, PoolMessage::Preempted { session: loser.session });
+        }
+    }
+
+    fn ping_and_bury(&mut self, now: Instant) {
+        let lost_after = self.config.lost_after;
+        let silent = |link: &super::links::Connected| {
+            let silence = now.saturating_duration_since(link.last_heard);
+            let silent = link.next_ping.is_some() && silence >= lost_after;
+            silent || link.doubted.is_some_and(|at| at <= now)
+        };
+        let lost: Vec<NodeId> =
+            self.links.iter().filter(|(_, link)| silent(link)).map(|(node, _)| node).collect();
+        for peer in lost {
+            self.outputs.push_back(Output::Close(peer, "silent for too long"));
+            self.on_disconnected(peer, false, now);
+        }
+        for (node, link) in self.links.iter_mut() {
+            let Some(due) = link.next_ping.filter(|due| *due <= now) else { continue };
+            if link.pings >= FIRST_PINGS && !self.contacts.is_wanted(node) {
+                link.next_ping = None;
+                continue;
+            }
+            let nonce = self.random.random();
+            link.round_trips.on_ping(nonce, now);
+            link.pings = link.pings.saturating_add(1);
+            // A little off the beat, so that the pings of many nodes do not fall together.
+            let interval = self.config.heartbeat.mul_f64(self.random.random_range(0.9..1.1));
+            let pause = if link.pings < FIRST_PINGS { FIRST_PING_INTERVAL } else { interval };
+            link.next_ping = Some(due.max(now) + pause);
+            let ping = Bytes::copy_from_slice(&round_trip::ping(nonce));
+            self.outputs.push_back(Output::Datagram(node, ping));
+        }
+    }
+
+    /// Closes what is not worth keeping.
+    fn sweep(&mut self, now: Instant) {
+        let leaves = self.swarm.ring().leaves().map(|leaf| leaf.node);
+        let wanted = self.links.iter().map(|(node, _)| node).filter(|node| self.contacts.is_wanted(*node));
+        let keep: BTreeSet<NodeId> = leaves.chain(wanted).collect();
+        for node in self.links.sweep(&keep, now) {
+            self.outputs.push_back(Output::Close(node, "nothing to say for now"));
+            self.on_disconnected(node, false, now);
+        }
+    }
+
+    fn next_wake(&self, now: Instant) -> Instant {
+        let pings = self.links.iter().filter_map(|(_, link)| link.next_ping);
+        let silences = self.links.iter().filter(|(_, link)| link.next_ping.is_some());
+        let silences = silences.map(|(_, link)| link.last_heard + self.config.lost_after);
+        let doubts = self.links.iter().filter_map(|(_, link)| link.doubted);
+        let others =
+            [self.contacts.next_due(), self.degrees.next_expiry(), self.survey_due(), self.asks_due()];
+        let own = self.links.sweep_due().min(self.look_at);
+        pings
+            .chain(silences)
+            .chain(doubts)
+            .chain(others.into_iter().flatten())
+            .fold(own, Instant::min)
+            .max(now)
+    }
+}
