@@ -19,8 +19,10 @@ mod installed;
 mod join;
 mod leave;
 mod live;
+mod look;
 mod matrix_args;
 mod matrix_file;
+mod measure;
 mod media_args;
 mod moderate;
 mod net_args;
@@ -37,6 +39,7 @@ mod settings;
 mod sim;
 mod state;
 mod stats;
+mod status;
 mod svg;
 mod tree;
 pub mod units;
@@ -75,6 +78,10 @@ enum Command {
     Join(Box<join::Args>),
     /// Lend this machine to conferences
     Pool(pool::Args),
+    /// Show the pool as its root sees it
+    Status(status::Args),
+    /// Measure the pool into a latency matrix
+    Measure(measure::Args),
     /// Switch your microphone off in the running conference
     Mute(voice::Args),
     /// Switch it on again
@@ -127,6 +134,8 @@ impl Command {
             Self::Host(args) => host::run(*args, out),
             Self::Join(args) => join::run(*args, out),
             Self::Pool(args) => pool::run(&args, out),
+            Self::Status(args) => status::run(&args, out),
+            Self::Measure(args) => measure::run(&args, out),
             Self::Mute(args) => voice::mute(&args, out),
             Self::Unmute(args) => voice::unmute(&args, out),
             Self::Ptt(args) => voice::ptt(&args, out),

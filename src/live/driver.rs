@@ -443,7 +443,7 @@ async fn next_command(commands: Option<&mut mpsc::Receiver<Command>>) -> Command
     }
 }
 
-async fn discovered(mdns: Option<&Mdns>) -> Contact {
+pub(super) async fn discovered(mdns: Option<&Mdns>) -> Contact {
     match mdns {
         Some(mdns) => {
             let found = mdns.next().await;

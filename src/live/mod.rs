@@ -7,7 +7,9 @@ mod audio;
 mod command;
 mod driver;
 mod notices;
+mod onlooker;
 
 pub use self::audio::{Audio, AudioConfig, Pace};
 pub use self::command::Command;
 pub use self::driver::{Driver, DriverConfig, Role};
+pub use self::onlooker::Onlooker;

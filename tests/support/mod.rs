@@ -54,6 +54,8 @@ impl Playback for Recorder {
 
 /// What a node of the test is there for.
 pub enum Part {
+    /// On the ring, and no more.
+    Idle,
     Helper,
     Host(Objective),
     Member(Invite),
@@ -84,7 +86,7 @@ impl Peer {
         let (name, salt) = (format!("m{index}"), [index as u8; 16]);
         let lends = matches!(part, Part::Helper);
         let role = match part {
-            Part::Helper => Role::Pool,
+            Part::Idle | Part::Helper => Role::Pool,
             Part::Host(objective) => {
                 let own = Participant { index: 0, node: id, name, salt, degree, addrs: link.listen_addrs() };
                 let (priority, secret) = (Priority::LOWEST, [5; 16]);
