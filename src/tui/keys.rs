@@ -12,6 +12,8 @@ pub(super) struct Screen {
     pub(super) chosen: usize,
     /// What covers the rest.
     pub(super) overlay: Option<Overlay>,
+    /// The id is asked for on the terminal's own page, to be copied.
+    pub(super) aside: bool,
     /// Lines of the overlay that are above the window.
     pub(super) scrolled: u16,
 }
@@ -47,6 +49,7 @@ impl Screen {
         match key.code {
             KeyCode::Char('m' | ' ') => return Some(Command::Mute(!conference.muted)),
             KeyCode::Char('q') => self.cover(Overlay::Leave),
+            KeyCode::Char('c') => self.aside = true,
             KeyCode::Char('i') => self.cover(Overlay::Invite),
             KeyCode::Char('t') => self.cover(Overlay::Plan),
             KeyCode::Char('?' | 'h') => self.cover(Overlay::Help),

@@ -5,11 +5,12 @@ mod keys;
 mod screen;
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ratatui::crossterm::event::{self, KeyEventKind};
-use ratatui::crossterm::terminal::SetTitle;
+use ratatui::crossterm::style::Print;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, SetTitle};
 use ratatui::crossterm::{ExecutableCommand, event::Event as Happening};
 use tokio::sync::mpsc;
 
@@ -30,8 +31,13 @@ pub fn run(
         io::stdout().execute(SetTitle("alm"))?;
         let mut screen = Screen::new(hosts);
         while !is_over() {
+            if std::mem::take(&mut screen.aside) {
+                let id = lock(conference).session.as_ref().map(|session| session.id.clone());
+                show_aside(&id.unwrap_or_default(), &mut is_over)?;
+                terminal.clear()?;
+            }
             // Copied, so that nobody waits for a slow terminal.
-            let seen = conference.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let seen = lock(conference).clone();
             terminal.draw(|frame| screen::draw(&seen, &screen, frame))?;
             if event::poll(REFRESH)?
                 && let Happening::Key(key) = event::read()?
@@ -46,6 +52,24 @@ pub fn run(
     })();
     ratatui::restore();
     shown
+}
+
+/// Shows the id on the terminal's own page until a key is pressed: there it is one line, however it is wrapped, and in a box
+/// it would be copied in pieces.
+fn show_aside(id: &str, is_over: &mut impl FnMut() -> bool) -> io::Result<()> {
+    let text = format!("{id}\r\n(any key goes back)\r\n");
+    io::stdout().execute(LeaveAlternateScreen)?.execute(Print(text))?;
+    while !is_over() {
+        if event::poll(REFRESH)? && matches!(event::read()?, Happening::Key(_)) {
+            break;
+        }
+    }
+    io::stdout().execute(EnterAlternateScreen).map(drop)
+}
+
+/// A reader that panicked has changed nothing.
+fn lock(conference: &Mutex<Conference>) -> MutexGuard<'_, Conference> {
+    conference.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Between two looks at the conference; a key is taken at once.

@@ -44,7 +44,7 @@ fn title(conference: &Conference, width: u16) -> Line<'_> {
     if !conference.members.is_empty() {
         about.push(Span::from(format!("  {} here", conference.members.len())));
     }
-    if let Some(pool) = &conference.pool {
+    if let Some(pool) = conference.pool.as_ref().filter(|pool| pool.size > 1) {
         about.push(Span::from(format!(", {} nodes in the pool", pool.size)).dim());
     }
     let microphone = if conference.muted {
@@ -183,7 +183,9 @@ fn voice_lines<'a>(conference: &'a Conference, plan: &'a Plan, node: &str, name:
 
 fn cover(conference: &Conference, screen: &Screen, overlay: Overlay, frame: &mut Frame<'_>) {
     let (title, text) = match overlay {
-        Overlay::Invite => ("the id: others run `alm join ID`", invite(conference, frame.area())),
+        Overlay::Invite => {
+            ("the id: others run `alm join ID`; c to copy it", invite(conference, frame.area()))
+        }
         Overlay::Plan => {
             let plan = conference.draw(TreeFormat::Text).unwrap_or_else(|| "there is no plan yet".to_owned());
             ("the plan", Text::from(plan))
@@ -252,6 +254,7 @@ const HELP: &str = "\
 m, space   microphone off and on
 ↑ ↓, j k   look at another member, scroll
 i          the id, and its QR code
+c          the id in one piece, to copy
 t          the whole plan
 ?, h       this
 esc        back
