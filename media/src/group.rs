@@ -230,7 +230,8 @@ impl Group {
         Ok(GroupChange { commit, welcome })
     }
 
-    /// Takes a commit of the manager's. `false` if this node is out of the group with it.
+    /// Takes a commit of the manager's. `false` if this node is out of the group with it, which stays as it was for what is
+    /// still under way.
     ///
     /// # Errors
     /// It is malformed, forged, of another epoch, or somebody else's.
@@ -255,9 +256,11 @@ impl Group {
         let ProcessedMessageContent::StagedCommitMessage(staged) = processed.into_content() else {
             return Err(GroupError::Malformed);
         };
-        let stays = !staged.self_removed();
+        if staged.self_removed() {
+            return Ok(false);
+        }
         self.mls.merge_staged_commit(&self.provider, *staged).map_err(|_| GroupError::Malformed)?;
-        Ok(stays)
+        Ok(true)
     }
 
     /// The secret of this epoch, which the senders' keys are derived from.
@@ -382,7 +385,9 @@ mod tests {
         let change = manager.change(&host, &[], &[ann.key]).unwrap();
         assert_eq!(change.welcome, None);
         assert_eq!(bobs.follow(&change.commit, &host.key), Ok(true));
+        let before = anns.media_secret();
         assert_eq!(anns.follow(&change.commit, &host.key), Ok(false));
+        assert_eq!(anns.media_secret(), before, "who is out keeps what it had, and no more");
         assert!(agree(&[&manager, &bobs]));
         assert_ne!(manager.media_secret(), three);
         assert_eq!(manager.phrase().split(' ').count(), 4);
