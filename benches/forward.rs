@@ -18,7 +18,7 @@ use alm::identity::{Identity, NodeId, SessionId};
 use alm::net::{Channel, LinkEvent};
 use alm::node::{Input, Node, Output};
 use alm::pool::somo::Offer;
-use alm::pool::{Hello, Local, Place, PoolConfig, PoolMessage, Priority, Reservation, Whereabouts};
+use alm::pool::{Hello, Local, Place, PoolConfig, PoolMessage, Priority, Reach, Reservation, Whereabouts};
 use alm::session::{Delegation, Installation, SessionMessage, Signed, TreePart};
 use alm::wire::Message;
 use alm_media::{CaptureTime, MediaPacket, SourceIndex, TreeId};
@@ -60,7 +60,12 @@ impl Helper {
         for peer in &ids {
             let addr = SocketAddr::from(([127, 0, 0, 1], 9));
             helper.node.handle(Input::Link(LinkEvent::Connected { peer: *peer, addr }), now);
-            let here = Whereabouts { endpoint: addr.into(), local: Local::NONE, place: Place::UNKNOWN };
+            let here = Whereabouts {
+                endpoint: addr.into(),
+                local: Local::NONE,
+                place: Place::UNKNOWN,
+                reach: Reach::Unknown,
+            };
             let (addrs, offer) = (vec![addr], Offer::default());
             let (observer, alone, answer) = (false, true, false);
             let (features, instance, seen) = (0, 1, addr);

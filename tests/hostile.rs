@@ -11,7 +11,7 @@ use alm::live::Pace;
 use alm::net::emulated::{EmulatedLink, EmulatedNetwork, PathProfile};
 use alm::net::{Channel, Link, LinkEvent, next_event};
 use alm::pool::somo::Offer;
-use alm::pool::{Hello, Local, Place, PoolMessage, Whereabouts};
+use alm::pool::{Hello, Local, Place, PoolMessage, Reach, Whereabouts};
 use alm::session::{Delegation, SessionMessage, Signed};
 use alm::wire::Message;
 use bytes::Bytes;
@@ -38,7 +38,12 @@ async fn start() -> (Peer, Peer, EmulatedLink) {
 
 fn hello() -> Bytes {
     let somewhere = std::net::SocketAddr::from(([10, 9, 9, 9], 9));
-    let here = Whereabouts { endpoint: somewhere.into(), local: Local::NONE, place: Place([i16::MAX; 4]) };
+    let here = Whereabouts {
+        endpoint: somewhere.into(),
+        local: Local::NONE,
+        place: Place([i16::MAX; 4]),
+        reach: Reach::Unknown,
+    };
     let hello = Hello {
         features: u64::MAX,
         instance: 1,

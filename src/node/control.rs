@@ -113,6 +113,7 @@ impl Node {
         match outcome {
             Ok(installed) => {
                 for contact in &installed.wanted {
+                    self.pool.named(contact.node, from, now);
                     self.pool.want(contact.clone(), now);
                 }
                 if !installed.waits {

@@ -57,6 +57,7 @@ impl Node {
                 // Members measure each other: any of them may come to feed any other.
                 session::Event::MemberJoined(member) => {
                     let contact = Contact { node: member.node, addrs: member.addrs.clone() };
+                    self.named_by_manager(member.node, now);
                     self.pool.want_mutually(contact, now);
                 }
                 _ => {}
@@ -223,7 +224,17 @@ impl Node {
         let neighbours = self.carrier.sessions().flat_map(|session| self.carrier.neighbours(session));
         peers.extend(neighbours.map(|node| Contact { node, addrs: vec![] }));
         for contact in peers {
+            self.named_by_manager(contact.node, now);
             self.pool.want_mutually(contact, now);
+        }
+    }
+
+    /// The manager reaches all that are in.
+    fn named_by_manager(&mut self, node: NodeId, now: Instant) {
+        if let Role::Member(member, _) = &self.role
+            && let Some(manager) = member.manager()
+        {
+            self.pool.named(node, manager, now);
         }
     }
 

@@ -28,8 +28,22 @@ struct Schedule {
     /// `None` while connected.
     next_dial: Option<Instant>,
     failures: u32,
+    /// Dials that have yet to fail.
+    open: usize,
+    /// All dials have failed, then.
+    failed: bool,
     /// Wanted until then; `None`: always.
     until: Option<Instant>,
+}
+
+/// Somebody to dial.
+#[derive(Debug)]
+pub(super) struct Due {
+    /// The key expected there, where it is known.
+    pub(super) node: Option<NodeId>,
+    pub(super) addrs: Vec<SocketAddr>,
+    /// It has been tried in vain.
+    pub(super) again: bool,
 }
 
 impl Schedule {
@@ -54,7 +68,8 @@ impl Contacts {
             known.next_dial = known.next_dial.map(|due| due.min(at));
         } else if self.nodes.len() < CONTACTS_MAX && (is_connected || !addrs.is_empty()) {
             let next_dial = (!is_connected).then_some(at);
-            let schedule = Schedule { addrs, next_dial, failures: 0, until: Some(until) };
+            let schedule =
+                Schedule { addrs, next_dial, failures: 0, open: 0, failed: false, until: Some(until) };
             self.nodes.insert(contact.node, schedule);
         }
     }
@@ -62,7 +77,14 @@ impl Contacts {
     /// Takes note of an address whose key is not known; it is dialled until it answers.
     pub(super) fn learn_bootstrap(&mut self, addr: SocketAddr, now: Instant) {
         if self.bootstraps.len() < BOOTSTRAPS_MAX {
-            let fresh = || Schedule { addrs: vec![addr], next_dial: Some(now), failures: 0, until: None };
+            let fresh = || Schedule {
+                addrs: vec![addr],
+                next_dial: Some(now),
+                failures: 0,
+                open: 0,
+                failed: false,
+                until: None,
+            };
             self.bootstraps.entry(addr).or_insert_with(fresh);
         }
     }
@@ -80,8 +102,21 @@ impl Contacts {
     /// The node is connected, by this address.
     pub(super) fn on_connected(&mut self, node: NodeId, addr: SocketAddr) {
         for known in self.nodes.get_mut(&node).into_iter().chain(self.bootstraps.get_mut(&addr)) {
-            (known.next_dial, known.failures) = (None, 0);
+            (known.next_dial, known.failures, known.failed) = (None, 0, false);
         }
+    }
+
+    /// A dial to that node has come to nothing.
+    pub(super) fn on_dial_failed(&mut self, node: NodeId) {
+        if let Some(known) = self.nodes.get_mut(&node) {
+            known.open = known.open.saturating_sub(1);
+            known.failed |= known.open == 0 && known.next_dial.is_some();
+        }
+    }
+
+    /// Nodes that are wanted and could not be reached, whatever was tried.
+    pub(super) fn unreachable(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes.iter().filter(|(_, known)| known.failed).map(|(node, _)| *node)
     }
 
     /// The connection is gone; a node that is wanted is dialled again, and so are bootstraps if this node has nobody else.
@@ -99,18 +134,20 @@ impl Contacts {
         self.nodes.remove(&node);
     }
 
-    /// Addresses to dial now, with the key expected there.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<(SocketAddr, Option<NodeId>)> {
+    /// Whom to dial now.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Due> {
         let due = |schedule: &Schedule| schedule.next_dial.is_some_and(|at| at <= now);
         self.nodes.retain(|_, known| known.until.is_none_or(|until| until > now));
         let mut dials = Vec::new();
         for (node, known) in self.nodes.iter_mut().filter(|(_, known)| due(known)) {
+            let again = known.failures > 0;
             known.back_off(now);
-            dials.extend(known.addrs.iter().map(|addr| (*addr, Some(*node))));
+            known.open = known.addrs.len();
+            dials.push(Due { node: Some(*node), addrs: known.addrs.clone(), again });
         }
         for (addr, bootstrap) in self.bootstraps.iter_mut().filter(|(_, bootstrap)| due(bootstrap)) {
             bootstrap.back_off(now);
-            dials.push((*addr, None));
+            dials.push(Due { node: None, addrs: vec![*addr], again: false });
         }
         dials
     }

@@ -10,6 +10,9 @@
 //! m -- Release --------> h -- Preempted ------------> m
 //! a -- Ask ------------> r -- Answer ---------------> a    of SOMO's root, or who that is
 //! j -- Fetch ----------> n -- Fetched --------------> j    a record, for one who is not on the ring
+//! j -- Publish --------> n                                 likewise
+//! a -- Introduce ------> m -- Introduce ------------> b    speak to a, who speaks to you
+//! a -- Seen -----------> b                                 this is where you are seen from here by now
 //! ```
 
 use std::net::SocketAddr;
@@ -18,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::degree::{Holding, Priority};
 use super::peer::{Endpoint, Local, Peer, Place};
+use super::reach::Reach;
 use super::records::Record;
 use super::somo::{Helper, Offer, Report};
 use crate::identity::{NodeId, Position, SessionId};
@@ -106,6 +110,19 @@ pub enum PoolMessage {
         /// What is kept for the key.
         record: Option<Record>,
     },
+    /// Has a record kept, for one who is not on the ring.
+    Publish(Record),
+    /// Somebody wants to talk to `to`, who is to speak to it: both behind translators, each opens its own.
+    Introduce {
+        /// Who is to speak.
+        to: NodeId,
+        /// Who wants to talk; nobody: the sender.
+        who: Option<Contact>,
+        /// How far this has gone.
+        hops: u8,
+    },
+    /// Where the sender sees the receiver by now.
+    Seen(SocketAddr),
 }
 
 /// What this program can do beyond version 1 of the protocol: nothing yet.
@@ -153,6 +170,8 @@ pub struct Whereabouts {
     pub local: Local,
     /// See [`Peer::place`].
     pub place: Place,
+    /// What stands before it.
+    pub reach: Reach,
 }
 
 /// Another node and where it listens. A hint: the key is proven when it is dialled.
@@ -181,6 +200,10 @@ pub struct NodeReport {
     pub held: Vec<Holding>,
     /// Measured round trips to its peers, milliseconds.
     pub round_trips_ms: Vec<(NodeId, f32)>,
+    /// What stands before it.
+    pub reach: Reach,
+    /// Nodes that it has tried to talk to in vain lately.
+    pub unreachable: Vec<NodeId>,
 }
 
 /// A request for degrees.

@@ -17,6 +17,7 @@ mod moment; // a node's own time
 mod node;
 mod peer; // another node, in the fewest bytes
 mod position; // the ring's arithmetic, zones and digits
+mod reach; // translators, and who can meet whom
 pub mod records; // objects that survive who keeps them
 pub mod ring; // one node of a ring of any size
 mod round_trip;
@@ -34,3 +35,4 @@ pub use self::moment::Moment;
 pub use self::node::{Event, Output, PoolConfig, PoolNode, Standing, WANTED_FOR, capable};
 pub use self::peer::{Endpoint, Local, Peer, Place};
 pub use self::position::{Mark, Zone};
+pub use self::reach::Reach;

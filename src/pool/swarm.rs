@@ -2,6 +2,8 @@
 //! here zones and neighbours go up from the ring, and lookups and their answers back.
 
 mod regency;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -381,6 +383,13 @@ impl SwarmNode {
         ticket
     }
 
+    /// See [`Records::put`].
+    pub fn put(&mut self, record: records::Record, now: Moment) -> bool {
+        let taken = self.records.put(record, now);
+        self.wire(now);
+        taken
+    }
+
     /// See [`Records::deref`].
     pub fn deref(&mut self, reference: Reference, now: Moment) -> Option<u32> {
         let ticket = self.records.deref(reference, now);
@@ -611,87 +620,5 @@ pub fn betray(
             Some(lie.into_iter().map(|lie| (from, SwarmMessage::Records(lie))).collect())
         }
         _ => None,
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use rand::SeedableRng;
-
-    use super::*;
-    use crate::pool::peer::Place;
-    use crate::pool::ring::message::tests::{peer, samples as ring_samples};
-    use crate::pool::somo::Delegation;
-    use crate::pool::somo::{BEACONS_MAX, Beacons, Down, HELPERS_PER_CELL, Helper};
-    use crate::pool::somo::{HELPERS_MAX, HelperQuery, NEWS_MAX, PLACES_MAX};
-
-    /// One of each kind, the largest of its kind.
-    pub(crate) fn samples() -> Vec<SwarmMessage> {
-        let random = &mut StdRng::seed_from_u64(3);
-        let (up_kbit_s, down_kbit_s) = (u32::MAX, 99_999_999);
-        let offer = Offer { lends: true, free: [255; 3], up_kbit_s, down_kbit_s };
-        let helpers = (0..BEACONS_MAX * HELPERS_PER_CELL).map(|_| Helper { peer: peer(random), offer });
-        let (nodes, free) = (u32::MAX, [[u32::MAX; crate::pool::somo::BUCKETS]; 3]);
-        let report =
-            Report { nodes, lenders: nodes, oldest_ms: nodes, height: 255, free, helpers: helpers.collect() };
-        let places = report.helpers.iter().map(|helper| helper.peer.place).take(BEACONS_MAX).collect();
-        let (point, beacons) = (Position(u128::MAX), Some(Beacons { generation: 9, places }));
-        let (number, region) = (u32::MAX, Region { level: 9, index: u64::MAX });
-        let near = vec![Place([i16::MIN; 4]); PLACES_MAX];
-        let query = HelperQuery { near, within_ms: u16::MAX, degree: 255, priority: 3, most: 110 };
-        let helpers = report.helpers[..HELPERS_MAX].to_vec();
-        let answer = Answer::Helpers { nodes: u32::MAX, helpers, kept: true };
-        let news = News { origin: peer(random), number, region, payload: vec![255; NEWS_MAX] };
-        let owner = Identity::from_seed([3; 32]);
-        let delegation = Delegation {
-            owner: owner.node_id(),
-            delegate: peer(random),
-            until_s: u64::MAX,
-            signature: owner.sign(b"it"),
-        };
-        let somo = [
-            SomoMessage::Regent { delegation: Box::new(delegation), beacons: Beacons::default() },
-            SomoMessage::Vouch { of: Position(u128::MAX) },
-            SomoMessage::Vouched { of: Position(1), kbit_s: u32::MAX },
-            SomoMessage::Ask { number, region, question: Question::Helpers { query, keep_s: u16::MAX } },
-            SomoMessage::Answer { number, answer },
-            SomoMessage::Answer { number, answer: Answer::Report(Box::new(report.clone())) },
-            SomoMessage::News(news),
-            SomoMessage::Up { point, round: u32::MAX, generation: 3, pace_ms: 9, report: Box::new(report) },
-            SomoMessage::Down(Down { round: 4, call: Some(u16::MAX), beacons }),
-            SomoMessage::Astray { point },
-            SomoMessage::Quit,
-        ];
-        let records = records::message::tests::samples().into_iter().map(SwarmMessage::Records);
-        let ring = ring_samples().into_iter().map(SwarmMessage::Ring);
-        let bandwidth = bandwidth::message::tests::samples().into_iter().map(SwarmMessage::Bandwidth);
-        ring.chain(somo.map(SwarmMessage::Somo)).chain(records).chain(bandwidth).collect()
-    }
-
-    #[test]
-    fn messages_survive_the_wire_and_their_size_is_known_without_it() {
-        for message in samples() {
-            let bytes = message.encode();
-            assert_eq!(SwarmMessage::decode(&bytes), Ok(message.clone()));
-            assert_eq!(message.encoded_len(), bytes.len());
-            let most = match message {
-                SwarmMessage::Ring(_) => RING_MESSAGE_MAX,
-                SwarmMessage::Somo(_) => SOMO_MESSAGE_MAX,
-                SwarmMessage::Records(_) => RECORD_MESSAGE_MAX,
-                SwarmMessage::Bandwidth(_) => BANDWIDTH_MESSAGE_MAX,
-            };
-            assert!(bytes.len() <= most, "{} bytes", bytes.len());
-        }
-        let random = &mut StdRng::seed_from_u64(8);
-        let many = RingMessage::Rows((0..=ring::PEERS_MAX).map(|_| peer(random)).collect());
-        let wanted = RecordMessage::Want(vec![Position(1); records::message::ENTRIES_MAX + 1]);
-        let mut short = bandwidth::message::tests::samples();
-        if let Some(BandwidthMessage::Pair(pair)) = short.first_mut() {
-            pair.padding = bandwidth::Padding(10);
-        }
-        let short = SwarmMessage::Bandwidth(short[0]);
-        for message in [SwarmMessage::Ring(many), SwarmMessage::Records(wanted), short] {
-            assert_eq!(SwarmMessage::decode(&message.encode()), Err(Malformed), "too many, or too short");
-        }
     }
 }

@@ -147,6 +147,8 @@ mod tests {
             degree_bound: 3,
             held: vec![],
             round_trips_ms: (0..nodes).map(|to| (node(to), 20.0 * f32::from(n.abs_diff(to)))).collect(),
+            reach: crate::pool::Reach::Unknown,
+            unreachable: vec![],
         };
         Delays::new(
             &(0..nodes).map(|n| (node(n), 3)).collect::<Vec<_>>(),

@@ -19,6 +19,7 @@ mod plan;
 mod plan_wire;
 mod planning;
 mod pulse;
+mod reach;
 mod record;
 mod repair;
 mod roster;

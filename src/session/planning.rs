@@ -318,6 +318,8 @@ mod tests {
             degree_bound: degree,
             held: vec![],
             round_trips_ms: rtts.iter().map(|(to, ms)| (node(*to), *ms)).collect(),
+            reach: crate::pool::Reach::Unknown,
+            unreachable: vec![],
         }
     }
 

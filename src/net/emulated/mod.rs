@@ -6,10 +6,12 @@
 
 mod core;
 mod link;
+mod nat;
 mod network;
 mod socket;
 
 pub use self::core::{Emulator, PathProfile};
 pub use self::link::EmulatedLink;
+pub use self::nat::Translator;
 pub use self::network::{EmulatedNetwork, address_of};
 pub use self::socket::{Datagram, EmulatedSocket};

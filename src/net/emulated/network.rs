@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::core::{Arrival, Emulator, PathProfile};
+use super::nat::{Translator, Translators};
 
 /// A running emulated network; clones share it. It stops when the last clone is dropped.
 pub struct EmulatedNetwork<T> {
@@ -23,6 +24,7 @@ struct Shared<T> {
 
 struct State<T> {
     core: Emulator<T>,
+    translators: Translators,
     inboxes: Vec<Inbox<T>>,
 }
 
@@ -41,7 +43,11 @@ impl<T: Send + 'static> EmulatedNetwork<T> {
     /// A network of `nodes` nodes; its clock is that of the tokio runtime it is made on.
     pub fn start(nodes: usize, seed: u64, profile: impl Fn(usize, usize) -> PathProfile) -> Self {
         let inboxes = (0..nodes).map(|_| Inbox { arrived: VecDeque::new(), waker: None }).collect();
-        let state = Mutex::new(State { core: Emulator::new(nodes, seed, profile), inboxes });
+        let state = Mutex::new(State {
+            core: Emulator::new(nodes, seed, profile),
+            translators: Translators::default(),
+            inboxes,
+        });
         let earlier = Arc::new(Notify::new());
         let shared = Arc::new(Shared { state, earlier: earlier.clone() });
         tokio::spawn(deliver(Arc::downgrade(&shared), earlier));
@@ -51,6 +57,22 @@ impl<T: Send + 'static> EmulatedNetwork<T> {
     /// Changes the emulation itself: who is cut off.
     pub fn with_core<R>(&self, change: impl FnOnce(&mut Emulator<T>) -> R) -> R {
         change(&mut self.shared.lock().core)
+    }
+
+    /// Puts a translator before a node's socket. A network of sockets has one before every node, or none at all; to be
+    /// done before the sockets are made.
+    pub fn set_translator(&self, node: usize, kind: Translator) {
+        self.shared.lock().translators.set(node, kind);
+    }
+
+    /// A node's translator forgets all that it has mapped.
+    pub fn forget_mappings(&self, node: usize) {
+        self.shared.lock().translators.forget(node);
+    }
+
+    /// Looks at the translators, or has them map.
+    pub(super) fn with_translators<R>(&self, look: impl FnOnce(&mut Translators) -> R) -> R {
+        look(&mut self.shared.lock().translators)
     }
 
     /// Hands a packet to the emulation now; see [`Emulator::send`].

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
+use super::nat::Translators;
 use super::network::{EmulatedNetwork, address_of, node_of};
 
 /// One node's socket.
@@ -22,6 +23,7 @@ pub struct EmulatedSocket {
 /// A UDP packet and who sent it.
 pub struct Datagram {
     from: SocketAddr,
+    to: SocketAddr,
     bytes: Bytes,
 }
 
@@ -33,6 +35,18 @@ impl EmulatedSocket {
     #[must_use]
     pub fn new(network: &EmulatedNetwork<Datagram>, node: usize) -> Arc<Self> {
         Arc::new(Self { network: network.clone(), node })
+    }
+
+    /// The next packet that the translator, if there is one, lets in.
+    fn next(&self, cx: &mut Context<'_>) -> Option<Datagram> {
+        while let Poll::Ready(arrival) = self.network.poll_arrival(self.node, cx) {
+            let Datagram { from, to, .. } = arrival.payload;
+            let lets_in = |translators: &mut Translators| translators.lets_in(self.node, to, from);
+            if self.network.with_translators(lets_in) {
+                return Some(arrival.payload);
+            }
+        }
+        None
     }
 }
 
@@ -49,14 +63,18 @@ impl AsyncUdpSocket for EmulatedSocket {
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let segment = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
+        let to = transmit.destination;
+        let from = self.network.with_translators(|translators| translators.out(self.node, to));
         for packet in transmit.contents.chunks(segment) {
-            let datagram = Datagram { from: address_of(self.node), bytes: Bytes::copy_from_slice(packet) };
+            let datagram = Datagram { from, to, bytes: Bytes::copy_from_slice(packet) };
             let size = packet.len() + HEADERS;
-            self.network.launch(|core, now| {
-                if let Some(to) = node_of(transmit.destination, core.nodes()) {
-                    core.send(now, self.node, to, size, datagram);
-                }
+            let nodes = self.network.with_core(|core| core.nodes());
+            let receiver = self.network.with_translators(|translators| {
+                if translators.is_empty() { node_of(to, nodes) } else { translators.node_of(to, nodes) }
             });
+            if let Some(receiver) = receiver {
+                self.network.launch(|core, now| core.send(now, self.node, receiver, size, datagram));
+            }
         }
         Ok(())
     }
@@ -69,8 +87,7 @@ impl AsyncUdpSocket for EmulatedSocket {
     ) -> Poll<io::Result<usize>> {
         let mut received = 0;
         for (buf, meta) in bufs.iter_mut().zip(meta) {
-            let Poll::Ready(arrival) = self.network.poll_arrival(self.node, cx) else { break };
-            let Datagram { from, bytes } = arrival.payload;
+            let Some(Datagram { from, bytes, .. }) = self.next(cx) else { break };
             let len = bytes.len().min(buf.len());
             buf[..len].copy_from_slice(&bytes[..len]);
             let mut described = RecvMeta::default();
@@ -82,7 +99,7 @@ impl AsyncUdpSocket for EmulatedSocket {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(address_of(self.node))
+        Ok(self.network.with_translators(|translators| translators.inside(self.node)))
     }
 
     fn may_fragment(&self) -> bool {

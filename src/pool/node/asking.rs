@@ -9,7 +9,7 @@ use super::{Event, PoolNode, Standing};
 use crate::identity::{NodeId, Position};
 use crate::pool::message::{Answer, Contact, HELPERS_MAX, NEAR_MAX, PoolMessage, Question};
 use crate::pool::peer::Peer;
-use crate::pool::records::{self, Object, Record, Reference, Refusal};
+use crate::pool::records::{self, Record, Reference};
 use crate::pool::ring;
 use crate::pool::somo::{BUCKETS, Helper, Point, Report, SomoConfig};
 
@@ -108,7 +108,7 @@ impl PoolNode {
         let open: Vec<u32> =
             self.asking.asks.iter().filter(|ask| ask.step == Step::Finding).map(|ask| ask.request).collect();
         for request in open {
-            if self.config.observer {
+            if self.is_off_ring() {
                 let any = self.joined().next();
                 if let Some(any) = any {
                     self.put_to(request, any, Vec::new(), now);
@@ -148,7 +148,7 @@ impl PoolNode {
 
     pub(super) fn on_joined_for_asks(&mut self, node: NodeId, now: Instant) {
         let waiting = |ask: &&Ask| {
-            ask.step == Step::Connecting(node) || ask.step == Step::Finding && self.config.observer
+            ask.step == Step::Connecting(node) || ask.step == Step::Finding && self.is_off_ring()
         };
         let ready: Vec<u32> = self.asking.asks.iter().filter(waiting).map(|ask| ask.request).collect();
         for request in ready {
@@ -159,7 +159,7 @@ impl PoolNode {
 
     /// Somebody asks. Who is not the root says who is.
     pub(super) fn on_ask(&mut self, from: NodeId, request: u32, question: &Question, now: Instant) {
-        if self.config.observer {
+        if self.is_off_ring() {
             return;
         }
         if self.swarm.is_root() {
@@ -235,7 +235,7 @@ impl PoolNode {
 
     /// Where the pool is larger than what this node sees of it, the root is asked now and then.
     pub(super) fn ask_how_it_stands(&mut self, now: Instant) {
-        if self.config.observer || !self.swarm.ring().is_active() || self.is_alone() {
+        if self.is_off_ring() || !self.swarm.ring().is_active() || self.is_alone() {
             return;
         }
         let due = *self.asking.stand_at.get_or_insert(now + STAND_FIRST);
@@ -298,24 +298,6 @@ impl PoolNode {
 
     // Records.
 
-    /// Keeps an object of this node's in the data overlay until it is withdrawn.
-    ///
-    /// # Errors
-    /// When it is too large.
-    pub fn publish(&mut self, object: Object, now: Instant) -> Result<(), Refusal> {
-        let moment = self.moment(now);
-        let outcome = self.swarm.set_ref(object, None, moment).map(|_| ());
-        self.drain_swarm(now);
-        outcome
-    }
-
-    /// Deletes an object of this node's.
-    pub fn withdraw(&mut self, key: Position, now: Instant) {
-        let moment = self.moment(now);
-        let _ = self.swarm.delete(key, moment);
-        self.drain_swarm(now);
-    }
-
     /// Looks for the record of a key until it is found or no longer wanted; [`Event::Fetched`] brings each that is found.
     pub fn fetch(&mut self, key: Option<Position>, now: Instant) {
         self.asking.wanted = key.map(|key| Wanted { key, next: now, ticket: None });
@@ -350,7 +332,7 @@ impl PoolNode {
 
     pub(super) fn on_fetch(&mut self, from: NodeId, request: u32, key: Position, now: Instant) {
         let moment = self.moment(now);
-        let room = self.asking.fetching.len() < FETCHING_MAX && !self.config.observer;
+        let room = self.asking.fetching.len() < FETCHING_MAX && !self.is_off_ring();
         match self.swarm.deref(Reference { key, host: None }, moment).filter(|_| room) {
             Some(ticket) => {
                 self.asking.fetching.push((ticket, from, request));

@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection, and where this node is seen from there.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,90 +9,16 @@ use rand::seq::IndexedRandom;
 
 use super::{Event, Output, PoolNode};
 use crate::identity::NodeId;
-use crate::pool::links::{Connected, is_private};
+use crate::pool::links::Connected;
 use crate::pool::message::{ADDRS_MAX, FEATURES, Hello, PoolMessage, Whereabouts};
-use crate::pool::peer::{Local, Peer, Place};
+use crate::pool::peer::{Peer, Place};
 use crate::pool::round_trip::RoundTrips;
 use crate::pool::swarm;
-
-/// Where others say that they see this node.
-#[derive(Debug)]
-pub(super) struct Seen {
-    listen: Vec<SocketAddr>,
-    votes: VecDeque<(NodeId, SocketAddr)>,
-    endpoint: SocketAddr,
-    /// Nodes that were looked at because somebody said that they are there.
-    looked_at: BTreeSet<NodeId>,
-}
-
-/// Others whose word counts, the latest ones.
-const VOTES_MAX: usize = 8;
-/// Nodes found on the local network that are looked at; they lead to the others.
-const LOOKED_AT_MAX: usize = 64;
-
-impl Seen {
-    pub(super) fn new(listen: &[SocketAddr]) -> Self {
-        let rank = |addr: &&SocketAddr| (addr.ip().is_loopback(), addr.is_ipv6(), is_private(**addr));
-        let endpoint = listen.iter().min_by_key(rank).copied();
-        Self {
-            listen: listen.to_vec(),
-            votes: VecDeque::new(),
-            endpoint: endpoint.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
-            looked_at: BTreeSet::new(),
-        }
-    }
-
-    pub(super) fn endpoint(&self) -> SocketAddr {
-        self.endpoint
-    }
-
-    /// The address behind the translator, if there is one.
-    pub(super) fn local(&self) -> Local {
-        let behind = self.listen.iter().find_map(|addr| match addr {
-            SocketAddr::V4(v4) if is_private(*addr) && !v4.ip().is_loopback() => Some(*v4),
-            _ => None,
-        });
-        let translated = self.endpoint.is_ipv4() && !self.listen.contains(&self.endpoint);
-        behind.filter(|_| translated).map_or(Local::NONE, Local::from)
-    }
-
-    pub(super) fn is_worth_a_look(&mut self, node: NodeId) -> bool {
-        self.looked_at.len() < LOOKED_AT_MAX && self.looked_at.insert(node)
-    }
-
-    /// Another node says where it sees this one. True when that changes what this node says of itself: a public address
-    /// where it knows of none, or what most of the latest say.
-    fn vote(&mut self, by: NodeId, addr: SocketAddr) -> bool {
-        let reachable = self.listen.iter().any(|own| !own.ip().is_loopback());
-        if addr.port() == 0 || addr.ip().is_unspecified() || reachable && addr.ip().is_loopback() {
-            return false;
-        }
-        self.votes.retain(|(voter, _)| *voter != by);
-        if self.votes.len() == VOTES_MAX {
-            self.votes.pop_front();
-        }
-        self.votes.push_back((by, addr));
-        let mut counts: BTreeMap<SocketAddr, usize> = BTreeMap::new();
-        for (_, addr) in &self.votes {
-            *counts.entry(*addr).or_default() += 1;
-        }
-        let count = |addr: &SocketAddr| counts.get(addr).copied().unwrap_or(0);
-        let own_public = self.listen.contains(&self.endpoint) && !is_private(self.endpoint);
-        let first_public = is_private(self.endpoint) && !is_private(addr);
-        let believed = self.listen.contains(&addr) || !is_private(addr);
-        let better = first_public || count(&addr) > count(&self.endpoint) + 1;
-        if addr == self.endpoint || own_public || !believed || !better {
-            return false;
-        }
-        self.endpoint = addr;
-        true
-    }
-}
 
 impl PoolNode {
     pub(super) fn whereabouts(&self) -> Whereabouts {
         let Peer { endpoint, local, place, .. } = self.swarm.ring().me();
-        Whereabouts { endpoint, local, place }
+        Whereabouts { endpoint, local, place, reach: self.seen.reach() }
     }
 
     /// Where this node listens, the address that others see first.
@@ -112,7 +38,7 @@ impl PoolNode {
             here: self.whereabouts(),
             seen: link.addr,
             offer: self.offer,
-            observer: self.config.observer,
+            observer: self.is_off_ring(),
             alone: self.is_alone(),
             answer,
         };
@@ -151,15 +77,17 @@ impl PoolNode {
             link.begin_pings(now);
         }
         let peer = link.peer(from);
-        if !observer && self.seen.vote(from, seen) {
+        let reach = self.seen.reach();
+        if self.seen.vote(from, seen) || self.seen.reach() != reach {
             self.move_to(now);
         }
+        self.choose_place(now);
         self.wake = now;
         self.events.push_back(Event::Joined(from));
         self.flush(from, now);
         self.on_joined_for_query(from);
         self.on_joined_for_asks(from, now);
-        if !observer && !self.config.observer {
+        if !observer && !self.is_off_ring() {
             self.meet(peer, alone, self.contacts.is_bootstrap(at), now);
         }
     }
@@ -168,7 +96,7 @@ impl PoolNode {
     /// the other; if both waited for each other, neither would ever answer for anything. Of two whose hellos crossed one may
     /// have been joined by a third meanwhile: it looks whether the other has a ring of its own by now.
     fn meet(&mut self, peer: Peer, alone: bool, bootstrap: bool, now: Instant) {
-        let named = bootstrap || self.seen.looked_at.contains(&peer.node);
+        let named = bootstrap || self.seen.was_looked_at(peer.node);
         let join = if self.is_alone() { !alone || self.me > peer.node } else { alone || named };
         if join {
             self.drive(swarm::Input::Bootstrap(peer), now);
@@ -178,7 +106,7 @@ impl PoolNode {
     /// Now and then, one of those who are connected and no leaves is asked who is around this node: on one ring that is
     /// what the leaf set says, and two rings find each other by it.
     pub(super) fn reunite(&mut self, now: Instant) {
-        if self.reunite_at > now || self.config.observer {
+        if self.reunite_at > now || self.is_off_ring() {
             return;
         }
         self.reunite_at = now + self.reunite_pause.mul_f64(self.random.random_range(0.75..1.25));
@@ -201,6 +129,14 @@ impl PoolNode {
         for peer in self.joined().collect::<Vec<_>>() {
             self.outputs.push_back(Output::Message(peer, PoolMessage::Here(here)));
         }
+    }
+
+    /// The peer sees this node elsewhere by now.
+    pub(super) fn on_seen(&mut self, from: NodeId, addr: SocketAddr, now: Instant) {
+        if self.seen.vote(from, addr) {
+            self.move_to(now);
+        }
+        self.choose_place(now);
     }
 
     pub(super) fn on_here(&mut self, from: NodeId, here: Whereabouts) {
@@ -233,36 +169,4 @@ impl Connected {
 /// The place of a peer that has said nothing of it.
 pub(super) fn known(place: Place) -> Option<Place> {
     (place != Place::UNKNOWN).then_some(place)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node(n: u8) -> NodeId {
-        NodeId([n; 32])
-    }
-
-    #[test]
-    fn a_public_address_is_taken_from_the_first_that_sees_it_and_changed_by_most() {
-        let private: SocketAddr = "192.168.1.5:4433".parse().unwrap();
-        let (public, other) = ("198.51.100.7:1024".parse().unwrap(), "198.51.100.9:7".parse().unwrap());
-        let mut seen = Seen::new(&[private]);
-        assert_eq!((seen.endpoint(), seen.local()), (private, Local::NONE));
-        assert!(!seen.vote(node(1), private) && seen.vote(node(2), public));
-        assert_eq!(seen.endpoint(), public);
-        assert_eq!(seen.local().addr().map(SocketAddr::V4), Some(private));
-        assert!(!seen.vote(node(3), other), "one liar");
-        assert!(!seen.vote(node(3), other) && !seen.vote(node(4), other) && seen.vote(node(5), other));
-    }
-
-    #[test]
-    fn who_listens_at_a_public_address_knows_better_than_others() {
-        let public: SocketAddr = "198.51.100.7:1024".parse().unwrap();
-        let mut seen = Seen::new(&["10.0.0.1:1024".parse().unwrap(), public]);
-        assert_eq!(seen.endpoint(), public, "a public one comes first");
-        for voter in 0..9 {
-            assert!(!seen.vote(node(voter), "203.0.113.1:1".parse().unwrap()));
-        }
-    }
 }

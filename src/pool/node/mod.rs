@@ -1,8 +1,11 @@
 //! One node of the pool as it lives: connections on demand beneath the ring, and beside it what sessions ask of a pool:
 //! helpers, round trips, degrees.
 
+mod aside;
 mod asking;
 mod greeting;
+mod introducing;
+mod seen;
 mod survey;
 mod swarming;
 
@@ -14,9 +17,12 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use self::aside::Aside;
 use self::asking::Asking;
 pub use self::asking::capable;
-use self::greeting::{REUNITE_FIRST, Seen};
+use self::greeting::REUNITE_FIRST;
+use self::introducing::{Introducing, looks_translated};
+use self::seen::Seen;
 use self::survey::{Measuring, Query};
 use super::contacts::Contacts;
 use super::degree::{DegreeTable, Holding, Priority, Refused};
@@ -142,6 +148,8 @@ pub struct PoolNode {
     probes_left: f64,
     probes_counted: Instant,
     asking: Asking,
+    introducing: Introducing,
+    aside: Aside,
     standing: Option<Standing>,
     look_at: Instant,
     reunite_at: Instant,
@@ -194,6 +202,8 @@ impl PoolNode {
             probes_left: survey::PROBES_BURST,
             probes_counted: now,
             asking: Asking::default(),
+            introducing: Introducing::new(now),
+            aside: Aside::new(now),
             standing: None,
             look_at: now,
             reunite_at: now + LOOK,
@@ -228,6 +238,7 @@ impl PoolNode {
     /// A connection is open and the peer's key proven.
     pub fn on_connected(&mut self, peer: NodeId, addr: SocketAddr, now: Instant) {
         self.contacts.on_connected(peer, addr);
+        self.seen.on_connected(addr, now);
         self.links.insert(peer, addr, now);
         self.greet(peer, false);
         self.wake = now;
@@ -258,7 +269,10 @@ impl PoolNode {
         now: Instant,
     ) {
         match expected {
-            Some(node) => self.links.on_dial_failed(node, now),
+            Some(node) => {
+                self.links.on_dial_failed(node, now);
+                self.contacts.on_dial_failed(node);
+            }
             None if self.contacts.is_bootstrap(addr) && error != DialError::Ourselves => {
                 self.events.push_back(Event::BootstrapFailed(addr, error));
             }
@@ -332,6 +346,9 @@ impl PoolNode {
             PoolMessage::Answer { request, answer } => self.on_answer(from, request, answer, now),
             PoolMessage::Fetch { request, key } => self.on_fetch(from, request, key, now),
             PoolMessage::Fetched { record, .. } => self.on_fetched(record, now),
+            PoolMessage::Publish(record) => self.on_publish(record, now),
+            PoolMessage::Introduce { to, who, hops } => self.on_introduce(from, to, who, hops, now),
+            PoolMessage::Seen(addr) => self.on_seen(from, addr, now),
         }
     }
 
@@ -344,9 +361,7 @@ impl PoolNode {
             return;
         }
         self.ping_and_bury(now);
-        for (addr, node) in self.contacts.due(now) {
-            self.outputs.push_back(Output::Dial(addr, node));
-        }
+        self.dial_contacts(now);
         for ended in self.degrees.expire(now) {
             self.evict(ended);
         }
@@ -354,9 +369,13 @@ impl PoolNode {
         self.finish_measuring(now);
         self.query_timeout(now);
         self.retry_asks(now);
+        if self.publish_due().is_some_and(|due| due <= now) {
+            self.publish_through_others(now);
+        }
         if self.look_at <= now {
             self.look_at = now + LOOK;
             self.look_around(now);
+            self.choose_place(now);
             self.reunite(now);
         }
         if self.links.sweep_due() <= now {
@@ -502,6 +521,8 @@ impl PoolNode {
             degree_bound: self.degrees.bound(),
             held: self.degrees.holdings().cloned().collect(),
             round_trips_ms: self.links.iter().filter_map(measured).take(ROUND_TRIPS_MAX).collect(),
+            reach: self.seen.reach(),
+            unreachable: self.contacts.unreachable().take(ROUND_TRIPS_MAX).collect(),
         }
     }
 
@@ -509,6 +530,19 @@ impl PoolNode {
 
     fn tell(&mut self, to: NodeId, message: PoolMessage) {
         self.outputs.push_back(Output::Message(to, message));
+    }
+
+    fn dial_contacts(&mut self, now: Instant) {
+        for due in self.contacts.due(now) {
+            for addr in &due.addrs {
+                self.dial(*addr, due.node, now);
+            }
+            if let Some(node) = due.node
+                && (due.again || looks_translated(due.addrs.iter().copied()))
+            {
+                self.ask_for_introduction(node, now);
+            }
+        }
     }
 
     fn use_link(&mut self, node: NodeId, now: Instant) {
@@ -610,8 +644,13 @@ impl PoolNode {
         let silences = self.links.iter().filter(|(_, link)| link.next_ping.is_some());
         let silences = silences.map(|(_, link)| link.last_heard + self.config.lost_after);
         let doubts = self.links.iter().filter_map(|(_, link)| link.doubted);
-        let others =
-            [self.contacts.next_due(), self.degrees.next_expiry(), self.survey_due(), self.asks_due()];
+        let others = [
+            self.contacts.next_due(),
+            self.degrees.next_expiry(),
+            self.survey_due(),
+            self.asks_due(),
+            self.publish_due(),
+        ];
         let own = self.links.sweep_due().min(self.look_at);
         pings
             .chain(silences)

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::introducing::looks_translated;
 use super::{Event, Output, PoolNode, Standing};
 use crate::identity::{NodeId, SessionId};
 use crate::net::DATAGRAM_MAX;
@@ -55,7 +56,7 @@ impl PoolNode {
 
     /// Sends a message on its way. True when it has to wait for a connection.
     fn carry(&mut self, to: Peer, message: SwarmMessage, now: Instant) -> bool {
-        if self.config.observer {
+        if self.is_off_ring() {
             return false;
         }
         match self.links.way(&to, message, now) {
@@ -65,8 +66,12 @@ impl PoolNode {
             }
             Way::Waits => true,
             Way::Dial => {
-                let dials = to.addrs().map(|addr| Output::Dial(addr, Some(to.node)));
-                self.outputs.extend(dials);
+                for addr in to.addrs() {
+                    self.dial(addr, Some(to.node), now);
+                }
+                if looks_translated(to.addrs()) {
+                    self.ask_for_introduction(to.node, now);
+                }
                 true
             }
             Way::None => false,
@@ -93,7 +98,7 @@ impl PoolNode {
 
     /// Bytes that claim to be a message of the ring's or what is on it.
     pub(super) fn on_swarm_bytes(&mut self, from: NodeId, bytes: &[u8], now: Instant) {
-        if self.config.observer {
+        if self.is_off_ring() {
             return;
         }
         let Some(link) = self.links.get_mut(from) else { return };
@@ -108,6 +113,7 @@ impl PoolNode {
         }
         link.last_used = now;
         let peer = link.peer(from);
+        self.note_names(from, &message, now);
         self.drive(swarm::Input::Message(peer, message), now);
     }
 
@@ -160,7 +166,7 @@ impl PoolNode {
 
     fn standing_now(&self, now: Instant) -> Option<Standing> {
         let ring = self.swarm.ring();
-        if self.config.observer || !ring.is_active() {
+        if self.is_off_ring() || !ring.is_active() {
             return None;
         }
         if let Some(known) = self.standing_told(now) {

@@ -151,6 +151,15 @@ impl Records {
         self.write(key, false, now)
     }
 
+    /// Has a record of somebody's kept who is not on the ring. False if it is none, or too much is under way.
+    pub fn put(&mut self, record: Record, now: Moment) -> bool {
+        let key = record.key();
+        let good = record.is_bounded() && record.check(self.unix_s(now)).is_ok();
+        let taken = good && self.ask(Reference { key, host: None }, Some(record), true, now).is_some();
+        self.talk_to_oneself(now);
+        taken
+    }
+
     /// Objects of this node's whose time has come are signed anew.
     pub(super) fn refresh(&mut self, now: Moment) {
         let due = self.own.iter().filter(|(_, owned)| owned.refresh_at <= now);

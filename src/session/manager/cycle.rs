@@ -11,6 +11,7 @@ use crate::pool::{Contact, NodeReport, Reservation};
 use crate::session::keys::Signed;
 use crate::session::plan::{Installation, SessionPlan};
 use crate::session::planning::{FOREST_MEMBERS_MAX, Planned, PlanningJob, number};
+use crate::session::reach::forbidden;
 use crate::session::{Event, Output, SessionMessage};
 
 /// Where the cycle stands.
@@ -188,7 +189,7 @@ impl Manager {
             members,
             reports: reports.clone(),
             excluded: self.excluded.keys().copied().collect(),
-            forbidden: self.forbidden.keys().copied().collect(),
+            forbidden: self.forbidden.keys().copied().chain(forbidden(reports)).collect(),
             current: self.installed.clone(),
             review: reason == REVIEW_REASON,
             reason,
