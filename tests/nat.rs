@@ -5,6 +5,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,25 +41,35 @@ fn meet(one: Translator, other: Translator) -> bool {
     !apart(one, other) && !apart(other, one)
 }
 
-type Shared = Arc<Mutex<PoolNode>>;
+/// A pool node, and how many reports its queries brought.
+struct Live {
+    pool: PoolNode,
+    reports: Vec<usize>,
+}
+
+type Shared = Arc<Mutex<Live>>;
 
 /// A pool node on a link, and no more.
-fn pool_node(index: usize, link: QuicLink, known: &[usize], all: &[QuicLink]) -> Shared {
+fn pool_node(index: usize, link: QuicLink, bootstrap: Option<SocketAddr>) -> Shared {
     let now = Instant::now().into_std();
     let me = identity(index as u8 + 1).node_id();
     let random = StdRng::seed_from_u64(index as u64);
     let mut pool = PoolNode::new(me, link.listen_addrs(), PoolConfig::default(), random, now);
-    known.iter().for_each(|i| pool.add_bootstrap(all[*i].listen_addrs()[0], now));
-    let pool = Arc::new(Mutex::new(pool));
-    tokio::spawn(drive(pool.clone(), link));
-    pool
+    bootstrap.into_iter().for_each(|addr| pool.add_bootstrap(addr, now));
+    let live = Arc::new(Mutex::new(Live { pool, reports: vec![] }));
+    tokio::spawn(drive(live.clone(), link));
+    live
 }
 
-async fn drive(pool: Shared, mut link: QuicLink) {
+async fn drive(live: Shared, mut link: QuicLink) {
     loop {
         let wake = {
-            let mut pool = pool.lock().unwrap();
-            while pool.poll_event().is_some() {}
+            let Live { pool, reports } = &mut *live.lock().unwrap();
+            while let Some(event) = pool.poll_event() {
+                if let alm::pool::Event::Snapshot(snapshot) = event {
+                    reports.push(snapshot.len());
+                }
+            }
             while let Some(output) = pool.poll_output() {
                 match output {
                     Output::Message(to, message) => {
@@ -66,6 +77,7 @@ async fn drive(pool: Shared, mut link: QuicLink) {
                     }
                     Output::Datagram(to, bytes) => drop(link.send(to, Channel::Datagram, bytes)),
                     Output::Dial(addr, node) => link.dial(addr, node),
+                    Output::DialThrough(via, node) => link.dial_through(via, node),
                     Output::Close(node, reason) => link.close(node, reason),
                 }
             }
@@ -76,8 +88,8 @@ async fn drive(pool: Shared, mut link: QuicLink) {
         let wake = wake.min((Instant::now() + Duration::from_millis(50)).into_std());
         tokio::select! {
             biased;
-            () = sleep_until(wake.into()) => pool.lock().unwrap().handle_timeout(Instant::now().into_std()),
-            event = next_event(&mut link) => on_event(&mut pool.lock().unwrap(), event),
+            () = sleep_until(wake.into()) => live.lock().unwrap().pool.handle_timeout(Instant::now().into_std()),
+            event = next_event(&mut link) => on_event(&mut live.lock().unwrap().pool, event),
         }
     }
 }
@@ -87,6 +99,7 @@ fn on_event(pool: &mut PoolNode, event: LinkEvent) {
     match event {
         LinkEvent::Connected { peer, addr } => pool.on_connected(peer, addr, now),
         LinkEvent::Disconnected { peer, left, .. } => pool.on_disconnected(peer, left, now),
+        LinkEvent::Moved { peer, addr } => pool.on_moved(peer, addr, now),
         LinkEvent::DialFailed { addr, expected, error } => pool.on_dial_failed(addr, expected, error, now),
         LinkEvent::Control { from, bytes } => {
             pool.on_traffic(from, now);
@@ -101,23 +114,25 @@ fn on_event(pool: &mut PoolNode, event: LinkEvent) {
     }
 }
 
+/// Nodes that know the first one.
+async fn start(links: Vec<QuicLink>, bootstrap: SocketAddr) -> Vec<Shared> {
+    let mut nodes = Vec::new();
+    for (i, link) in links.into_iter().enumerate() {
+        nodes.push(pool_node(i, link, (i > 0).then_some(bootstrap)));
+        sleep(Duration::from_millis(300)).await;
+    }
+    nodes
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_pair_connects_but_those_that_translators_forbid_which_are_reported() {
     let kinds = [Open, Open, FullCone, FullCone, PortRestricted, PortRestricted, Symmetric, Symmetric];
     let (_network, links) = network(&kinds);
     let bootstrap = links[0].listen_addrs()[0];
-    let mut nodes = Vec::new();
-    for (i, link) in links.into_iter().enumerate() {
-        let node = pool_node(i, link, &[], &[]);
-        if i > 0 {
-            node.lock().unwrap().add_bootstrap(bootstrap, Instant::now().into_std());
-        }
-        nodes.push(node);
-        sleep(Duration::from_millis(300)).await;
-    }
+    let nodes = start(links, bootstrap).await;
     sleep(Duration::from_secs(20)).await;
     let ids: Vec<NodeId> = (0..kinds.len()).map(|i| identity(i as u8 + 1).node_id()).collect();
-    let reach: Vec<Reach> = nodes.iter().map(|node| node.lock().unwrap().report().reach).collect();
+    let reach: Vec<Reach> = nodes.iter().map(|node| node.lock().unwrap().pool.report().reach).collect();
     for (kind, reach) in kinds.iter().zip(&reach) {
         let fits = match kind {
             Open => *reach == Reach::Direct,
@@ -129,34 +144,79 @@ async fn every_pair_connects_but_those_that_translators_forbid_which_are_reporte
     }
     // The ring is of those who reach each other.
     for (i, kind) in kinds.iter().enumerate() {
-        let leaves = nodes[i].lock().unwrap().swarm().ring().leaves().count();
+        let leaves = nodes[i].lock().unwrap().pool.swarm().ring().leaves().count();
         assert_eq!(leaves, if *kind == Symmetric { 0 } else { 5 }, "{i}");
     }
     // As in a session: all want each other, and somebody whom all reach has named them.
     let now = Instant::now().into_std();
-    let addrs: Vec<_> = (0..ids.len()).map(|i| nodes[i].lock().unwrap().addrs(ids[i])).collect();
+    let addrs: Vec<_> = (0..ids.len()).map(|i| nodes[i].lock().unwrap().pool.addrs(ids[i])).collect();
     for (i, node) in nodes.iter().enumerate() {
         for j in (0..ids.len()).filter(|j| *j != i) {
-            let mut node = node.lock().unwrap();
-            node.named(ids[j], ids[0], now);
-            node.want_mutually(Contact { node: ids[j], addrs: addrs[j].clone() }, now);
+            let pool = &mut node.lock().unwrap().pool;
+            pool.named(ids[j], ids[0], now);
+            pool.want_mutually(Contact { node: ids[j], addrs: addrs[j].clone() }, now);
         }
     }
     sleep(Duration::from_secs(15)).await;
     for (i, node) in nodes.iter().enumerate() {
-        let node = node.lock().unwrap();
+        let node = &node.lock().unwrap().pool;
         for j in (0..ids.len()).filter(|j| *j != i) {
             let meets = meet(kinds[i], kinds[j]);
-            assert_eq!(node.is_joined(ids[j]), meets, "{i} {:?} and {j} {:?}", kinds[i], kinds[j]);
-            let said = node.report().unreachable.contains(&ids[j]);
+            assert!(node.is_joined(ids[j]), "{i} {:?} and {j} {:?}", kinds[i], kinds[j]);
+            let report = node.report();
+            let measured = report.round_trips_ms.iter().any(|(other, _)| *other == ids[j]);
+            assert_eq!(measured, meets, "{i} {:?} to {j} {:?}", kinds[i], kinds[j]);
+            let said = report.unreachable.contains(&ids[j]);
             assert_eq!(said, !meets, "{i} {:?} of {j} {:?}", kinds[i], kinds[j]);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_way_whose_end_moves_is_found_again_whoever_dialled() {
+    let kinds = [Open, PortRestricted, PortRestricted, FullCone];
+    let (network, links) = network(&kinds);
+    let bootstrap = links[0].listen_addrs()[0];
+    let nodes = start(links, bootstrap).await;
+    sleep(Duration::from_secs(5)).await;
+    let ids: Vec<NodeId> = (0..kinds.len()).map(|i| identity(i as u8 + 1).node_id()).collect();
+    for moving in [1, 2, 3, 1] {
+        // Everybody wants everybody, so one of each pair has dialled, and that one moves, or the other.
+        let addrs: Vec<_> = (0..ids.len()).map(|i| nodes[i].lock().unwrap().pool.addrs(ids[i])).collect();
+        let now = Instant::now().into_std();
+        for (i, node) in nodes.iter().enumerate() {
+            for j in (0..ids.len()).filter(|j| *j != i) {
+                let contact = Contact { node: ids[j], addrs: addrs[j].clone() };
+                node.lock().unwrap().pool.want_mutually(contact, now);
+            }
+        }
+        sleep(Duration::from_secs(4)).await;
+        network.forget_mappings(moving);
+        sleep(Duration::from_secs(16)).await;
+        for (i, node) in nodes.iter().enumerate() {
+            let others = ids.iter().copied().filter(|id| *id != ids[i]).collect();
+            node.lock().unwrap().pool.query(others, None, Instant::now().into_std());
+        }
+        sleep(Duration::from_secs(1)).await;
+        for (i, node) in nodes.iter().enumerate() {
+            let reports = node.lock().unwrap().reports.pop();
+            assert_eq!(reports, Some(ids.len()), "{i}, after {moving} has moved");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn members_who_cannot_talk_hear_each_other_over_another() {
-    let kinds = [Open, FullCone, PortRestricted, Symmetric, Symmetric, PortRestricted];
+    conference([Open, FullCone, PortRestricted, Symmetric, Symmetric, PortRestricted]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_some_members_cannot_talk_to_is_reached_by_way_of_a_third() {
+    conference([Open, Symmetric, PortRestricted, Symmetric, FullCone, PortRestricted]).await;
+}
+
+/// A helper that all reach, a host, and four members.
+async fn conference(kinds: [Translator; 6]) {
     let (_network, links) = network(&kinds);
     let bootstrap = links[0].listen_addrs();
     let mut links = links.into_iter();

@@ -206,6 +206,7 @@ fn drain(node: &mut Node, link: &mut QuicLink, ears: &Ears) {
             // A packet that finds no connection is missed by its receiver.
             Output::Send(to, channel, bytes) => drop(link.send(to, channel, bytes)),
             Output::Dial(addr, to) => link.dial(addr, to),
+            Output::DialThrough(via, to) => link.dial_through(via, to),
             Output::Close(peer, reason) => link.close(peer, reason),
             Output::Switch(switch) => link.set_switch(switch),
             Output::Play(packet, _) => ears.hear(&packet),

@@ -103,6 +103,7 @@ fn run(
         };
         let mut net = args.open(purpose == Purpose::Lend)?;
         let role = role(&mut net)?;
+        let port_map = args.port_map(&net.addrs);
         let Net { link, mut config, mdns, state, .. } = net;
         let conference = Arc::clone(&desk.conference);
         let server = Server::open(&state.dir, Arc::new(desk));
@@ -112,7 +113,11 @@ fn run(
         }
         let (told, telling) = mpsc::channel(EVENTS_MAX);
         let keeping = tokio::spawn(keep(telling, conference, events));
-        let ending = Driver::new(link, config, role, mdns, told).with_commands(wishes).run(stop).await;
+        let ending = Driver::new(link, config, role, mdns, told)
+            .with_commands(wishes)
+            .with_port_map(port_map)
+            .run(stop)
+            .await;
         // It ends with the driver's end of the channel.
         let _ = keeping.await;
         drop((server, state));

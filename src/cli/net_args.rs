@@ -14,7 +14,7 @@ use super::units;
 use crate::identity::Identity;
 use crate::live::DriverConfig;
 use crate::net::quic::{Carrier, QuicLink, Socket};
-use crate::net::{Link, ListenError, Mdns, bind_udp};
+use crate::net::{Link, ListenError, Mdns, PortMap, bind_udp};
 use crate::pool::PoolConfig;
 
 /// What was typed.
@@ -39,6 +39,10 @@ pub(super) struct NetArgs {
     /// Do not look for other nodes on the local network
     #[arg(long)]
     no_mdns: bool,
+
+    /// Do not ask the router to open a port
+    #[arg(long)]
+    no_port_map: bool,
 
     /// Do not serve the local page
     #[arg(long)]
@@ -123,6 +127,11 @@ impl NetArgs {
             troubles: Vec::new(),
         };
         Ok(Net { link, config, mdns, addrs, state })
+    }
+
+    /// Has the router open a port that leads to one of `addrs`, unless that is not wanted.
+    pub(super) fn port_map(&self, addrs: &[SocketAddr]) -> Option<PortMap> {
+        if self.no_port_map { None } else { PortMap::start(addrs) }
     }
 
     fn listen_error(&self, error: &ListenError) -> CliError {

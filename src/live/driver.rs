@@ -17,7 +17,7 @@ use super::command::Command;
 use super::notices;
 use crate::event::Event;
 use crate::identity::{Identity, NodeId};
-use crate::net::{Link, LinkEvent, Mdns, next_event};
+use crate::net::{Link, LinkEvent, Mdns, PortMap, next_event};
 use crate::node::{Input, Node, Notice, Output};
 use crate::pool::{Contact, PoolConfig, Standing};
 use crate::session::{
@@ -72,6 +72,7 @@ pub struct Driver<L> {
     planned: mpsc::Receiver<(Planned, Duration)>,
     planner: mpsc::Sender<(Planned, Duration)>,
     mdns: Option<Mdns>,
+    port_map: Option<PortMap>,
     second: Interval,
     events: mpsc::Sender<Event>,
     commands: Option<mpsc::Receiver<Command>>,
@@ -153,6 +154,7 @@ impl<L: Link> Driver<L> {
             planned,
             planner,
             mdns,
+            port_map: None,
             second,
             events,
             commands: None,
@@ -171,6 +173,13 @@ impl<L: Link> Driver<L> {
     #[must_use]
     pub fn with_commands(mut self, commands: mpsc::Receiver<Command>) -> Self {
         self.commands = Some(commands);
+        self
+    }
+
+    /// Has the router open a port.
+    #[must_use]
+    pub fn with_port_map(mut self, port_map: Option<PortMap>) -> Self {
+        self.port_map = port_map;
         self
     }
 
@@ -198,6 +207,7 @@ impl<L: Link> Driver<L> {
                 Some((planned, elapsed)) = self.planned.recv() => self.handle(Input::Planned(planned, elapsed)),
                 from_audio = next_from_audio(&mut self.audio) => self.on_audio(from_audio),
                 _ = self.second.tick() => self.tell_links(),
+                mapped = next_mapped(self.port_map.as_mut()) => self.on_mapped(mapped),
                 found = discovered(self.mdns.as_ref()) => self.handle(Input::Contact(found)),
                 event = next_event(&mut self.link) => self.on_link(event),
             }
@@ -214,12 +224,29 @@ impl<L: Link> Driver<L> {
             self.tell(Event::Left { reason });
         }
         drop(self.mdns);
-        self.link.shutdown().await;
+        let give_back = async {
+            if let Some(port_map) = self.port_map {
+                port_map.end().await;
+            }
+        };
+        tokio::join!(self.link.shutdown(), give_back);
         ending
     }
 
     fn handle(&mut self, input: Input) {
         self.node.handle(input, Instant::now().into_std());
+    }
+
+    /// The id names the address that the router leads here: it is told anew.
+    fn on_mapped(&mut self, mapped: Option<SocketAddr>) {
+        self.handle(Input::Mapped(mapped));
+        let (Some(addr), Some(invite), "host") = (mapped, &mut self.invite, self.role) else { return };
+        if !invite.entry_points.contains(&addr) {
+            invite.entry_points.insert(0, addr);
+            invite.entry_points.truncate(ENTRY_POINTS_MAX);
+            let (id, name) = (invite.to_string(), self.title.clone());
+            self.tell(Event::Session { id, name, role: self.role });
+        }
     }
 
     fn on_command(&mut self, command: Command) -> Option<Ending> {
@@ -301,6 +328,7 @@ impl<L: Link> Driver<L> {
                 // A peer that is gone or does not read is reported by the link itself.
                 Output::Send(to, channel, bytes) => drop(self.link.send(to, channel, bytes)),
                 Output::Dial(addr, node) => self.link.dial(addr, node),
+                Output::DialThrough(via, node) => self.link.dial_through(via, node),
                 Output::Close(node, reason) => self.link.close(node, reason),
                 Output::Switch(switch) => self.link.set_switch(switch),
                 Output::Play(packet, at) => self.hand_audio(ToAudio::Packet(packet, at)),
@@ -439,6 +467,13 @@ async fn next_command(commands: Option<&mut mpsc::Receiver<Command>>) -> Command
             Some(command) => command,
             None => std::future::pending().await,
         },
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_mapped(port_map: Option<&mut PortMap>) -> Option<SocketAddr> {
+    match port_map {
+        Some(port_map) => port_map.next().await,
         None => std::future::pending().await,
     }
 }

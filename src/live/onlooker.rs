@@ -186,6 +186,7 @@ impl<L: Link> Onlooker<L> {
         match event {
             LinkEvent::Connected { peer, addr } => self.pool.on_connected(peer, addr, now),
             LinkEvent::Disconnected { peer, left, .. } => self.pool.on_disconnected(peer, left, now),
+            LinkEvent::Moved { peer, addr } => self.pool.on_moved(peer, addr, now),
             LinkEvent::DialFailed { addr, expected, error } => {
                 self.pool.on_dial_failed(addr, expected, error, now);
             }
@@ -218,6 +219,7 @@ impl<L: Link> Onlooker<L> {
                     let _ = self.link.send(to, Channel::Datagram, bytes);
                 }
                 Output::Dial(addr, node) => self.link.dial(addr, node),
+                Output::DialThrough(via, node) => self.link.dial_through(via, node),
                 Output::Close(node, reason) => self.link.close(node, reason),
             }
         }

@@ -81,6 +81,12 @@ pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
+/// An address that stands for a way over a third node ([`super::Link::dial_through`]).
+#[must_use]
+pub fn is_detour(addr: SocketAddr) -> bool {
+    matches!(canonical(addr).ip(), IpAddr::V4(ip) if ip.octets()[0] == super::quic::DETOUR_NET)
+}
+
 /// `addr` as the socket bound to `bound` can send to it, or `None` when it cannot.
 pub(crate) fn mapped_for(bound: SocketAddr, addr: SocketAddr) -> Option<SocketAddr> {
     match (bound, canonical(addr)) {

@@ -35,6 +35,13 @@ pub enum LinkEvent {
         /// The address that it is reached at.
         addr: SocketAddr,
     },
+    /// A peer is reached at another address from now on.
+    Moved {
+        /// Which.
+        peer: NodeId,
+        /// Where.
+        addr: SocketAddr,
+    },
     /// The connection is gone.
     Disconnected {
         /// Whose connection it was.
@@ -153,6 +160,12 @@ pub trait Link {
 
     /// Starts to connect; the outcome is an event. With `expected`, any other key at that address is refused.
     fn dial(&mut self, addr: SocketAddr, expected: Option<NodeId>);
+
+    /// Starts to connect to a node by way of another that both are connected to, where they cannot send to each other; the
+    /// outcome is an event, whose address [`is_detour`](super::is_detour). A link that cannot does nothing.
+    fn dial_through(&mut self, via: NodeId, node: NodeId) {
+        let _ = (via, node);
+    }
 
     /// Sends now or refuses; never waits.
     ///

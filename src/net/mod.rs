@@ -8,14 +8,16 @@ mod budget;
 mod hop;
 mod link;
 mod mdns;
+mod port_map;
 
 pub mod emulated;
 pub mod quic;
 
-pub use self::address::{ListenError, bind_udp, concrete_addresses};
+pub use self::address::{ListenError, bind_udp, concrete_addresses, is_detour};
 pub use self::budget::Budget;
 pub(crate) use self::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
 pub use self::link::{
     Channel, DialError, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict, next_event,
 };
 pub use self::mdns::{Discovered, Mdns};
+pub use self::port_map::PortMap;

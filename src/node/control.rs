@@ -14,6 +14,7 @@ impl Node {
     pub(super) fn handle_link(&mut self, event: LinkEvent, now: Instant) {
         match event {
             LinkEvent::Connected { peer, addr } => self.pool.on_connected(peer, addr, now),
+            LinkEvent::Moved { peer, addr } => self.pool.on_moved(peer, addr, now),
             LinkEvent::Disconnected { peer, left, .. } => {
                 self.heard.remove(&peer);
                 self.pool.on_disconnected(peer, left, now);
@@ -108,7 +109,7 @@ impl Node {
         let Some(held) = held else { return };
         let pool = &self.pool;
         let outcome =
-            self.carrier.install(signed, self.me, held, is_member, |node| pool.is_joined(node), now);
+            self.carrier.install(signed, self.me, held, is_member, |node| pool.is_direct(node), now);
         self.on_carried(now);
         match outcome {
             Ok(installed) => {

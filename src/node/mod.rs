@@ -41,6 +41,8 @@ pub enum Input {
     Contact(Contact),
     /// An address to start from.
     Bootstrap(SocketAddr),
+    /// The router leads that address here, or none any more.
+    Mapped(Option<SocketAddr>),
     /// A packet of this node's own source, its tree not yet set.
     Own(Bytes),
     /// A planning job is done, and took this long.
@@ -62,6 +64,8 @@ pub enum Output {
     Send(NodeId, Channel, Bytes),
     /// Dial an address, for a key where it is known.
     Dial(SocketAddr, Option<NodeId>),
+    /// Dial the second by way of the first.
+    DialThrough(NodeId, NodeId),
     /// Give a connection up.
     Close(NodeId, &'static str),
     /// Have the link forward by this table, which replaces the last.
@@ -234,6 +238,7 @@ impl Node {
             }
             Input::Contact(contact) => self.pool.add_contact(contact, now),
             Input::Bootstrap(addr) => self.pool.add_bootstrap(addr, now),
+            Input::Mapped(mapped) => self.pool.on_mapped(mapped, now),
             Input::Own(packet) => {
                 self.send_own(&packet, now);
                 return;

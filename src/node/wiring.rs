@@ -41,6 +41,7 @@ impl Node {
                 }
                 pool::Output::Datagram(to, bytes) => Output::Send(to, Channel::Datagram, bytes),
                 pool::Output::Dial(addr, node) => Output::Dial(addr, node),
+                pool::Output::DialThrough(via, node) => Output::DialThrough(via, node),
                 pool::Output::Close(node, reason) => {
                     self.heard.remove(&node);
                     Output::Close(node, reason)
@@ -82,8 +83,8 @@ impl Node {
     fn on_pool_event(&mut self, event: pool::Event, now: Instant) {
         match event {
             pool::Event::Joined(peer) => {
-                for complete in self.carrier.on_joined(peer) {
-                    self.report(complete);
+                if self.pool.is_direct(peer) {
+                    self.on_direct(peer);
                 }
                 match &mut self.role {
                     Role::Host(manager) => manager.on_joined(peer),
@@ -97,6 +98,7 @@ impl Node {
                     Role::Idle => {}
                 }
             }
+            pool::Event::Direct(peer) => self.on_direct(peer),
             pool::Event::Lost(peer) => {
                 self.repairs.on_lost(peer, &mut self.carrier, now);
                 match &mut self.role {
@@ -142,6 +144,12 @@ impl Node {
                     manager.on_preempted(helper, now);
                 }
             }
+        }
+    }
+
+    fn on_direct(&mut self, peer: NodeId) {
+        for complete in self.carrier.on_joined(peer) {
+            self.report(complete);
         }
     }
 

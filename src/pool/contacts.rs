@@ -14,6 +14,8 @@ const BOOTSTRAPS_MAX: usize = 32;
 /// The first pause after a failed dial; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// A direct way has so long to be found before one over a third node is taken.
+const DIRECT_FIRST: Duration = Duration::from_millis(1_500);
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -30,8 +32,12 @@ struct Schedule {
     failures: u32,
     /// Dials that have yet to fail.
     open: usize,
-    /// All dials have failed, then.
+    /// All dials have failed, or what answered was no direct way.
     failed: bool,
+    /// Who can carry messages to it, and from when on that is tried.
+    through: Option<(NodeId, Instant)>,
+    /// It is connected over a third node.
+    detour: bool,
     /// Wanted until then; `None`: always.
     until: Option<Instant>,
 }
@@ -47,6 +53,19 @@ pub(super) struct Due {
 }
 
 impl Schedule {
+    fn of(addrs: Vec<SocketAddr>) -> Self {
+        Self {
+            addrs,
+            next_dial: None,
+            failures: 0,
+            open: 0,
+            failed: false,
+            through: None,
+            detour: false,
+            until: None,
+        }
+    }
+
     fn back_off(&mut self, now: Instant) {
         let pause = RETRY_MIN.saturating_mul(1 << self.failures.min(8)).min(RETRY_MAX);
         self.failures += 1;
@@ -68,8 +87,7 @@ impl Contacts {
             known.next_dial = known.next_dial.map(|due| due.min(at));
         } else if self.nodes.len() < CONTACTS_MAX && (is_connected || !addrs.is_empty()) {
             let next_dial = (!is_connected).then_some(at);
-            let schedule =
-                Schedule { addrs, next_dial, failures: 0, open: 0, failed: false, until: Some(until) };
+            let schedule = Schedule { next_dial, until: Some(until), ..Schedule::of(addrs) };
             self.nodes.insert(contact.node, schedule);
         }
     }
@@ -77,14 +95,7 @@ impl Contacts {
     /// Takes note of an address whose key is not known; it is dialled until it answers.
     pub(super) fn learn_bootstrap(&mut self, addr: SocketAddr, now: Instant) {
         if self.bootstraps.len() < BOOTSTRAPS_MAX {
-            let fresh = || Schedule {
-                addrs: vec![addr],
-                next_dial: Some(now),
-                failures: 0,
-                open: 0,
-                failed: false,
-                until: None,
-            };
+            let fresh = || Schedule { next_dial: Some(now), ..Schedule::of(vec![addr]) };
             self.bootstraps.entry(addr).or_insert_with(fresh);
         }
     }
@@ -94,15 +105,49 @@ impl Contacts {
         self.bootstraps.contains_key(&addr)
     }
 
+    /// A bootstrap that does not answer is not tried again before this node is alone.
+    pub(super) fn rest_bootstrap(&mut self, addr: SocketAddr) {
+        if let Some(known) = self.bootstraps.get_mut(&addr) {
+            known.next_dial = None;
+        }
+    }
+
     /// True while somebody above wants that node.
     pub(super) fn is_wanted(&self, node: NodeId) -> bool {
         self.nodes.contains_key(&node)
+    }
+
+    /// The node is connected over a third one: a direct way is looked for now and then.
+    pub(super) fn on_detour(&mut self, node: NodeId, now: Instant) {
+        if let Some(known) = self.nodes.get_mut(&node) {
+            (known.next_dial, known.through) = (Some(now + RETRY_MAX), None);
+            (known.failed, known.detour) = (true, true);
+        }
+    }
+
+    /// Somebody can carry messages to that node, should no dial lead to it.
+    pub(super) fn on_introduced(&mut self, node: NodeId, by: NodeId, now: Instant) {
+        if let Some(known) = self.nodes.get_mut(&node)
+            && known.next_dial.is_some()
+            && !known.detour
+            && known.through.is_none()
+        {
+            known.through = Some((by, now + DIRECT_FIRST));
+        }
+    }
+
+    /// Who is to be dialled by way of whom.
+    pub(super) fn due_through(&mut self, now: Instant) -> Vec<(NodeId, NodeId)> {
+        let due = |known: &Schedule| known.through.is_some_and(|(_, at)| at <= now);
+        let due = self.nodes.iter_mut().filter(|(_, known)| due(known));
+        due.filter_map(|(node, known)| Some((known.through.take()?.0, *node))).collect()
     }
 
     /// The node is connected, by this address.
     pub(super) fn on_connected(&mut self, node: NodeId, addr: SocketAddr) {
         for known in self.nodes.get_mut(&node).into_iter().chain(self.bootstraps.get_mut(&addr)) {
             (known.next_dial, known.failures, known.failed) = (None, 0, false);
+            (known.through, known.detour) = (None, false);
         }
     }
 
@@ -122,6 +167,7 @@ impl Contacts {
     /// The connection is gone; a node that is wanted is dialled again, and so are bootstraps if this node has nobody else.
     pub(super) fn on_lost(&mut self, node: NodeId, is_alone: bool, now: Instant) {
         if let Some(known) = self.nodes.get_mut(&node) {
+            known.detour = false;
             known.back_off(now);
         }
         for bootstrap in self.bootstraps.values_mut().filter(|b| is_alone && b.next_dial.is_none()) {
@@ -155,7 +201,8 @@ impl Contacts {
     /// When the next dial is due, or a wish ends.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let all = self.nodes.values().chain(self.bootstraps.values());
-        all.flat_map(|schedule| [schedule.next_dial, schedule.until]).flatten().min()
+        let through = |schedule: &Schedule| schedule.through.map(|(_, at)| at);
+        all.flat_map(|schedule| [schedule.next_dial, schedule.until, through(schedule)]).flatten().min()
     }
 
     /// Where a node is said to listen.

@@ -13,6 +13,7 @@ use super::ring::RingMessage;
 use super::round_trip::RoundTrips;
 use super::swarm::SwarmMessage;
 use crate::identity::NodeId;
+use crate::net::is_detour;
 
 /// A connected peer.
 #[derive(Debug)]
@@ -215,6 +216,11 @@ impl Connected {
         self.budget.1 <= RING_MESSAGES_PER_SECOND_MAX
     }
 
+    /// It leads over a third node: it is there for messages, and no link of a tree.
+    pub(super) fn is_detour(&self) -> bool {
+        is_detour(self.addr)
+    }
+
     /// It is to be measured from now on, if it is not already.
     pub(super) fn begin_pings(&mut self, now: Instant) {
         if self.next_ping.is_none() {
@@ -230,6 +236,9 @@ impl Connected {
         let seen = Peer { place: self.place, ..Peer::new(node, self.addr) };
         let Some(hello) = &self.hello else { return seen };
         let stated = SocketAddr::from(hello.here.endpoint);
+        if self.is_detour() {
+            return Peer { endpoint: hello.here.endpoint, local: hello.here.local, ..seen };
+        }
         if is_private(stated) && !is_private(self.addr) {
             let local = if let SocketAddr::V4(addr) = stated { addr.into() } else { hello.here.local };
             return if self.addr.is_ipv4() { Peer { local, ..seen } } else { seen };

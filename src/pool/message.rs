@@ -12,6 +12,7 @@
 //! j -- Fetch ----------> n -- Fetched --------------> j    a record, for one who is not on the ring
 //! j -- Publish --------> n                                 likewise
 //! a -- Introduce ------> m -- Introduce ------------> b    speak to a, who speaks to you
+//!                        m -- Introduced -----------> a    and if that leads to nothing, m can carry a little
 //! a -- Seen -----------> b                                 this is where you are seen from here by now
 //! ```
 
@@ -121,6 +122,8 @@ pub enum PoolMessage {
         /// How far this has gone.
         hops: u8,
     },
+    /// The sender is connected to that node, and can carry a little to it.
+    Introduced(NodeId),
     /// Where the sender sees the receiver by now.
     Seen(SocketAddr),
 }

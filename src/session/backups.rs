@@ -97,7 +97,8 @@ impl Broken<'_> {
         for orphan in orphans {
             let child = orphan[0];
             let reached = |place: usize| Some((place, delay[place]? + self.delays.hop_ms(place, child)));
-            let places = tree.order.iter().filter_map(|place| reached(*place));
+            let places = tree.order.iter().filter(|place| !self.delays.is_forbidden(**place, child));
+            let places = places.filter_map(|place| reached(*place));
             let places = places.filter(|(place, _)| self.has_room(*place, t));
             let Some((place, ms)) = places.min_by(|(_, a), (_, b)| a.total_cmp(b)) else { continue };
             self.copies[place][t] += 1;

@@ -1,6 +1,6 @@
 //! What the nodes of a planning job measured of each other, and what a plan comes to on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alm_planner::{LatencyMatrix, Objective, OneWay, Plan};
 
@@ -19,6 +19,7 @@ pub(super) struct Delays {
     /// Row by row.
     one_way_ms: Vec<f64>,
     measured: Vec<bool>,
+    forbidden: BTreeSet<(usize, usize)>,
 }
 
 impl Delays {
@@ -33,7 +34,20 @@ impl Delays {
             nodes.iter().enumerate().map(|(i, (node, _))| (*node, i)).collect();
         let measured = measured_ms(&index, reports, probed);
         let one_way_ms = one_way_ms(&measured, &foretold_ms(&index, reports));
-        Self { index, one_way_ms, measured: measured.iter().map(Option::is_some).collect() }
+        let measured = measured.iter().map(Option::is_some).collect();
+        Self { index, one_way_ms, measured, forbidden: BTreeSet::new() }
+    }
+
+    /// These pairs cannot talk.
+    pub(super) fn forbidding(mut self, pairs: &BTreeSet<(NodeId, NodeId)>) -> Self {
+        let both = pairs.iter().filter_map(|(a, b)| Some((self.index(*a)?, self.index(*b)?)));
+        self.forbidden = both.flat_map(|(a, b)| [(a, b), (b, a)]).collect();
+        self
+    }
+
+    /// The two cannot talk.
+    pub(super) fn is_forbidden(&self, a: usize, b: usize) -> bool {
+        self.forbidden.contains(&(a, b))
     }
 
     /// Somebody has measured that pair.

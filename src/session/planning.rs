@@ -87,7 +87,7 @@ impl PlanningJob {
     #[must_use]
     pub fn run(&self) -> Planned {
         let nodes = self.nodes();
-        let delays = Delays::new(&nodes, &self.reports, &self.probed);
+        let delays = Delays::new(&nodes, &self.reports, &self.probed).forbidding(&self.forbidden);
         let current = self.current.as_ref().map(|plan| delays.numbered(plan));
         let objective = self.objective_now();
         match self.plan(&nodes, &delays, current.as_ref()) {
@@ -114,6 +114,11 @@ impl PlanningJob {
                 Planned { plan: Err(why), value_ms: None, unmeasured: Vec::new(), reason: self.reason }
             }
         }
+    }
+
+    /// These two cannot talk.
+    pub(super) fn forbids(&self, (a, b): (NodeId, NodeId)) -> bool {
+        self.forbidden.contains(&(a, b)) || self.forbidden.contains(&(b, a))
     }
 
     /// The objective, or what takes its place in a session of this size.

@@ -227,6 +227,11 @@ impl Hop {
         SwitchCounts { sent, received, dropped }
     }
 
+    /// Where hop packets are known to arrive.
+    pub(in crate::net) fn target(&self) -> Option<SocketAddr> {
+        self.target.load().as_ref().map(|target| **target)
+    }
+
     /// Whether hop packets are known to get through.
     #[cfg(test)]
     pub(in crate::net) fn works(&self) -> bool {

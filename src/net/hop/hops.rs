@@ -91,6 +91,9 @@ impl Hops {
     pub(in crate::net) fn send(&self, to: NodeId, datagram: &[u8], now: Instant) -> Result<(), SendError> {
         let table = self.table.load();
         let hop = table.by_peer.get(&to).ok_or(SendError::NotConnected)?;
+        if datagram.len() > PAYLOAD_MAX {
+            return Err(SendError::TooLong);
+        }
         hop.send(datagram, &self.budget, now, &mut self.own())
     }
 

@@ -12,7 +12,7 @@ use super::{CLOSE_PROTOCOL, CLOSE_UNREAD, TaskEvent};
 use crate::identity::NodeId;
 use crate::net::hop::{Hop, Hops};
 use crate::net::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
-use crate::net::{LinkEvent, SendError};
+use crate::net::{LinkEvent, SendError, is_detour};
 
 /// Control messages that may wait for a peer; one more, and the peer does not read and is cut off.
 const CONTROL_QUEUE_MAX: usize = 256;
@@ -48,6 +48,11 @@ impl Connection {
         let switched = hops.cloned().zip(hop.clone());
         tokio::spawn(read_datagrams(quic.clone(), peer, serial, to_driver, switched));
         Self { quic, serial, ours, since, hop, control, writer }
+    }
+
+    /// It leads over a third node.
+    pub(super) fn is_detour(&self) -> bool {
+        is_detour(self.quic.remote_address())
     }
 
     pub(super) fn send_control(&self, bytes: Bytes) -> Result<(), SendError> {

@@ -6,13 +6,14 @@
 
 mod congestion;
 mod connection;
+mod detour;
 #[cfg(test)]
 mod hop_tests;
 #[cfg(test)]
 mod tests;
 mod tls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,8 +25,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use self::connection::Connection;
+pub(super) use self::detour::DETOUR_NET;
+use self::detour::{Detoured, Detours, Frame, Way};
 use self::tls::Tls;
-use super::address::{canonical, concrete_addresses, mapped_for};
+use super::address::{canonical, concrete_addresses, is_detour, mapped_for};
 use super::hop::{self, Hops};
 use super::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
 use super::{Channel, DialError, Link, LinkEvent, SendError, Switch, SwitchCounts};
@@ -43,6 +46,8 @@ const DATAGRAM_SEND_BUFFER: usize = 16 * 1024;
 const DATAGRAM_RECEIVE_BUFFER: usize = 256 * 1024;
 /// Events between the connections' tasks and the driver.
 const EVENTS_MAX: usize = 1024;
+/// Between two dials of a peer whose hop has found it elsewhere.
+const SEEK_AGAIN: Duration = Duration::from_secs(6);
 /// How often the hops are looked after.
 const TICK: Duration = Duration::from_secs(1);
 /// Handshakes under way beyond which a stranger must first prove its address (RFC 9000, section 8.1.2).
@@ -89,6 +94,9 @@ pub struct QuicLink {
     to_driver: mpsc::Sender<TaskEvent>,
     hops: Option<Arc<Hops>>,
     from_hops: mpsc::Receiver<LinkEvent>,
+    detours: Arc<Detours>,
+    /// Events of this struct's own.
+    own: VecDeque<LinkEvent>,
     tick: Interval,
 }
 
@@ -96,6 +104,10 @@ pub struct QuicLink {
 struct Peer {
     connections: Vec<Connection>,
     current: u64,
+    /// Where it was said to be last.
+    addr: SocketAddr,
+    /// When it was dialled again, because its hop had found it elsewhere.
+    sought: Option<Instant>,
 }
 
 impl Peer {
@@ -159,6 +171,7 @@ impl QuicLink {
                 }
             }
         };
+        let (socket, detours) = Detoured::around(socket);
         let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?;
         let bound = endpoint.local_addr()?;
         let (to_driver, from_tasks) = mpsc::channel(EVENTS_MAX);
@@ -177,6 +190,8 @@ impl QuicLink {
             to_driver,
             hops,
             from_hops,
+            detours,
+            own: VecDeque::new(),
             tick,
         })
     }
@@ -200,7 +215,9 @@ impl QuicLink {
         self.serial += 1;
         let serial = self.serial;
         let ours = dialled.is_some();
-        let hops = self.hops.as_ref();
+        let detour = is_detour(addr);
+        // Packets for a hop would need an address.
+        let hops = self.hops.as_ref().filter(|_| !detour);
         let start = |to_driver| {
             let now = Instant::now();
             let started = Connection::start(connection.clone(), peer, serial, ours, now, to_driver, hops);
@@ -212,7 +229,7 @@ impl QuicLink {
         let Some(known) = self.peers.get_mut(&peer) else {
             let started = start(self.to_driver.clone());
             started.prefer(hops);
-            self.peers.insert(peer, Peer { connections: vec![started], current: serial });
+            self.peers.insert(peer, Peer { connections: vec![started], current: serial, addr, sought: None });
             return Some(LinkEvent::Connected { peer, addr });
         };
         if known.connections.len() >= CONNECTIONS_PER_PEER_MAX {
@@ -222,8 +239,13 @@ impl QuicLink {
         let current = known.connections.iter().find(|c| c.serial == known.current);
         let fresh = current.is_some_and(|c| c.since.elapsed() < SIMULTANEOUS);
         let current_ours = current.is_some_and(|c| c.ours);
-        let keep_current =
-            if current_ours == ours { fresh } else { fresh && (current_ours == (self.me < peer)) };
+        let current_detour = current.is_some_and(Connection::is_detour);
+        let keep_current = match (current_detour, detour) {
+            (false, true) => current.is_some(),
+            (true, false) => false,
+            _ if current_ours == ours => fresh,
+            _ => fresh && (current_ours == (self.me < peer)),
+        };
         known.connections.push(start(self.to_driver.clone()));
         let loser = if keep_current { serial } else { std::mem::replace(&mut known.current, serial) };
         known.prefer_current(hops);
@@ -257,6 +279,70 @@ impl QuicLink {
         None
     }
 
+    /// Says who is reached elsewhere by now; and whom its hop has found elsewhere, where QUIC does not follow, is dialled
+    /// there: QUIC's dialler takes nothing from another address than it dialled (RFC 9000, section 9).
+    fn look_for_moved(&mut self) {
+        let now = Instant::now();
+        let mut dials = Vec::new();
+        for (peer, known) in &mut self.peers {
+            let Some(current) = known.connections.iter().find(|c| c.serial == known.current) else {
+                continue;
+            };
+            let addr = canonical(current.quic.remote_address());
+            if addr != known.addr {
+                known.addr = addr;
+                self.own.push_back(LinkEvent::Moved { peer: *peer, addr });
+            }
+            let lately = |at: Instant| now.duration_since(at) < SEEK_AGAIN;
+            let target = current.hop.as_ref().and_then(|hop| hop.target()).map(canonical);
+            if let Some(target) = target.filter(|target| *target != addr && current.ours)
+                && !known.sought.is_some_and(lately)
+            {
+                known.sought = Some(now);
+                dials.push((target, *peer));
+            }
+        }
+        for (addr, peer) in dials {
+            self.dial(addr, Some(peer));
+        }
+    }
+
+    // Detours.
+
+    /// Sends what QUIC wants sent by way of others.
+    fn send_detours(&mut self, cx: &mut Context<'_>) {
+        while let Some((way, packet)) = self.detours.poll_outbound(cx) {
+            self.send_frame(way.via, &Frame::Forward(way.peer, &packet));
+        }
+    }
+
+    fn send_frame(&self, to: NodeId, frame: &Frame<'_>) {
+        let Some(connection) = self.peers.get(&to).and_then(Peer::current) else { return };
+        let bytes = frame.write();
+        // What is lost is sent again by QUIC within.
+        let _ = match (&self.hops, &connection.hop) {
+            (Some(hops), Some(_)) => hops.send(to, &bytes, Instant::now().into_std()),
+            _ if connection.is_detour() => Ok(()),
+            _ => connection.send_datagram(bytes),
+        };
+    }
+
+    /// Takes a datagram of a detour's; gives any other event back.
+    fn take_detour(&self, event: LinkEvent) -> Option<LinkEvent> {
+        let LinkEvent::Datagram { from, bytes, .. } = &event else { return Some(event) };
+        match Frame::read(bytes) {
+            None => return Some(event),
+            Some(Frame::Forward(to, packet)) => {
+                let direct = self.peers.get(&to).and_then(Peer::current).is_some_and(|c| !c.is_detour());
+                if direct && self.detours.may_carry(*from, packet.len(), Instant::now()) {
+                    self.send_frame(to, &Frame::Forwarded(*from, packet));
+                }
+            }
+            Some(Frame::Forwarded(peer, packet)) => self.detours.deliver(Way { via: *from, peer }, packet),
+        }
+        None
+    }
+
     fn on_task_event(&mut self, event: TaskEvent) -> Option<LinkEvent> {
         match event {
             TaskEvent::Established { connection, dialled } => self.establish(connection, dialled),
@@ -264,7 +350,7 @@ impl QuicLink {
                 Some(LinkEvent::DialFailed { addr, expected, error })
             }
             TaskEvent::Closed { peer, serial, error } => self.on_closed(peer, serial, &error),
-            TaskEvent::Received(event) => Some(event),
+            TaskEvent::Received(event) => self.take_detour(event),
         }
     }
 }
@@ -288,7 +374,18 @@ const CLOSE_UNREAD: VarInt = VarInt::from_u32(3);
 const CLOSE_DROPPED: VarInt = VarInt::from_u32(4);
 const CLOSE_DISMISSED: VarInt = VarInt::from_u32(5);
 
+/// Packets that fit into others.
+fn narrow_transport() -> Arc<TransportConfig> {
+    let mut config = wide_transport();
+    config.mtu_discovery_config(None);
+    Arc::new(config)
+}
+
 fn transport() -> Arc<TransportConfig> {
+    Arc::new(wide_transport())
+}
+
+fn wide_transport() -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
@@ -299,7 +396,7 @@ fn transport() -> Arc<TransportConfig> {
         .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER)
         .datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER))
         .congestion_controller_factory(Arc::new(congestion::FixedWindowFactory));
-    Arc::new(config)
+    config
 }
 
 async fn accept(endpoint: Endpoint, to_driver: mpsc::Sender<TaskEvent>) {
@@ -336,7 +433,7 @@ impl Link for QuicLink {
     fn dial(&mut self, addr: SocketAddr, expected: Option<NodeId>) {
         let to_driver = self.to_driver.clone();
         let (mut config, verifier) = self.tls.client(expected);
-        config.transport_config(self.transport.clone());
+        config.transport_config(if is_detour(addr) { narrow_transport() } else { self.transport.clone() });
         let connecting = mapped_for(self.bound, addr)
             .ok_or_else(|| DialError::Other("this node's socket has no way to that kind of address".into()))
             .and_then(|to| {
@@ -361,6 +458,12 @@ impl Link for QuicLink {
             };
             let _ = to_driver.send(TaskEvent::DialFailed { addr, expected, error }).await;
         });
+    }
+
+    fn dial_through(&mut self, via: NodeId, node: NodeId) {
+        if let Some(addr) = self.detours.address(Way { via, peer: node }) {
+            self.dial(addr, Some(node));
+        }
     }
 
     fn send(&mut self, to: NodeId, channel: Channel, bytes: Bytes) -> Result<(), SendError> {
@@ -426,10 +529,17 @@ impl Link for QuicLink {
             if let Some(hops) = &self.hops {
                 hops.poll(Instant::now().into_std());
             }
+            self.look_for_moved();
+        }
+        self.send_detours(cx);
+        if let Some(event) = self.own.pop_front() {
+            return Poll::Ready(event);
         }
         // Never closed while there are hops; without them nothing ever comes.
-        if let Poll::Ready(Some(event)) = self.from_hops.poll_recv(cx) {
-            return Poll::Ready(event);
+        while let Poll::Ready(Some(event)) = self.from_hops.poll_recv(cx) {
+            if let Some(event) = self.take_detour(event) {
+                return Poll::Ready(event);
+            }
         }
         loop {
             match self.from_tasks.poll_recv(cx) {

@@ -9,6 +9,7 @@ use rand::seq::IndexedRandom;
 
 use super::{Event, Output, PoolNode};
 use crate::identity::NodeId;
+use crate::net::is_detour;
 use crate::pool::links::Connected;
 use crate::pool::message::{ADDRS_MAX, FEATURES, Hello, PoolMessage, Whereabouts};
 use crate::pool::peer::{Peer, Place};
@@ -122,13 +123,45 @@ impl PoolNode {
     }
 
     /// Others see this node at another address.
-    fn move_to(&mut self, now: Instant) {
+    pub(super) fn move_to(&mut self, now: Instant) {
         let (endpoint, local) = (self.seen.endpoint().into(), self.seen.local());
         self.drive(swarm::Input::Moved(endpoint, local), now);
         let here = self.whereabouts();
         for peer in self.joined().collect::<Vec<_>>() {
             self.outputs.push_back(Output::Message(peer, PoolMessage::Here(here)));
         }
+    }
+
+    /// A peer is reached at another address from now on.
+    pub fn on_moved(&mut self, peer: NodeId, addr: SocketAddr, now: Instant) {
+        let Some(link) = self.links.get_mut(peer) else { return };
+        let was_detour = link.is_detour();
+        link.addr = addr;
+        self.on_way(peer, addr, now);
+        if was_detour && self.is_direct(peer) {
+            self.events.push_back(Event::Direct(peer));
+        }
+        if self.is_direct(peer) {
+            self.tell(peer, PoolMessage::Seen(addr));
+        }
+        self.wake = now;
+    }
+
+    pub(super) fn on_way(&mut self, peer: NodeId, addr: SocketAddr, now: Instant) {
+        if is_detour(addr) {
+            self.contacts.on_detour(peer, now);
+        } else {
+            self.contacts.on_connected(peer, addr);
+            self.seen.on_connected(addr, now);
+        }
+    }
+
+    /// The router leads that address here, or none any more.
+    pub fn on_mapped(&mut self, mapped: Option<SocketAddr>, now: Instant) {
+        if self.seen.map(mapped) {
+            self.move_to(now);
+        }
+        self.choose_place(now);
     }
 
     /// The peer sees this node elsewhere by now.

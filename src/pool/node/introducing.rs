@@ -135,6 +135,10 @@ impl PoolNode {
             return;
         }
         let next = if self.links.is_joined(to) {
+            let direct = self.links.get(to).is_some_and(|link| !link.is_detour());
+            if direct && hops == 0 {
+                self.tell(from, PoolMessage::Introduced(to));
+            }
             Some(to)
         } else {
             self.introducers(to, &[from, who.node], now).into_iter().next()
@@ -147,7 +151,7 @@ impl PoolNode {
 
     /// Speaks to somebody who speaks to this node at the same time.
     fn speak_to(&mut self, who: Contact, now: Instant) {
-        if self.links.is_connected(who.node) {
+        if self.links.get(who.node).is_some_and(|link| !link.is_detour()) {
             return;
         }
         let usable = |addr: &SocketAddr| {

@@ -5,6 +5,7 @@ mod aside;
 mod asking;
 mod greeting;
 mod introducing;
+mod lending;
 mod seen;
 mod survey;
 mod swarming;
@@ -25,9 +26,9 @@ use self::introducing::{Introducing, looks_translated};
 use self::seen::Seen;
 use self::survey::{Measuring, Query};
 use super::contacts::Contacts;
-use super::degree::{DegreeTable, Holding, Priority, Refused};
+use super::degree::DegreeTable;
 use super::links::Links;
-use super::message::{Answer, Contact, NodeReport, PoolMessage, ROUND_TRIPS_MAX, Reservation};
+use super::message::{Answer, Contact, NodeReport, PoolMessage, ROUND_TRIPS_MAX};
 use super::moment::Moment;
 use super::peer::{Peer, Place};
 use super::records::{Record, RecordsConfig};
@@ -71,6 +72,8 @@ pub enum Output {
     Datagram(NodeId, Bytes),
     /// Dial an address, for a key where it is known.
     Dial(SocketAddr, Option<NodeId>),
+    /// Dial the second by way of the first.
+    DialThrough(NodeId, NodeId),
     /// Give a connection up.
     Close(NodeId, &'static str),
 }
@@ -80,6 +83,8 @@ pub enum Output {
 pub enum Event {
     /// A peer can be talked to.
     Joined(NodeId),
+    /// A peer that was reached over a third node is reached directly by now.
+    Direct(NodeId),
     /// A peer cannot be talked to any more; it is dialled again while it is wanted.
     Lost(NodeId),
     /// The first few round trips to a peer have been measured.
@@ -237,8 +242,7 @@ impl PoolNode {
 
     /// A connection is open and the peer's key proven.
     pub fn on_connected(&mut self, peer: NodeId, addr: SocketAddr, now: Instant) {
-        self.contacts.on_connected(peer, addr);
-        self.seen.on_connected(addr, now);
+        self.on_way(peer, addr, now);
         self.links.insert(peer, addr, now);
         self.greet(peer, false);
         self.wake = now;
@@ -273,6 +277,8 @@ impl PoolNode {
                 self.links.on_dial_failed(node, now);
                 self.contacts.on_dial_failed(node);
             }
+            // Who has found others does without it.
+            None if self.joined().next().is_some() => self.contacts.rest_bootstrap(addr),
             None if self.contacts.is_bootstrap(addr) && error != DialError::Ourselves => {
                 self.events.push_back(Event::BootstrapFailed(addr, error));
             }
@@ -348,6 +354,10 @@ impl PoolNode {
             PoolMessage::Fetched { record, .. } => self.on_fetched(record, now),
             PoolMessage::Publish(record) => self.on_publish(record, now),
             PoolMessage::Introduce { to, who, hops } => self.on_introduce(from, to, who, hops, now),
+            PoolMessage::Introduced(node) => {
+                self.contacts.on_introduced(node, from, now);
+                self.wake = now;
+            }
             PoolMessage::Seen(addr) => self.on_seen(from, addr, now),
         }
     }
@@ -410,29 +420,6 @@ impl PoolNode {
         matches!(bytes.first(), Some(&(swarm::VERSION | PING | PONG)))
     }
 
-    /// Asks a helper for degrees, or renews them; [`Event::Reserved`] brings the answer.
-    pub fn reserve(&mut self, helper: NodeId, reservation: Reservation) {
-        self.tell(helper, PoolMessage::Reserve(reservation));
-    }
-
-    /// Gives a helper's degrees back.
-    pub fn release(&mut self, helper: NodeId, session: SessionId) {
-        self.tell(helper, PoolMessage::Release { session });
-    }
-
-    /// Sets what this node's own session holds here, at the highest priority; zero ends it.
-    pub fn hold_own(&mut self, session: SessionId, degrees: u32, now: Instant) {
-        if degrees == 0 {
-            self.degrees.release(session, self.me);
-        } else {
-            let own = Holding { session, owner: self.me, priority: Priority::OWN, degrees };
-            if let Ok(evicted) = self.degrees.reserve(own, Duration::MAX, now) {
-                evicted.into_iter().for_each(|loser| self.evict(loser));
-            }
-        }
-        self.wake = now;
-    }
-
     /// Somebody says that a peer is dead: it is lost unless it is heard soon.
     pub fn doubt(&mut self, peer: NodeId, now: Instant) {
         if let Some(link) = self.links.get_mut(peer) {
@@ -458,6 +445,12 @@ impl PoolNode {
     #[must_use]
     pub fn is_joined(&self, node: NodeId) -> bool {
         self.links.is_joined(node)
+    }
+
+    /// True when there is a way to this node that media may take.
+    #[must_use]
+    pub fn is_direct(&self, node: NodeId) -> bool {
+        self.is_joined(node) && self.links.get(node).is_some_and(|link| !link.is_detour())
     }
 
     /// The nodes that messages go through to.
@@ -511,8 +504,11 @@ impl PoolNode {
     #[must_use]
     pub fn report(&self) -> NodeReport {
         let measured = |(node, link): (NodeId, &super::links::Connected)| {
+            (!link.is_detour()).then_some(())?;
             Some((node, link.round_trips.round_trip()?.as_secs_f32() * 1_000.0))
         };
+        let detours = self.links.iter().filter(|(_, link)| link.is_detour()).map(|(node, _)| node);
+        let unreachable: BTreeSet<NodeId> = self.contacts.unreachable().chain(detours).collect();
         NodeReport {
             node: self.me,
             addrs: self.own_addrs(),
@@ -522,7 +518,7 @@ impl PoolNode {
             held: self.degrees.holdings().cloned().collect(),
             round_trips_ms: self.links.iter().filter_map(measured).take(ROUND_TRIPS_MAX).collect(),
             reach: self.seen.reach(),
-            unreachable: self.contacts.unreachable().take(ROUND_TRIPS_MAX).collect(),
+            unreachable: unreachable.into_iter().take(ROUND_TRIPS_MAX).collect(),
         }
     }
 
@@ -533,6 +529,9 @@ impl PoolNode {
     }
 
     fn dial_contacts(&mut self, now: Instant) {
+        for (via, node) in self.contacts.due_through(now) {
+            self.outputs.push_back(Output::DialThrough(via, node));
+        }
         for due in self.contacts.due(now) {
             for addr in &due.addrs {
                 self.dial(*addr, due.node, now);
@@ -567,34 +566,6 @@ impl PoolNode {
             link.begin_pings(now);
         }
         self.wake = now;
-    }
-
-    fn on_reserve(&mut self, from: NodeId, asked: &Reservation, now: Instant) {
-        let Reservation { request, session, priority, degrees, lease_ms } = *asked;
-        // A machine that does not lend serves its own session only.
-        let outcome = if self.config.lends {
-            let wanted = Holding { session, owner: from, priority, degrees };
-            self.degrees.reserve(wanted, Duration::from_millis(lease_ms.into()), now)
-        } else {
-            Err(Refused { free: 0 })
-        };
-        let refused = match outcome {
-            Ok(evicted) => {
-                evicted.into_iter().for_each(|loser| self.evict(loser));
-                None
-            }
-            Err(Refused { free }) => Some(free),
-        };
-        self.tell(from, PoolMessage::Reserved { request, session, refused });
-        self.publish_offer(now);
-        self.wake = now;
-    }
-
-    fn evict(&mut self, loser: Holding) {
-        self.events.push_back(Event::Evicted(loser.session));
-        if self.is_joined(loser.owner) {
-            self.tell(loser.owner, PoolMessage::Preempted { session: loser.session });
-        }
     }
 
     fn ping_and_bury(&mut self, now: Instant) {

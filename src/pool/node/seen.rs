@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::identity::NodeId;
+use crate::net::is_detour;
 use crate::pool::links::is_private;
 use crate::pool::peer::Local;
 use crate::pool::reach::Reach;
@@ -18,6 +19,8 @@ pub(super) struct Seen {
     listen: Vec<SocketAddr>,
     votes: VecDeque<(NodeId, SocketAddr)>,
     endpoint: SocketAddr,
+    /// The router has opened a port: it is known to lead here.
+    mapped: Option<SocketAddr>,
     /// Nodes that were looked at because somebody said that they are there.
     looked_at: BTreeSet<NodeId>,
     /// Where something has gone out to lately.
@@ -48,6 +51,7 @@ impl Seen {
             listen: listen.to_vec(),
             votes: VecDeque::new(),
             endpoint: endpoint.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
+            mapped: None,
             looked_at: BTreeSet::new(),
             spoken_to: VecDeque::new(),
             strangers: BTreeSet::new(),
@@ -80,7 +84,11 @@ impl Seen {
     /// where it knows of none, or what most of the latest say.
     pub(super) fn vote(&mut self, by: NodeId, addr: SocketAddr) -> bool {
         let reachable = self.listen.iter().any(|own| !own.ip().is_loopback());
-        if addr.port() == 0 || addr.ip().is_unspecified() || reachable && addr.ip().is_loopback() {
+        if addr.port() == 0
+            || addr.ip().is_unspecified()
+            || is_detour(addr)
+            || reachable && addr.ip().is_loopback()
+        {
             return false;
         }
         self.votes.retain(|(voter, _)| *voter != by);
@@ -97,9 +105,21 @@ impl Seen {
         let first_public = is_private(self.endpoint) && !is_private(addr);
         let believed = self.listen.contains(&addr) || !is_private(addr);
         let better = first_public || count(&addr) > count(&self.endpoint) + 1;
-        if addr == self.endpoint || own_public || !believed || !better {
+        let settled = own_public || self.mapped.is_some();
+        if addr == self.endpoint || settled || !believed || !better {
             return false;
         }
+        self.endpoint = addr;
+        true
+    }
+
+    /// The router leads that address here, or does so no longer. True when that changes what this node says of itself.
+    pub(super) fn map(&mut self, mapped: Option<SocketAddr>) -> bool {
+        self.mapped = mapped.filter(|addr| !is_private(*addr));
+        let own_public = self.listen.iter().any(|addr| !is_private(*addr));
+        let Some(addr) = self.mapped.filter(|addr| !own_public && *addr != self.endpoint) else {
+            return false;
+        };
         self.endpoint = addr;
         true
     }
@@ -107,6 +127,9 @@ impl Seen {
     /// How this node can be reached, as far as votes and strangers tell.
     pub(super) fn reach(&self) -> Reach {
         let at_home = |addr: &SocketAddr| self.listen.contains(addr);
+        if self.mapped.is_some() {
+            return Reach::FullCone;
+        }
         if self.listen.iter().any(|addr| !is_private(*addr)) {
             return Reach::Direct;
         }
@@ -205,5 +228,7 @@ mod tests {
         assert_eq!(cone.reach(), Reach::Restricted);
         cone.on_connected(SocketAddr::from(([203, 0, 113, 3], 9)), now);
         assert_eq!(cone.reach(), Reach::FullCone);
+        symmetric.map(Some(outside(4_433)));
+        assert_eq!((symmetric.endpoint(), symmetric.reach()), (outside(4_433), Reach::FullCone));
     }
 }

@@ -255,6 +255,10 @@ impl Manager {
             let nodes = old.nodes();
             self.roster.iter().all(|member| nodes.contains(&member.node))
         });
+        let stands = |old: &SessionPlan| {
+            !old.trees.iter().any(|tree| tree.edges.iter().any(|edge| job.forbids(*edge)))
+        };
+        let all_planned = all_planned && self.installed.as_ref().is_some_and(stands);
         if plan.reason == REVIEW_REASON && all_planned && !worth_moving(planned.value_ms, helpers_saved) {
             self.advance(now);
             return;
