@@ -207,26 +207,37 @@ async fn a_way_whose_end_moves_is_found_again_whoever_dialled() {
 
 #[tokio::test(start_paused = true)]
 async fn members_who_cannot_talk_hear_each_other_over_another() {
-    conference([Open, FullCone, PortRestricted, Symmetric, Symmetric, PortRestricted]).await;
+    conference(&[Open, FullCone, PortRestricted, Symmetric, Symmetric, PortRestricted]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_some_members_cannot_talk_to_is_reached_by_way_of_a_third() {
-    conference([Open, Symmetric, PortRestricted, Symmetric, FullCone, PortRestricted]).await;
+    let members = [Open, Symmetric, PortRestricted, Symmetric, FullCone, PortRestricted];
+    let others = [Open, FullCone, PortRestricted, Open, Open, PortRestricted];
+    conference(&[members, others].concat()).await;
 }
 
-/// A helper that all reach, a host, and four members.
-async fn conference(kinds: [Translator; 6]) {
-    let (_network, links) = network(&kinds);
+/// A helper that all reach, a host, four members, and others of the pool.
+async fn conference(kinds: &[Translator]) {
+    const MEMBERS_END: usize = 6;
+    let (_network, links) = network(kinds);
     let bootstrap = links[0].listen_addrs();
+    let mut links = links;
+    let others = links.split_off(MEMBERS_END);
     let mut links = links.into_iter();
     let mut next = || links.next().unwrap();
     let _pool = Peer::start(0, next(), Part::Helper, 8, &[], Pace::Task);
+    let mut pool = Vec::new();
+    for (i, link) in others.into_iter().enumerate() {
+        pool.push(Peer::start(MEMBERS_END + i, link, Part::Idle, 8, &bootstrap, Pace::Task));
+        sleep(Duration::from_millis(300)).await;
+    }
+    sleep(Duration::from_secs(5)).await;
     let mut host = Peer::start(1, next(), Part::Host(Objective::Forest), 8, &bootstrap, Pace::Task);
     let invite = invite_of(&mut host).await;
     sleep(Duration::from_secs(3)).await;
     let mut members = BTreeMap::from([(1, host)]);
-    for i in 2..kinds.len() {
+    for i in 2..MEMBERS_END {
         members.insert(i, Peer::start(i, next(), Part::Member(invite.clone()), 8, &bootstrap, Pace::Task));
         sleep(Duration::from_secs(1)).await;
     }
@@ -236,7 +247,7 @@ async fn conference(kinds: [Translator; 6]) {
     for member in members.values_mut() {
         let plan = |event: &Event| if let Event::Tree(plan) = event { Some(plan.clone()) } else { None };
         let last: Plan = member.log().iter().rev().find_map(plan).unwrap();
-        assert_eq!(last.trees.iter().map(|tree| tree.sources.len()).sum::<usize>(), kinds.len() - 1);
+        assert_eq!(last.trees.iter().map(|tree| tree.sources.len()).sum::<usize>(), MEMBERS_END - 1);
         for (a, b) in last.trees.iter().flat_map(|tree| &tree.edges) {
             let (a, b) = (ids[a], ids[b]);
             assert!(meet(kinds[a], kinds[b]), "a link between {a} and {b}");

@@ -11,6 +11,7 @@
 //! a -- Ask ------------> r -- Answer ---------------> a    of SOMO's root, or who that is
 //! j -- Fetch ----------> n -- Fetched --------------> j    a record, for one who is not on the ring
 //! j -- Publish --------> n                                 likewise
+//! j -- Owner ----------> n -- OwnerIs --------------> j    likewise
 //! a -- Introduce ------> m -- Introduce ------------> b    speak to a, who speaks to you
 //!                        m -- Introduced -----------> a    and if that leads to nothing, m can carry a little
 //! a -- Seen -----------> b                                 this is where you are seen from here by now
@@ -119,6 +120,8 @@ pub enum PoolMessage {
         to: NodeId,
         /// Who wants to talk; nobody: the sender.
         who: Option<Contact>,
+        /// Who is connected to that one, can be reached by all, and can carry a little to it.
+        carrier: Option<Contact>,
         /// How far this has gone.
         hops: u8,
     },
@@ -126,6 +129,10 @@ pub enum PoolMessage {
     Introduced(NodeId),
     /// Where the sender sees the receiver by now.
     Seen(SocketAddr),
+    /// Who answers for a key, for one who is not on the ring?
+    Owner(Position),
+    /// The answer.
+    OwnerIs(Position, Peer),
 }
 
 /// What this program can do beyond version 1 of the protocol: nothing yet.

@@ -20,12 +20,13 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::time::{Duration, Instant};
 
-use super::super::address::is_detour;
+use super::super::address::{is_detour, mapped_for};
 use crate::identity::NodeId;
 
 /// The socket that QUIC sees: the real one, and the detours beside it.
 pub(super) struct Detoured {
     socket: Arc<dyn AsyncUdpSocket>,
+    bound: SocketAddr,
     detours: Arc<Detours>,
 }
 
@@ -180,9 +181,12 @@ impl Detours {
 }
 
 impl Detoured {
-    pub(super) fn around(socket: Arc<dyn AsyncUdpSocket>) -> (Arc<Self>, Arc<Detours>) {
+    /// # Errors
+    /// When the socket is bound to no address.
+    pub(super) fn around(socket: Arc<dyn AsyncUdpSocket>) -> io::Result<(Arc<Self>, Arc<Detours>)> {
         let detours = Arc::new(Detours::default());
-        (Arc::new(Self { socket, detours: detours.clone() }), detours)
+        let bound = socket.local_addr()?;
+        Ok((Arc::new(Self { socket, bound, detours: detours.clone() }), detours))
     }
 }
 
@@ -213,6 +217,7 @@ impl AsyncUdpSocket for Detoured {
                 let len = packet.len().min(buf.len());
                 buf[..len].copy_from_slice(&packet[..len]);
                 let mut described = RecvMeta::default();
+                let addr = mapped_for(self.bound, addr).unwrap_or(addr);
                 (described.addr, described.len, described.stride) = (addr, len, len);
                 *meta = described;
                 count += 1;

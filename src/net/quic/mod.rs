@@ -171,7 +171,7 @@ impl QuicLink {
                 }
             }
         };
-        let (socket, detours) = Detoured::around(socket);
+        let (socket, detours) = Detoured::around(socket)?;
         let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?;
         let bound = endpoint.local_addr()?;
         let (to_driver, from_tasks) = mpsc::channel(EVENTS_MAX);

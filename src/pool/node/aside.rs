@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 
 use super::PoolNode;
-use crate::identity::Position;
-use crate::pool::message::PoolMessage;
+use crate::identity::{NodeId, Position};
+use crate::pool::message::{Contact, PoolMessage};
 use crate::pool::peer::Peer;
 use crate::pool::reach::Reach;
 use crate::pool::records::record::Claim;
@@ -24,6 +25,10 @@ pub(super) struct Aside {
     pub(super) stands: bool,
     since: Instant,
     published: Vec<Published>,
+    /// When to look again who answers for this node's position.
+    touch_at: Instant,
+    /// Keys that are looked up for others: the ring's number, who asked, and the key.
+    owners: Vec<(u32, NodeId, Position)>,
 }
 
 #[derive(Debug)]
@@ -37,6 +42,10 @@ struct Published {
 
 /// Between two changes of mind.
 const STAY: Duration = Duration::from_secs(20);
+/// Between two looks for who answers for the own position.
+const TOUCH: Duration = Duration::from_secs(30);
+/// Keys that are looked up for others at once.
+const OWNERS_MAX: usize = 64;
 /// Objects of this node's own.
 const PUBLISHED_MAX: usize = 64;
 /// Who is asked to have them kept.
@@ -50,7 +59,7 @@ const VERSION_BITS: u32 = 10;
 
 impl Aside {
     pub(super) fn new(now: Instant) -> Self {
-        Self { stands: false, since: now, published: Vec::new() }
+        Self { stands: false, since: now, published: Vec::new(), touch_at: now, owners: Vec::new() }
     }
 }
 
@@ -103,6 +112,50 @@ impl PoolNode {
         let mut swarm = SwarmNode::new(peer, ring, somo, records, self.config.born_s, chance, moment);
         swarm.handle(swarm::Input::Offer(self.offer), moment);
         swarm
+    }
+
+    // How others find one who is not on the ring.
+
+    /// Stays connected to whoever answers for this node's position: those who look for it on the ring find that one.
+    pub(super) fn stay_in_touch(&mut self, now: Instant) {
+        if !self.aside.stands || self.aside.touch_at > now {
+            return;
+        }
+        let on_ring = |node: &NodeId| {
+            let hello = self.links.get(*node).and_then(|link| link.hello.as_ref());
+            hello.is_some_and(|hello| !hello.observer)
+        };
+        let known: Vec<NodeId> = self.joined().filter(on_ring).collect();
+        if let Some(any) = known.choose(&mut self.random) {
+            self.aside.touch_at = now + TOUCH;
+            self.tell(*any, PoolMessage::Owner(self.me.position()));
+        }
+    }
+
+    pub(super) fn on_owner_wanted(&mut self, from: NodeId, key: Position, now: Instant) {
+        let moment = self.moment(now);
+        if self.is_off_ring() || self.aside.owners.len() >= OWNERS_MAX {
+            return;
+        }
+        if let Some(request) = self.swarm.lookup(key, moment) {
+            self.aside.owners.push((request, from, key));
+        }
+        self.drain_swarm(now);
+    }
+
+    /// A lookup of the ring's has ended, which may have been for others.
+    pub(super) fn on_looked_up(&mut self, request: u32, owner: Option<Peer>) {
+        let Some(at) = self.aside.owners.iter().position(|(of, ..)| *of == request) else { return };
+        let (_, asker, key) = self.aside.owners.swap_remove(at);
+        if let Some(owner) = owner {
+            self.tell(asker, PoolMessage::OwnerIs(key, owner));
+        }
+    }
+
+    pub(super) fn on_owner(&mut self, key: Position, owner: Peer, now: Instant) {
+        if self.aside.stands && key == self.me.position() {
+            self.want_for(Contact { node: owner.node, addrs: owner.addrs().collect() }, 2 * TOUCH, now);
+        }
     }
 
     // Records of one who is not on the ring.
@@ -164,7 +217,7 @@ impl PoolNode {
         if !self.is_off_ring() {
             return;
         }
-        let on_ring = |node: &crate::identity::NodeId| {
+        let on_ring = |node: &NodeId| {
             let link = self.links.get(*node);
             link.and_then(|link| link.hello.as_ref()).is_some_and(|hello| !hello.observer)
         };

@@ -283,6 +283,7 @@ impl PoolNode {
             ring::Event::LookupFailed { request } => (request, None),
             _ => return,
         };
+        self.on_looked_up(request, root);
         if self.asking.lookup != Some(request) {
             return;
         }

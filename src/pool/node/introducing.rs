@@ -13,6 +13,7 @@ use crate::identity::NodeId;
 use crate::pool::links::is_private;
 use crate::pool::message::{Contact, PoolMessage};
 use crate::pool::peer::Peer;
+use crate::pool::reach::Reach;
 use crate::pool::ring::{Errand, RingMessage};
 use crate::pool::swarm::SwarmMessage;
 
@@ -24,14 +25,29 @@ pub(super) struct Introducing {
     /// Requests that may still be served, and when that was counted.
     left: f64,
     counted: Instant,
+    /// Who may have to be talked to by way of whom.
+    later: Vec<Later>,
+}
+
+#[derive(Debug)]
+struct Later {
+    at: Instant,
+    carrier: Contact,
+    who: NodeId,
+    /// The carrier has been dialled.
+    dialled: bool,
 }
 
 /// Nodes that are remembered with who named them.
 const NAMED_MAX: usize = 512;
 /// Who named a node that long ago may not be connected to it any more.
 const NAMED_FOR: Duration = Duration::from_secs(60);
-/// Nodes that are asked for an introduction at once.
+/// Nodes that are asked for an introduction at once, beside one that everybody can reach.
 const INTRODUCERS: usize = 2;
+/// A direct way has so long to be found before one over a third node is taken; and so has the way to that one.
+const DIRECT_FIRST: Duration = Duration::from_millis(1_500);
+/// Ways over third nodes that are put off at once.
+const LATER_MAX: usize = 64;
 /// Nodes that pass a request on.
 const HOPS_MAX: u8 = 8;
 /// Requests that a node serves at once, and in a second after that: each may make it send a few packets to an address
@@ -43,7 +59,7 @@ const SPOKEN_TO_MAX: usize = 4;
 
 impl Introducing {
     pub(super) fn new(now: Instant) -> Self {
-        Self { named: BTreeMap::new(), left: SERVED_BURST, counted: now }
+        Self { named: BTreeMap::new(), left: SERVED_BURST, counted: now, later: Vec::new() }
     }
 
     fn name(&mut self, node: NodeId, by: NodeId, now: Instant) {
@@ -106,8 +122,16 @@ impl PoolNode {
 
     /// Asks those who may reach a node to have it speak to this one.
     pub(super) fn ask_for_introduction(&mut self, node: NodeId, now: Instant) {
-        for by in self.introducers(node, &[], now) {
-            self.tell(by, PoolMessage::Introduce { to: node, who: None, hops: 0 });
+        let mut introducers = self.introducers(node, &[], now);
+        let open = |by: &NodeId| {
+            let hello = self.links.get(*by).and_then(|link| link.hello.as_ref());
+            self.is_direct(*by) && hello.is_some_and(|hello| is_open(hello.here.reach))
+        };
+        if !introducers.iter().any(open) {
+            introducers.extend(self.joined().filter(|by| *by != node && open(by)).take(1));
+        }
+        for by in introducers {
+            self.tell(by, PoolMessage::Introduce { to: node, who: None, carrier: None, hops: 0 });
         }
     }
 
@@ -116,7 +140,7 @@ impl PoolNode {
         &mut self,
         from: NodeId,
         to: NodeId,
-        who: Option<Contact>,
+        (who, carrier): (Option<Contact>, Option<Contact>),
         hops: u8,
         now: Instant,
     ) {
@@ -129,8 +153,11 @@ impl PoolNode {
             return;
         }
         if to == self.me {
-            return self.speak_to(who, now);
+            return self.speak_to(who, carrier, now);
         }
+        let own = || Contact { node: self.me, addrs: self.own_addrs() };
+        let carries = hops == 0 && self.is_direct(from) && is_open(self.seen.reach());
+        let carrier = if carries { Some(own()) } else { carrier };
         if hops >= HOPS_MAX {
             return;
         }
@@ -144,13 +171,13 @@ impl PoolNode {
             self.introducers(to, &[from, who.node], now).into_iter().next()
         };
         if let Some(next) = next {
-            let message = PoolMessage::Introduce { to, who: Some(who), hops: hops + 1 };
+            let message = PoolMessage::Introduce { to, who: Some(who), carrier, hops: hops + 1 };
             self.tell(next, message);
         }
     }
 
     /// Speaks to somebody who speaks to this node at the same time.
-    fn speak_to(&mut self, who: Contact, now: Instant) {
+    fn speak_to(&mut self, who: Contact, carrier: Option<Contact>, now: Instant) {
         if self.links.get(who.node).is_some_and(|link| !link.is_detour()) {
             return;
         }
@@ -158,6 +185,14 @@ impl PoolNode {
             let ip = addr.ip();
             addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !ip.is_loopback()
         };
+        let later = &mut self.introducing.later;
+        if let Some(carrier) = carrier.filter(|carrier| carrier.node != self.me)
+            && later.len() < LATER_MAX
+            && !later.iter().any(|later| later.who == who.node)
+        {
+            later.push(Later { at: now + DIRECT_FIRST, carrier, who: who.node, dialled: false });
+            self.wake = now;
+        }
         for addr in who.addrs.into_iter().filter(usable).take(SPOKEN_TO_MAX) {
             if self.seen.speak_to(addr, now) {
                 self.outputs.push_back(Output::Dial(addr, Some(who.node)));
@@ -165,13 +200,32 @@ impl PoolNode {
         }
     }
 
+    /// Goes by way of third nodes where no direct way has been found.
+    pub(super) fn go_through_others(&mut self, now: Instant) {
+        let due = |later: &mut Later| later.at <= now;
+        for mut later in self.introducing.later.extract_if(.., due).collect::<Vec<_>>() {
+            if self.links.is_connected(later.who) {
+                continue;
+            }
+            if self.is_direct(later.carrier.node) {
+                self.outputs.push_back(Output::DialThrough(later.carrier.node, later.who));
+            } else if !later.dialled {
+                self.want_for(later.carrier.clone(), 4 * DIRECT_FIRST, now);
+                (later.at, later.dialled) = (now + DIRECT_FIRST, true);
+                self.introducing.later.push(later);
+            }
+        }
+    }
+
+    pub(super) fn introducing_due(&self) -> Option<Instant> {
+        self.introducing.later.iter().map(|later| later.at).min()
+    }
+
     /// Who may reach a node: whoever named it, and those near it on the ring, nearer than this node is.
     fn introducers(&self, node: NodeId, not: &[NodeId], now: Instant) -> Vec<NodeId> {
         let fit = |other: &NodeId| *other != node && !not.contains(other) && self.links.is_joined(*other);
-        let apart = |other: NodeId| {
-            let (one, other) = (node.position(), other.position());
-            one.way_to(other).min(other.way_to(one))
-        };
+        // Whoever answers for a position is the next one clockwise, and those who stand aside are connected to it.
+        let apart = |other: NodeId| node.position().way_to(other.position());
         let namer = self.introducing.namer(node, now).filter(fit);
         let on_ring =
             |link: &crate::pool::links::Connected| link.hello.as_ref().is_some_and(|hello| !hello.observer);
@@ -186,6 +240,11 @@ impl PoolNode {
         all.truncate(INTRODUCERS);
         all
     }
+}
+
+/// Everybody can speak first to such a one.
+fn is_open(reach: Reach) -> bool {
+    matches!(reach, Reach::Direct | Reach::FullCone)
 }
 
 /// A node of these addresses is behind a translator: it is seen elsewhere than where it listens.

@@ -353,7 +353,11 @@ impl PoolNode {
             PoolMessage::Fetch { request, key } => self.on_fetch(from, request, key, now),
             PoolMessage::Fetched { record, .. } => self.on_fetched(record, now),
             PoolMessage::Publish(record) => self.on_publish(record, now),
-            PoolMessage::Introduce { to, who, hops } => self.on_introduce(from, to, who, hops, now),
+            PoolMessage::Introduce { to, who, carrier, hops } => {
+                self.on_introduce(from, to, (who, carrier), hops, now);
+            }
+            PoolMessage::Owner(key) => self.on_owner_wanted(from, key, now),
+            PoolMessage::OwnerIs(key, peer) => self.on_owner(key, peer, now),
             PoolMessage::Introduced(node) => {
                 self.contacts.on_introduced(node, from, now);
                 self.wake = now;
@@ -372,6 +376,7 @@ impl PoolNode {
         }
         self.ping_and_bury(now);
         self.dial_contacts(now);
+        self.go_through_others(now);
         for ended in self.degrees.expire(now) {
             self.evict(ended);
         }
@@ -386,6 +391,7 @@ impl PoolNode {
             self.look_at = now + LOOK;
             self.look_around(now);
             self.choose_place(now);
+            self.stay_in_touch(now);
             self.reunite(now);
         }
         if self.links.sweep_due() <= now {
@@ -621,6 +627,7 @@ impl PoolNode {
             self.survey_due(),
             self.asks_due(),
             self.publish_due(),
+            self.introducing_due(),
         ];
         let own = self.links.sweep_due().min(self.look_at);
         pings
