@@ -76,6 +76,7 @@ async fn drive(live: Shared, mut link: QuicLink) {
                         let _ = link.send(to, Channel::Control, Message::Pool(message).encode());
                     }
                     Output::Datagram(to, bytes) => drop(link.send(to, Channel::Datagram, bytes)),
+                    Output::Pair(..) => {}
                     Output::Dial(addr, node) => link.dial(addr, node),
                     Output::DialThrough(via, node) => link.dial_through(via, node),
                     Output::Close(node, reason) => link.close(node, reason),

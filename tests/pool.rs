@@ -137,3 +137,51 @@ async fn an_id_with_stale_entry_points_joins_through_any_pool_node() {
     let nobody = Peer::start(7, next(), Part::Member(wrong), 4, &[address_of(1)], Pace::Task);
     assert!(matches!(nobody.ending().await, alm::session::Ending::Failed { .. }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_most_capable_machine_acts_as_the_root_and_is_asked() {
+    const NODES: usize = 7;
+    const WIDE: usize = 3;
+    let line = |from: usize, to: usize| PathProfile {
+        rate_bps: Some(if from == WIDE { 5_000_000 } else { 900_000 }),
+        ..PathProfile::clean(path(from, to).one_way)
+    };
+    let mut links = support::quic_links(NODES + 1, 3, line).into_iter();
+    let mut next = || links.next().unwrap();
+    let mut pool = Vec::new();
+    for i in 0..NODES {
+        let known = if i == 0 { vec![] } else { vec![address_of(0)] };
+        pool.push(Peer::start(i, next(), Part::Measured, 4, &known, Pace::Task));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let config = DriverConfig {
+        identity: Arc::new(identity(200)),
+        pool: PoolConfig::default(),
+        bootstrap: vec![address_of(1)],
+        random: StdRng::seed_from_u64(1),
+        troubles: vec![],
+    };
+    tokio::time::sleep(Duration::from_secs(180)).await;
+    let mut onlooker = Onlooker::new(next(), config, None);
+    let capable = pool[WIDE].id;
+    let found = tokio::time::timeout(Duration::from_secs(400), async {
+        loop {
+            let (root, report) = onlooker.view(Duration::from_secs(10)).await.unwrap();
+            if root == capable && report.nodes as usize == NODES {
+                return report;
+            }
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+    });
+    let report = found.await.expect("it is the root in time");
+    let wide = report.helpers.iter().find(|helper| helper.peer.node == capable).unwrap();
+    assert!((3_000..8_000).contains(&wide.offer.up_kbit_s), "{} kbit/s", wide.offer.up_kbit_s);
+    // Those on the ring hear of it too.
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    let told = |event: &Event| match event {
+        Event::Pool { root, .. } => Some(root.clone()),
+        _ => None,
+    };
+    let roots: Vec<_> = pool.iter_mut().map(|peer| peer.log().iter().rev().find_map(told).unwrap()).collect();
+    assert!(roots.iter().all(|root| *root == capable.to_string()), "{roots:?}");
+}

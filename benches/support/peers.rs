@@ -205,6 +205,7 @@ fn drain(node: &mut Node, link: &mut QuicLink, ears: &Ears) {
         match output {
             // A packet that finds no connection is missed by its receiver.
             Output::Send(to, channel, bytes) => drop(link.send(to, channel, bytes)),
+            Output::Pair(..) => {}
             Output::Dial(addr, to) => link.dial(addr, to),
             Output::DialThrough(via, to) => link.dial_through(via, to),
             Output::Close(peer, reason) => link.close(peer, reason),

@@ -116,6 +116,7 @@ fn run(
         let ending = Driver::new(link, config, role, mdns, told)
             .with_commands(wishes)
             .with_port_map(port_map)
+            .with_line_measured()
             .run(stop)
             .await;
         // It ends with the driver's end of the channel.

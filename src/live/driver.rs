@@ -176,6 +176,13 @@ impl<L: Link> Driver<L> {
         self
     }
 
+    /// Has the line measured.
+    #[must_use]
+    pub fn with_line_measured(mut self) -> Self {
+        self.node.measure_line(Instant::now().into_std());
+        self
+    }
+
     /// Has the router open a port.
     #[must_use]
     pub fn with_port_map(mut self, port_map: Option<PortMap>) -> Self {
@@ -327,6 +334,8 @@ impl<L: Link> Driver<L> {
             match output {
                 // A peer that is gone or does not read is reported by the link itself.
                 Output::Send(to, channel, bytes) => drop(self.link.send(to, channel, bytes)),
+                // Where it cannot be sent as it is, it measures nothing.
+                Output::Pair(to, pair) => drop(self.link.send_pair(to, pair)),
                 Output::Dial(addr, node) => self.link.dial(addr, node),
                 Output::DialThrough(via, node) => self.link.dial_through(via, node),
                 Output::Close(node, reason) => self.link.close(node, reason),

@@ -218,6 +218,7 @@ impl<L: Link> Onlooker<L> {
                 Output::Datagram(to, bytes) => {
                     let _ = self.link.send(to, Channel::Datagram, bytes);
                 }
+                Output::Pair(..) => {}
                 Output::Dial(addr, node) => self.link.dial(addr, node),
                 Output::DialThrough(via, node) => self.link.dial_through(via, node),
                 Output::Close(node, reason) => self.link.close(node, reason),

@@ -62,6 +62,8 @@ pub enum Input {
 pub enum Output {
     /// Send bytes to a connected peer.
     Send(NodeId, Channel, Bytes),
+    /// Send two datagrams back to back.
+    Pair(NodeId, [Bytes; 2]),
     /// Dial an address, for a key where it is known.
     Dial(SocketAddr, Option<NodeId>),
     /// Dial the second by way of the first.
@@ -162,11 +164,13 @@ impl Node {
     ) -> Self {
         let me = identity.node_id();
         let carrier = Carrier::default();
+        let mut pool = PoolNode::new(me, addrs, config, random, now);
+        pool.set_identity(identity.clone());
         Self {
             me,
             identity,
             started: now,
-            pool: PoolNode::new(me, addrs, config, random, now),
+            pool,
             switched: carrier.routes().clone(),
             sources: Arc::new(SourceBudgets::new(now)),
             carrier,
@@ -192,6 +196,11 @@ impl Node {
         self.role = Role::Host(Box::new(manager));
         self.set_clock(SessionClock::new(self.started, 0));
         self.settle(now);
+    }
+
+    /// See [`PoolNode::measure_line`].
+    pub fn measure_line(&mut self, now: Instant) {
+        self.pool.measure_line(now);
     }
 
     /// Starts to join a session.

@@ -40,6 +40,7 @@ impl Node {
                     Output::Send(to, Channel::Control, Message::Pool(message).encode())
                 }
                 pool::Output::Datagram(to, bytes) => Output::Send(to, Channel::Datagram, bytes),
+                pool::Output::Pair(to, pair) => Output::Pair(to, pair),
                 pool::Output::Dial(addr, node) => Output::Dial(addr, node),
                 pool::Output::DialThrough(via, node) => Output::DialThrough(via, node),
                 pool::Output::Close(node, reason) => {

@@ -21,8 +21,8 @@ pub(super) enum Action {
     /// Who answers for the key? To be said by [`Asks::on_host`].
     LookUp(u32, Position),
     Send(Peer, SomoMessage),
-    /// The answer to one; nothing if nobody answers.
-    Answered(u32, Option<Box<Answer>>),
+    /// The answer to one, and whose it is; nothing if nobody answers.
+    Answered(u32, Option<(Peer, Box<Answer>)>),
 }
 
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Asks {
                 self.open.swap_remove(at);
             }
         }
-        self.actions.push(Action::Answered(number, Some(Box::new(answer))));
+        self.actions.push(Action::Answered(number, Some((from, Box::new(answer)))));
     }
 
     /// Another node acts as the root, says who owns its point.
@@ -227,7 +227,9 @@ mod tests {
 
         fn answers(&mut self, node: usize, number: u32) -> Vec<Answer> {
             let of = |(who, event): (usize, Event)| match event {
-                Event::Answered(answered, Some(answer)) if (who, answered) == (node, number) => Some(*answer),
+                Event::Answered(answered, Some((_, answer))) if (who, answered) == (node, number) => {
+                    Some(*answer)
+                }
                 _ => None,
             };
             std::mem::take(&mut self.events).into_iter().filter_map(of).collect()
@@ -246,7 +248,7 @@ mod tests {
         let question = Question::Helpers { query, keep_s: 60 };
         for asker in [3, 17] {
             let answers = net.ask(asker, Region::WHOLE, question.clone());
-            let [Answer::Helpers { nodes: 24, helpers, kept: true }] = answers.as_slice() else {
+            let [Answer::Helpers { nodes: 24, helpers, kept: true, .. }] = answers.as_slice() else {
                 panic!("{answers:?}")
             };
             assert!(helpers.len() >= 8, "{helpers:?}");
@@ -257,7 +259,7 @@ mod tests {
         }
         net.run(Duration::from_secs(10));
         let told = |(who, event): &(usize, Event)| match event {
-            Event::Answered(_, Some(answer)) => match answer.as_ref() {
+            Event::Answered(_, Some((_, answer))) => match answer.as_ref() {
                 Answer::Helpers { helpers, .. } => Some((*who, helpers.len())),
                 Answer::Report(_) => None,
             },

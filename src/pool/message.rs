@@ -8,7 +8,7 @@
 //! m -- Probe ----------> n -- Probed ---------------> m    how far is it from you to these?
 //! m -- Reserve --------> h -- Reserved -------------> m
 //! m -- Release --------> h -- Preempted ------------> m
-//! a -- Ask ------------> r -- Answer ---------------> a    of SOMO's root, or who that is
+//! j -- Ask ------------> n -- Answer ---------------> j    of SOMO's root, for one who is not on the ring
 //! j -- Fetch ----------> n -- Fetched --------------> j    a record, for one who is not on the ring
 //! j -- Publish --------> n                                 likewise
 //! j -- Owner ----------> n -- OwnerIs --------------> j    likewise
@@ -84,7 +84,7 @@ pub enum PoolMessage {
         /// Whose they were.
         session: SessionId,
     },
-    /// Asks the root of SOMO's tree.
+    /// Has the root of SOMO's tree asked.
     Ask {
         /// Repeated in the answer.
         request: u32,
@@ -95,6 +95,8 @@ pub enum PoolMessage {
     Answer {
         /// Of the request.
         request: u32,
+        /// Who acts as the root.
+        root: NodeId,
         /// What it knows.
         answer: Answer,
     },
@@ -261,6 +263,6 @@ pub enum Answer {
     },
     /// What the root knows.
     View(Box<Report>),
-    /// The sender is not the root; this one is, as far as it could find out.
-    Elsewhere(Option<Peer>),
+    /// The root could not be asked.
+    Nothing,
 }

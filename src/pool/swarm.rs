@@ -71,8 +71,8 @@ pub enum Event {
     View(Box<Report>),
     /// Of the data overlay.
     Records(records::Event),
-    /// The answer to a question of this node's, by number; nothing if nobody answers. To a registered one others may follow.
-    Answered(u32, Option<Box<Answer>>),
+    /// The answer to a question of this node's, by number, and whose it is; nothing if nobody answers. To a registered one others may follow.
+    Answered(u32, Option<(Peer, Box<Answer>)>),
     /// What was said to all nodes of a region that this one lies in.
     News(News),
 }
@@ -430,6 +430,12 @@ impl SwarmNode {
                     {
                         self.asks.on_answer(to, number, answer, now);
                     }
+                    // The owner of the root's point asks, and knows who acts for it.
+                    Action::Send(to, SomoMessage::Regent { delegation, .. })
+                        if to.position == self.ring.me().position =>
+                    {
+                        self.asks.on_regent(to, delegation.delegate);
+                    }
                     Action::Send(to, message) => self.outbox.push_back((to, SwarmMessage::Somo(message))),
                     Action::View(report) => {
                         self.look_for_delegate(&report, now);
@@ -562,7 +568,7 @@ impl SwarmNode {
                 if to.position == self.ring.me().position =>
             {
                 let ask = SomoMessage::Ask { number, region, question };
-                self.somo.on_message(to, ask, to, now);
+                self.on_somo(to, ask, now);
             }
             asks::Action::Send(to, message) => self.outbox.push_back((to, SwarmMessage::Somo(message))),
             asks::Action::Answered(number, answer) => self.events.push_back(Event::Answered(number, answer)),

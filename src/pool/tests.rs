@@ -115,7 +115,7 @@ impl World {
                     let open = peers.extract_if(.., |peer| *peer == to).count();
                     (0..open).for_each(|_| self.post(to, Arrival::Closed(me)));
                 }
-                Output::DialThrough(..) => {}
+                Output::DialThrough(..) | Output::Pair(..) => {}
                 Output::Dial(at, expected) => {
                     let to = self.nodes.keys().copied().find(|n| addr(n.0[0]) == at && *n != me);
                     match to.filter(|to| expected.is_none_or(|expected| expected == *to)) {

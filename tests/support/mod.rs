@@ -56,6 +56,8 @@ impl Playback for Recorder {
 pub enum Part {
     /// On the ring, and no more.
     Idle,
+    /// A helper whose line is measured.
+    Measured,
     Helper,
     Host(Objective),
     Member(Invite),
@@ -84,9 +86,10 @@ impl Peer {
             pace,
         };
         let (name, salt) = (format!("m{index}"), [index as u8; 16]);
-        let lends = matches!(part, Part::Helper);
+        let (lends, measured) =
+            (matches!(part, Part::Helper | Part::Measured), matches!(part, Part::Measured));
         let role = match part {
-            Part::Idle | Part::Helper => Role::Pool,
+            Part::Idle | Part::Helper | Part::Measured => Role::Pool,
             Part::Host(objective) => {
                 let own = Participant { index: 0, node: id, name, salt, degree, addrs: link.listen_addrs() };
                 let (priority, secret) = (Priority::LOWEST, [5; 16]);
@@ -105,7 +108,10 @@ impl Peer {
         let (sender, events) = mpsc::channel(65_536);
         let (stop, stopped) = oneshot::channel::<()>();
         let (commands, wishes) = mpsc::channel(4);
-        let driver = Driver::new(link, config, role, None, sender).with_commands(wishes);
+        let mut driver = Driver::new(link, config, role, None, sender).with_commands(wishes);
+        if measured {
+            driver = driver.with_line_measured();
+        }
         let task = tokio::spawn(driver.run(async {
             // A test that fails drops its peers; that is no wish to leave politely.
             if stopped.await.is_err() {

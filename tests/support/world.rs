@@ -411,7 +411,7 @@ impl World {
                     let planned = job.run();
                     self.push(now + PLANNING, index, None, What::Planned(planned));
                 }
-                Output::DialThrough(..) => {}
+                Output::DialThrough(..) | Output::Pair(..) => {}
                 Output::Play(packet, _) => self.hear(index, &packet),
                 Output::Switch(_) => {}
             }

@@ -4,11 +4,11 @@
 
 use std::time::{Duration, Instant};
 
-use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
 
-use super::PoolNode;
+use super::{LINE, PoolNode};
 use crate::identity::{NodeId, Position};
 use crate::pool::message::{Contact, PoolMessage};
 use crate::pool::peer::Peer;
@@ -77,6 +77,7 @@ impl PoolNode {
             return;
         }
         (self.aside.stands, self.aside.since) = (aside, now);
+        self.pair = None;
         if aside {
             self.drive(swarm::Input::Leave, now);
             self.swarm = self.fresh_swarm(now);
@@ -111,6 +112,12 @@ impl PoolNode {
         let moment = self.moment(now);
         let mut swarm = SwarmNode::new(peer, ring, somo, records, self.config.born_s, chance, moment);
         swarm.handle(swarm::Input::Offer(self.offer), moment);
+        if let Some(identity) = &self.identity {
+            swarm.set_identity(identity.clone());
+        }
+        if self.is_lined {
+            swarm.measure_line(LINE, self.random.random(), moment);
+        }
         swarm
     }
 

@@ -7,21 +7,17 @@ use rand::RngExt;
 
 use super::{Event, PoolNode, Standing};
 use crate::identity::{NodeId, Position};
-use crate::pool::message::{Answer, Contact, HELPERS_MAX, NEAR_MAX, PoolMessage, Question};
+use crate::pool::degree::Priority;
+use crate::pool::message::{Answer, HELPERS_MAX, NEAR_MAX, PoolMessage, Question};
 use crate::pool::peer::Peer;
 use crate::pool::records::{self, Record, Reference};
 use crate::pool::ring;
-use crate::pool::somo::{BUCKETS, Helper, Point, Report, SomoConfig};
+use crate::pool::somo::{self, BUCKETS, HelperQuery, Point, Region, Report, SomoConfig};
 
 /// What is being asked, and for whom something is being found out.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
     asks: Vec<Ask>,
-    /// Others who want to know who the root is.
-    inquiries: Vec<(NodeId, u32)>,
-    /// The lookup of the root that is under way.
-    lookup: Option<u32>,
-    root: Option<(Peer, Instant)>,
     standing: Option<(Standing, Instant)>,
     stand_at: Option<Instant>,
     /// The record that this node wants.
@@ -32,21 +28,21 @@ pub(super) struct Asking {
 
 #[derive(Debug)]
 struct Ask {
-    request: u32,
     question: Question,
+    /// Who wants to know, and its number; nobody: this node.
+    by: Option<(NodeId, u32)>,
     step: Step,
     deadline: Instant,
-    redirects: u8,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
-    /// Nobody is known to ask yet, or the root is being looked up.
-    Finding,
-    /// That node is to be asked once it is connected.
-    Connecting(NodeId),
-    /// It has been asked.
-    Asked(NodeId),
+    /// Nobody can be asked yet.
+    Open,
+    /// The ring is asked, by that number.
+    Ring(u32),
+    /// A node of the ring has been asked to ask, by that number.
+    Node(NodeId, u32),
 }
 
 #[derive(Debug)]
@@ -58,17 +54,15 @@ struct Wanted {
 
 /// How long an answer may take, connections included.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// Nodes that may send a question on.
-const REDIRECTS_MAX: u8 = 4;
-/// Questions at once, and others' questions that wait for a lookup.
+/// Questions at once, this node's own, and others'.
 const ASKS_MAX: usize = 16;
-const INQUIRIES_MAX: usize = 64;
-/// Who the root is, is believed for so long.
-const ROOT_FOR: Duration = Duration::from_secs(60);
-/// Where the pool is larger than what a node knows of it, it asks the root how the pool stands this often.
+const INQUIRIES_MAX: usize = 8;
+/// A node asks the root how the pool stands this often.
 const STAND: Duration = Duration::from_secs(120);
 /// And for the first time so long after its start.
 const STAND_FIRST: Duration = Duration::from_secs(15);
+/// No helper has as many links to give: only the numbers are wanted.
+const NO_HELPER: u8 = u8::MAX;
 /// Between two tries to fetch a record.
 const FETCH_AGAIN: Duration = Duration::from_millis(1_200);
 /// Nodes that are asked for it each time.
@@ -79,23 +73,17 @@ const FETCHING_MAX: usize = 64;
 impl PoolNode {
     // The root.
 
-    /// Asks SOMO's root; [`Event::Answered`] brings the answer, unless nobody can be found.
+    /// Asks SOMO's root, which is whoever acts as such; [`Event::Answered`] brings the answer, unless nobody can be found.
     pub fn ask(&mut self, question: Question, now: Instant) {
-        if self.asking.asks.len() < ASKS_MAX {
-            let request = self.random.random();
-            let (step, deadline) = (Step::Finding, now + ANSWER_WITHIN);
-            self.asking.asks.push(Ask { request, question, step, deadline, redirects: 0 });
+        let own = self.asking.asks.iter().filter(|ask| ask.by.is_none()).count();
+        if own < ASKS_MAX {
+            let deadline = now + ANSWER_WITHIN;
+            self.asking.asks.push(Ask { question, by: None, step: Step::Open, deadline });
         }
         self.send_asks(now);
     }
 
-    /// The root, as far as this node can tell without asking.
-    fn root_known(&self, now: Instant) -> Option<Peer> {
-        let cached = self.asking.root.filter(|(_, at)| now.saturating_duration_since(*at) < ROOT_FOR);
-        self.root_nearby().or(cached.map(|(root, _)| root))
-    }
-
-    /// The root, if its point is in the part of the ring that this node sees.
+    /// The root's point, if it is in the part of the ring that this node sees, or this node itself, if it acts as the root.
     pub(super) fn root_nearby(&self) -> Option<Peer> {
         if self.swarm.is_root() {
             return Some(self.swarm.ring().me());
@@ -103,137 +91,110 @@ impl PoolNode {
         self.swarm.ring().successor_nearby(root_key())
     }
 
-    /// Sends the questions that nobody has been asked yet.
+    /// Puts the questions that nobody has been asked yet.
     fn send_asks(&mut self, now: Instant) {
-        let open: Vec<u32> =
-            self.asking.asks.iter().filter(|ask| ask.step == Step::Finding).map(|ask| ask.request).collect();
-        for request in open {
-            if self.is_off_ring() {
-                let any = self.joined().next();
-                if let Some(any) = any {
-                    self.put_to(request, any, Vec::new(), now);
+        let moment = self.moment(now);
+        let on_ring = |node: &NodeId| {
+            let hello = self.links.get(*node).and_then(|link| link.hello.as_ref());
+            hello.is_some_and(|hello| !hello.observer)
+        };
+        let any = self.joined().find(on_ring);
+        let off_ring = self.is_off_ring();
+        let mut messages = Vec::new();
+        for ask in self.asking.asks.iter_mut().filter(|ask| ask.step == Step::Open) {
+            if !off_ring {
+                if let Some(number) = self.swarm.ask(Region::WHOLE, ask.question.for_somo(), moment) {
+                    ask.step = Step::Ring(number);
                 }
-            } else if let Some(root) = self.root_known(now) {
-                self.put_to(request, root.node, root.addrs().collect(), now);
-            } else {
-                self.find_root(now);
+            } else if let (Some(any), None) = (any, ask.by) {
+                let request = self.random.random();
+                ask.step = Step::Node(any, request);
+                messages.push((any, PoolMessage::Ask { request, question: ask.question.clone() }));
             }
         }
+        messages.into_iter().for_each(|(to, message)| self.tell(to, message));
+        self.drain_swarm(now);
         self.wake = now;
     }
 
-    fn find_root(&mut self, now: Instant) {
-        if self.asking.lookup.is_none() {
-            let moment = self.moment(now);
-            self.asking.lookup = self.swarm.lookup(root_key(), moment);
-            self.drain_swarm(now);
-        }
-    }
-
-    fn put_to(&mut self, request: u32, node: NodeId, addrs: Vec<std::net::SocketAddr>, now: Instant) {
-        let Some(at) = self.asking.asks.iter().position(|ask| ask.request == request) else { return };
-        if node == self.me {
-            let ask = self.asking.asks.swap_remove(at);
-            let answer = self.answer_to(&ask.question, now);
-            self.take_answer(self.me, answer, now);
-        } else if self.is_joined(node) {
-            self.asking.asks[at].step = Step::Asked(node);
-            let question = self.asking.asks[at].question.clone();
-            self.tell(node, PoolMessage::Ask { request, question });
-        } else {
-            self.asking.asks[at].step = Step::Connecting(node);
-            self.want(Contact { node, addrs }, now);
-        }
-    }
-
     pub(super) fn on_joined_for_asks(&mut self, node: NodeId, now: Instant) {
-        let waiting = |ask: &&Ask| {
-            ask.step == Step::Connecting(node) || ask.step == Step::Finding && self.is_off_ring()
-        };
-        let ready: Vec<u32> = self.asking.asks.iter().filter(waiting).map(|ask| ask.request).collect();
-        for request in ready {
-            self.put_to(request, node, Vec::new(), now);
+        if self.asking.asks.iter().any(|ask| ask.step == Step::Open) {
+            self.send_asks(now);
         }
         self.fetch_from(&[node]);
     }
 
-    /// Somebody asks. Who is not the root says who is.
-    pub(super) fn on_ask(&mut self, from: NodeId, request: u32, question: &Question, now: Instant) {
-        if self.is_off_ring() {
+    /// Somebody who is not on the ring asks.
+    pub(super) fn on_ask(&mut self, from: NodeId, request: u32, question: Question, now: Instant) {
+        let others = self.asking.asks.iter().filter(|ask| ask.by.is_some()).count();
+        if self.is_off_ring() || others >= INQUIRIES_MAX {
             return;
         }
-        if self.swarm.is_root() {
-            let answer = self.answer_to(question, now);
-            self.tell(from, PoolMessage::Answer { request, answer });
-        } else if let Some(root) = self.root_known(now) {
-            self.tell(from, PoolMessage::Answer { request, answer: Answer::Elsewhere(Some(root)) });
-        } else if self.asking.inquiries.len() < INQUIRIES_MAX {
-            self.asking.inquiries.push((from, request));
-            self.find_root(now);
-        }
+        let (by, deadline) = (Some((from, request)), now + ANSWER_WITHIN);
+        self.asking.asks.push(Ask { question, by, step: Step::Open, deadline });
+        self.send_asks(now);
     }
 
-    fn answer_to(&self, question: &Question, now: Instant) -> Answer {
-        let report = self.swarm.gathered(self.moment(now));
-        match question {
-            Question::View => Answer::View(Box::new(report)),
-            Question::Helpers { near, degrees, priority } => {
-                let level = usize::from(u8::from(*priority) - 1);
-                let fit = |helper: &&Helper| helper.offer.lends && helper.offer.free[level] >= *degrees;
-                let mut helpers: Vec<Helper> = report.helpers.iter().filter(fit).copied().collect();
-                let distance = |helper: &Helper| {
-                    let ways = near.iter().take(NEAR_MAX).filter_map(|p| p.round_trip(helper.peer.place));
-                    (ways.reduce(|a, b| a + b).unwrap_or(Duration::MAX), helper.peer.position)
-                };
-                helpers.sort_by_cached_key(distance);
-                helpers.truncate(HELPERS_MAX);
-                Answer::Helpers { nodes: report.nodes, age_ms: report.oldest_ms, helpers }
-            }
-        }
-    }
-
-    pub(super) fn on_answer(&mut self, from: NodeId, request: u32, answer: Answer, now: Instant) {
-        let asked = |ask: &Ask| ask.request == request && ask.step == Step::Asked(from);
+    /// The ring has been asked, and this is what came of it.
+    pub(super) fn on_ring_answer(
+        &mut self,
+        number: u32,
+        answer: Option<(Peer, Box<somo::Answer>)>,
+        now: Instant,
+    ) {
+        let asked = |ask: &Ask| ask.step == Step::Ring(number);
         let Some(at) = self.asking.asks.iter().position(asked) else { return };
-        match answer {
-            Answer::Elsewhere(other) => {
-                let ask = &mut self.asking.asks[at];
-                ask.redirects += 1;
-                match other {
-                    Some(root) if ask.redirects <= REDIRECTS_MAX && root.node != from => {
-                        self.put_to(request, root.node, root.addrs().collect(), now);
-                    }
-                    _ => {
-                        // It was the root, or knew it, and is no more: a fresh look.
-                        self.asking.root = None;
-                        ask.step = Step::Finding;
-                    }
-                }
-            }
-            Answer::View(report) if !report.is_bounded() => {}
-            answer => {
-                self.asking.asks.swap_remove(at);
-                self.take_answer(from, answer, now);
-            }
+        let ask = self.asking.asks.swap_remove(at);
+        let (root, answer) = match answer {
+            Some((root, answer)) => (root.node, Answer::from(*answer)),
+            None => (self.me, Answer::Nothing),
+        };
+        match ask.by {
+            Some((by, request)) => self.tell(by, PoolMessage::Answer { request, root, answer }),
+            None => self.take_answer(root, &ask.question, answer, now),
         }
         self.wake = now;
     }
 
-    fn take_answer(&mut self, from: NodeId, answer: Answer, now: Instant) {
+    pub(super) fn on_answer(
+        &mut self,
+        from: NodeId,
+        request: u32,
+        root: NodeId,
+        answer: Answer,
+        now: Instant,
+    ) {
+        let asked = |ask: &Ask| ask.step == Step::Node(from, request);
+        let Some(at) = self.asking.asks.iter().position(asked) else { return };
+        if !matches!(&answer, Answer::View(report) if !report.is_bounded()) {
+            let ask = self.asking.asks.swap_remove(at);
+            self.take_answer(root, &ask.question, answer, now);
+        }
+        self.wake = now;
+    }
+
+    fn take_answer(&mut self, root: NodeId, question: &Question, answer: Answer, now: Instant) {
         let (nodes, age_ms) = match &answer {
             Answer::Helpers { nodes, age_ms, .. } => (*nodes, *age_ms),
             Answer::View(report) => (report.nodes, report.oldest_ms),
-            Answer::Elsewhere(_) => return,
+            Answer::Nothing => {
+                if question.wants_helpers() {
+                    self.on_helpers(&[], now);
+                }
+                return;
+            }
         };
         let age = Duration::from_millis(age_ms.into());
-        self.asking.standing = Some((Standing { size: nodes as usize, root: from, age }, now));
-        if let Answer::Helpers { helpers, .. } = &answer {
+        self.asking.standing = Some((Standing { size: nodes as usize, root, age }, now));
+        if let Answer::Helpers { helpers, .. } = &answer
+            && question.wants_helpers()
+        {
             self.on_helpers(&helpers[..helpers.len().min(HELPERS_MAX)], now);
         }
-        self.events.push_back(Event::Answered(from, answer));
+        self.events.push_back(Event::Answered(root, answer));
     }
 
-    /// Where the pool is larger than what this node sees of it, the root is asked now and then.
+    /// The root is asked now and then.
     pub(super) fn ask_how_it_stands(&mut self, now: Instant) {
         if self.is_off_ring() || !self.swarm.ring().is_active() || self.is_alone() {
             return;
@@ -241,12 +202,8 @@ impl PoolNode {
         let due = *self.asking.stand_at.get_or_insert(now + STAND_FIRST);
         if due <= now {
             self.asking.stand_at = Some(now + STAND.mul_f64(self.random.random_range(0.8..1.2)));
-            if self.root_nearby().is_none() {
-                // No helper has as much to give: only the numbers are wanted.
-                let (near, degrees) = (Vec::new(), u8::MAX);
-                let priority = crate::pool::Priority::LOWEST;
-                self.ask(Question::Helpers { near, degrees, priority }, now);
-            }
+            let priority = Priority::LOWEST;
+            self.ask(Question::Helpers { near: Vec::new(), degrees: NO_HELPER, priority }, now);
         }
     }
 
@@ -260,8 +217,7 @@ impl PoolNode {
     pub(super) fn retry_asks(&mut self, now: Instant) {
         let late = |ask: &mut Ask| ask.deadline <= now;
         for ask in self.asking.asks.extract_if(.., late).collect::<Vec<_>>() {
-            self.asking.root = None;
-            if matches!(ask.question, Question::Helpers { .. }) {
+            if ask.by.is_none() && ask.question.wants_helpers() {
                 self.on_helpers(&[], now);
             }
         }
@@ -277,24 +233,13 @@ impl PoolNode {
         self.asking.asks.iter().map(|ask| ask.deadline).chain(wanted).min()
     }
 
-    pub(super) fn on_ring_event(&mut self, event: ring::Event, now: Instant) {
+    pub(super) fn on_ring_event(&mut self, event: ring::Event) {
         let (request, root) = match event {
             ring::Event::Found { request, root, .. } => (request, Some(root)),
             ring::Event::LookupFailed { request } => (request, None),
             _ => return,
         };
         self.on_looked_up(request, root);
-        if self.asking.lookup != Some(request) {
-            return;
-        }
-        self.asking.lookup = None;
-        self.asking.root = root.map(|root| (root, now));
-        for (asker, request) in std::mem::take(&mut self.asking.inquiries) {
-            self.tell(asker, PoolMessage::Answer { request, answer: Answer::Elsewhere(root) });
-        }
-        if root.is_some() {
-            self.send_asks(now);
-        }
     }
 
     // Records.
@@ -374,6 +319,36 @@ impl PoolNode {
 /// The root's point.
 fn root_key() -> Position {
     Point::root(SomoConfig::default().fanout).key()
+}
+
+impl Question {
+    /// It is for somebody who would use the helpers, not for the numbers alone.
+    fn wants_helpers(&self) -> bool {
+        matches!(self, Self::Helpers { degrees, .. } if *degrees != NO_HELPER)
+    }
+
+    /// As it is put to the root.
+    fn for_somo(&self) -> somo::Question {
+        match self {
+            Self::View => somo::Question::Report,
+            Self::Helpers { near, degrees, priority } => {
+                let near = near.iter().copied().take(NEAR_MAX).collect();
+                let (within_ms, most) = (u16::MAX, HELPERS_MAX as u8);
+                let query =
+                    HelperQuery { near, within_ms, degree: *degrees, priority: (*priority).into(), most };
+                somo::Question::Helpers { query, keep_s: 0 }
+            }
+        }
+    }
+}
+
+impl From<somo::Answer> for Answer {
+    fn from(answer: somo::Answer) -> Self {
+        match answer {
+            somo::Answer::Report(report) => Self::View(report),
+            somo::Answer::Helpers { nodes, age_ms, helpers, .. } => Self::Helpers { nodes, age_ms, helpers },
+        }
+    }
 }
 
 /// How many nodes have at least one link to give to a session of the lowest priority.

@@ -12,6 +12,7 @@ mod swarming;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use self::greeting::REUNITE_FIRST;
 use self::introducing::{Introducing, looks_translated};
 use self::seen::Seen;
 use self::survey::{Measuring, Query};
+use super::bandwidth::BandwidthConfig;
 use super::contacts::Contacts;
 use super::degree::DegreeTable;
 use super::links::Links;
@@ -36,7 +38,7 @@ use super::ring::RingConfig;
 use super::round_trip::{self, PING, PONG};
 use super::somo::{Offer, SomoConfig};
 use super::swarm::{self, SwarmNode};
-use crate::identity::{NodeId, SessionId};
+use crate::identity::{Identity, NodeId, SessionId};
 use crate::net::DialError;
 
 /// How a pool node behaves.
@@ -70,6 +72,8 @@ pub enum Output {
     Message(NodeId, PoolMessage),
     /// Send a datagram.
     Datagram(NodeId, Bytes),
+    /// Send two datagrams back to back.
+    Pair(NodeId, [Bytes; 2]),
     /// Dial an address, for a key where it is known.
     Dial(SocketAddr, Option<NodeId>),
     /// Dial the second by way of the first.
@@ -147,6 +151,11 @@ pub struct PoolNode {
     links: Links,
     seen: Seen,
     swarm: SwarmNode,
+    identity: Option<Arc<Identity>>,
+    /// Its line is measured.
+    is_lined: bool,
+    /// The first packet of a pair, until the second one is there.
+    pair: Option<(NodeId, Bytes)>,
     offer: Offer,
     query: Option<Query>,
     measuring: Vec<Measuring>,
@@ -174,6 +183,10 @@ const DOUBT_TIMEOUT: Duration = Duration::from_millis(700);
 const DIAL_STAGGER: Duration = Duration::from_millis(700);
 /// How long a wish for a connection stands unless it is repeated.
 pub const WANTED_FOR: Duration = Duration::from_secs(60);
+/// How often the line is measured: a burst of 17 KB each way in half a minute, 9 kbit/s, for the first quarter of an hour,
+/// and one in half an hour then.
+const LINE: BandwidthConfig =
+    BandwidthConfig { first: Duration::from_secs(30), last: Duration::from_secs(1_800) };
 /// Between two looks at how the pool stands.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -201,6 +214,9 @@ impl PoolNode {
             links: Links::new(now),
             seen,
             swarm: SwarmNode::new(peer, ring, somo, records, config.born_s, chance, Moment::ZERO),
+            identity: None,
+            is_lined: false,
+            pair: None,
             offer: Offer::default(),
             query: None,
             measuring: Vec::new(),
@@ -222,6 +238,20 @@ impl PoolNode {
         };
         node.publish_offer(now);
         node
+    }
+
+    /// Gives the node its own key: if it answers for the root's point, it can have the most capable node act as the root.
+    pub fn set_identity(&mut self, identity: Arc<Identity>) {
+        self.swarm.set_identity(identity.clone());
+        self.identity = Some(identity);
+    }
+
+    /// From now on the node's line is measured; where the link sends no pairs nothing comes of it.
+    pub fn measure_line(&mut self, now: Instant) {
+        let (phase, moment) = (self.random.random(), self.moment(now));
+        self.swarm.measure_line(LINE, phase, moment);
+        self.is_lined = true;
+        self.wake = now;
     }
 
     // What the driver tells.
@@ -348,8 +378,10 @@ impl PoolNode {
             PoolMessage::Preempted { session } => {
                 self.events.push_back(Event::Preempted { helper: from, session });
             }
-            PoolMessage::Ask { request, question } => self.on_ask(from, request, &question, now),
-            PoolMessage::Answer { request, answer } => self.on_answer(from, request, answer, now),
+            PoolMessage::Ask { request, question } => self.on_ask(from, request, question, now),
+            PoolMessage::Answer { request, root, answer } => {
+                self.on_answer(from, request, root, answer, now);
+            }
             PoolMessage::Fetch { request, key } => self.on_fetch(from, request, key, now),
             PoolMessage::Fetched { record, .. } => self.on_fetched(record, now),
             PoolMessage::Publish(record) => self.on_publish(record, now),

@@ -13,7 +13,7 @@ use crate::pool::links::Way;
 use crate::pool::message::PoolMessage;
 use crate::pool::moment::Moment;
 use crate::pool::peer::{Peer, Place};
-use crate::pool::ring::RingMessage;
+use crate::pool::ring::{RingConfig, RingMessage};
 use crate::pool::somo::Offer;
 use crate::pool::swarm::{self, SwarmMessage};
 
@@ -45,7 +45,9 @@ impl PoolNode {
         let moment = self.moment(now);
         loop {
             while let Some((to, message)) = self.swarm.poll_transmit() {
-                if self.carry(to, message, now) {
+                if message.is_measuring() {
+                    self.carry_pair(to.node, &message);
+                } else if self.carry(to, message, now) {
                     self.swarm.handle(swarm::Input::Dialling(to.position), moment);
                 }
             }
@@ -75,6 +77,19 @@ impl PoolNode {
                 true
             }
             Way::None => false,
+        }
+    }
+
+    /// A packet of a pair waits for the other one, and the two leave together, where there is a direct way.
+    fn carry_pair(&mut self, to: NodeId, message: &SwarmMessage) {
+        let bytes = message.encode();
+        match self.pair.take() {
+            Some((first_to, first)) if first_to == to => {
+                if self.is_direct(to) {
+                    self.outputs.push_back(Output::Pair(to, [first, bytes]));
+                }
+            }
+            _ => self.pair = Some((to, bytes)),
         }
     }
 
@@ -125,10 +140,10 @@ impl PoolNode {
 
     fn on_swarm_event(&mut self, event: swarm::Event, now: Instant) {
         match event {
-            swarm::Event::Ring(event) => self.on_ring_event(event, now),
+            swarm::Event::Ring(event) => self.on_ring_event(event),
             swarm::Event::Records(event) => self.on_records_event(event, now),
-            // The root is asked over connections of its own, by those too who are not on the ring.
-            swarm::Event::View(_) | swarm::Event::Answered(..) | swarm::Event::News(_) => {}
+            swarm::Event::Answered(number, answer) => self.on_ring_answer(number, answer, now),
+            swarm::Event::View(_) | swarm::Event::News(_) => {}
         }
     }
 
@@ -169,12 +184,14 @@ impl PoolNode {
         if self.is_off_ring() || !ring.is_active() {
             return None;
         }
-        if let Some(known) = self.standing_told(now) {
-            return Some(known);
+        let told = self.standing_told(now);
+        if ring.known() > 2 * RingConfig::default().side {
+            return told;
         }
-        // All are known, and so is who answers for the root's point.
+        // All are known, and so is who answers for the root's point; it may have another one act as the root.
         let size = ring.leaves().count() + 1;
-        let root = self.root_nearby()?;
-        Some(Standing { size, root: root.node, age: Duration::ZERO })
+        let age = told.map_or(Duration::ZERO, |told| told.age);
+        let root = told.map(|told| told.root).or(self.root_nearby().map(|root| root.node))?;
+        Some(Standing { size, root, age })
     }
 }

@@ -118,6 +118,8 @@ pub enum Answer {
     Helpers {
         /// Nodes that are known.
         nodes: u32,
+        /// How old what is known of them is.
+        age_ms: u32,
         /// At most [`HELPERS_MAX`].
         helpers: Vec<Helper>,
         /// The question is registered.

@@ -19,7 +19,7 @@ use crate::pool::peer::{Peer, Place};
 pub struct HelperQuery {
     /// Near one of these; at most [`PLACES_MAX`].
     pub near: Vec<Place>,
-    /// One way to it, milliseconds at most, as places foretell.
+    /// One way to it, milliseconds at most, as places foretell; [`u16::MAX`]: anywhere.
     pub within_ms: u16,
     /// Free links at least.
     pub degree: u8,
@@ -47,8 +47,13 @@ impl HelperQuery {
     fn fit(&self, helper: &Helper) -> Option<Duration> {
         let free = helper.offer.free.get(usize::from(self.priority).checked_sub(1)?)?;
         let ways = self.near.iter().filter_map(|place| helper.peer.place.round_trip(*place));
-        let way = ways.min()? / 2;
-        let near = way <= Duration::from_millis(self.within_ms.into());
+        // Who may be anywhere need not know its place.
+        let way = match ways.min() {
+            Some(trip) => trip / 2,
+            None if self.within_ms == u16::MAX => Duration::from_secs(u64::from(u16::MAX)),
+            None => return None,
+        };
+        let near = self.within_ms == u16::MAX || way <= Duration::from_millis(self.within_ms.into());
         (near && helper.offer.lends && *free >= self.degree).then_some(way)
     }
 }
@@ -104,7 +109,7 @@ impl Desk {
             let until = now + keep.min(KEPT_MAX);
             self.0.push(Registered { by, number, query, until, told: told(&helpers) });
         }
-        SomoMessage::Answer { number, answer: Answer::Helpers { nodes: view.nodes, helpers, kept } }
+        SomoMessage::Answer { number, answer: answer(view, helpers, kept) }
     }
 
     /// The root knows something new: who is to hear of it.
@@ -115,12 +120,16 @@ impl Desk {
             let new = told(&helpers);
             (new != kept.told).then(|| {
                 kept.told = new;
-                let answer = Answer::Helpers { nodes: view.nodes, helpers, kept: true };
+                let answer = answer(view, helpers, true);
                 (kept.by, SomoMessage::Answer { number: kept.number, answer })
             })
         });
         changed.collect()
     }
+}
+
+fn answer(view: &Report, helpers: Vec<Helper>, kept: bool) -> Answer {
+    Answer::Helpers { nodes: view.nodes, age_ms: view.oldest_ms, helpers, kept }
 }
 
 fn told(helpers: &[Helper]) -> Vec<(Position, [u8; 3])> {

@@ -24,7 +24,7 @@ pub(crate) fn samples() -> Vec<SwarmMessage> {
     let near = vec![Place([i16::MIN; 4]); PLACES_MAX];
     let query = HelperQuery { near, within_ms: u16::MAX, degree: 255, priority: 3, most: 110 };
     let helpers = report.helpers[..HELPERS_MAX].to_vec();
-    let answer = Answer::Helpers { nodes: u32::MAX, helpers, kept: true };
+    let answer = Answer::Helpers { nodes: u32::MAX, age_ms: u32::MAX, helpers, kept: true };
     let news = News { origin: peer(random), number, region, payload: vec![255; NEWS_MAX] };
     let owner = Identity::from_seed([3; 32]);
     let delegation = Delegation {
