@@ -71,6 +71,18 @@ pub enum Event {
         /// From its last word to what took its place.
         repaired_ms: f64,
     },
+    /// A node was taken for silent that was not, and is relied on again.
+    FalseAlarm {
+        /// Who.
+        node: String,
+    },
+    /// Some of what a source said did not come, or not in time; what was played instead has just ended.
+    Gap {
+        /// Whose voice.
+        source: String,
+        /// How long that was.
+        gap_ms: f64,
+    },
     /// Where this node is in the imagined space of latencies, when it has moved there.
     Coordinate {
         /// Three dimensions and a height, milliseconds of round trip.
@@ -124,6 +136,9 @@ pub struct Tree {
     pub sources: Vec<String>,
     /// Parent and child, parents first.
     pub edges: Vec<(String, String)>,
+    /// Child and backup parent; too many to be told to everybody.
+    #[serde(skip)]
+    pub backups: Vec<(String, String)>,
 }
 
 /// One tree link, since it was first used.

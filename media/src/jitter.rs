@@ -257,6 +257,11 @@ impl JitterBuffer {
         JitterStats { jitter_ms: self.transit.jitter_ms(), ..self.stats }
     }
 
+    /// [`JitterStats::concealed_ms`] alone.
+    pub fn concealed_ms(&self) -> f64 {
+        self.stats.concealed_ms
+    }
+
     /// The delay that the buffer aims at, in milliseconds: how long after the quickest packet's arrival a frame is pulled.
     pub fn target_ms(&self) -> f64 {
         let start = if self.transit.len() < SLOTS_MIN { TARGET_MS_START } else { 0.0 };

@@ -161,6 +161,14 @@ impl Listener {
         self.sources.iter().map(|(&index, source)| source.stats(index)).collect()
     }
 
+    /// How much of each source had to be made up so far, in milliseconds, ordered by source: [`JitterStats::concealed_ms`]
+    /// alone, for who asks often.
+    pub fn concealed_ms(&self) -> impl Iterator<Item = (SourceIndex, f64)> + '_ {
+        self.sources.iter().filter_map(|(&index, source)| {
+            source.jitter.as_ref().map(|(_, jitter)| (index, jitter.concealed_ms()))
+        })
+    }
+
     /// What belongs to no source.
     pub fn listener_stats(&self) -> ListenerStats {
         self.stats

@@ -17,6 +17,7 @@ mod host;
 mod input;
 mod installed;
 mod join;
+mod lab;
 mod leave;
 mod live;
 mod look;
@@ -110,6 +111,8 @@ enum Command {
     Tree(tree::Args),
     /// Show a whole conference on this machine, and check that everyone hears everyone
     Demo(demo::Args),
+    /// Run whole conferences on an emulated network with recorded latencies, and measure what is heard
+    Lab(Box<lab::Args>),
     /// List sound devices
     Devices(devices::Args),
     /// Plan a tree on a recorded latency matrix
@@ -150,6 +153,7 @@ impl Command {
             Self::Stats(args) => stats::run(&args, out),
             Self::Tree(args) => tree::run(&args, out),
             Self::Demo(args) => demo::run(&args, out),
+            Self::Lab(args) => lab::run(*args, out),
             Self::Devices(args) => devices::run(&args, out),
             Self::Sim(args) => sim::run(args, out),
             Self::Plan(args) => plan::run(&args.resolve()?, out),

@@ -90,7 +90,7 @@ impl Conference {
             Event::Pool { size, root, age_ms } => {
                 self.pool = Some(PoolView { size: *size, root: root.clone(), age_ms: *age_ms });
             }
-            Event::Error { .. } | Event::Repair { .. } => {}
+            Event::Error { .. } | Event::Repair { .. } | Event::FalseAlarm { .. } | Event::Gap { .. } => {}
             Event::Left { .. } => self.session = None,
             Event::Coordinate { .. } => {}
         }

@@ -45,6 +45,6 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
         Event::Ready { listen, .. } => format!("listening on {}", listen.join(", ")),
         Event::Voice { muted: true } => "your microphone is off".to_owned(),
         Event::Voice { muted: false } => "your microphone is on".to_owned(),
-        Event::Media(_) | Event::Link(_) => return None,
+        Event::Media(_) | Event::Link(_) | Event::Gap { .. } | Event::FalseAlarm { .. } => return None,
     })
 }

@@ -223,7 +223,7 @@ mod tests {
             epoch: 3,
             objective: "forest".into(),
             root: "a".into(),
-            trees: vec![Tree { sources: vec!["a".into()], edges }],
+            trees: vec![Tree { sources: vec!["a".into()], edges, backups: vec![] }],
             helpers: vec!["h".into()],
             worst_ms: 12.34,
             height_ms: 12.34,

@@ -59,6 +59,8 @@ pub(super) enum FromAudio {
     Packet(Bytes),
     /// Every second: each source's figures and how long its packets were under way.
     Heard(Vec<(SourceStats, Option<f64>)>),
+    /// So much of a source had to be made up, or was silent for want of packets, until now.
+    Gap(SourceIndex, Duration),
     /// A device has failed; the rest goes on.
     Trouble(String),
 }
@@ -127,9 +129,19 @@ pub struct Audio {
     filled: usize,
     packets: Vec<Bytes>,
     paths_ms: BTreeMap<SourceIndex, f64>,
+    gaps: BTreeMap<SourceIndex, Gap>,
     report_at: Instant,
     inbox: Receiver<ToAudio>,
     outbox: mpsc::Sender<FromAudio>,
+}
+
+/// What of a source is made up at present.
+#[derive(Clone, Copy, Default)]
+struct Gap {
+    /// All that was ever, ms.
+    known_ms: f64,
+    /// Without an end so far, ms.
+    open_ms: f64,
 }
 
 /// The network's end has been dropped: the audio is over.
@@ -164,6 +176,7 @@ impl Audio {
             filled: 0,
             packets: Vec::with_capacity(1),
             paths_ms: BTreeMap::new(),
+            gaps: BTreeMap::new(),
             report_at: now + REPORT_INTERVAL,
             speaker,
             inbox,
@@ -210,6 +223,7 @@ impl Audio {
     fn tick(&mut self, now: Instant) -> Result<(), Over> {
         self.take_inbox()?;
         self.listener.pull(now, &mut self.played);
+        self.tell_gaps();
         if let Err(error) = self.playback.write(&self.played) {
             self.tell(FromAudio::Trouble(error.to_string()));
         }
@@ -236,6 +250,21 @@ impl Audio {
             self.tell(FromAudio::Heard(heard));
         }
         Ok(())
+    }
+
+    /// Tells of gaps that have come to their end.
+    fn tell_gaps(&mut self) {
+        for (source, concealed_ms) in self.listener.concealed_ms() {
+            let gap = self.gaps.entry(source).or_default();
+            // A source that began anew has nothing behind it.
+            let more_ms = (concealed_ms - gap.known_ms).max(0.0);
+            gap.known_ms = concealed_ms;
+            gap.open_ms += more_ms;
+            if more_ms == 0.0 && gap.open_ms > 0.0 {
+                let length = Duration::from_secs_f64(std::mem::take(&mut gap.open_ms) / 1_000.0);
+                let _ = self.outbox.try_send(FromAudio::Gap(source, length));
+            }
+        }
     }
 
     fn speak(&mut self) {
@@ -272,6 +301,7 @@ impl Audio {
                 Ok(ToAudio::RemoveSource(source)) => {
                     self.listener.remove_source(source);
                     self.paths_ms.remove(&source);
+                    self.gaps.remove(&source);
                 }
                 Ok(ToAudio::Clock(clock)) => self.clock = Some(clock),
                 Ok(ToAudio::Mute(muted)) => self.muted = muted,

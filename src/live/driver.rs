@@ -398,6 +398,7 @@ impl<L: Link> Driver<L> {
             session::Event::Repair { what, lost, detected, repaired } => {
                 self.tell(notices::repair(what, lost, detected, repaired));
             }
+            session::Event::FalseAlarm(node) => self.tell(Event::FalseAlarm { node: node.to_string() }),
             session::Event::Trouble(message) => self.tell(Event::Error { message }),
             session::Event::Ended(_) => {}
         }
@@ -428,6 +429,11 @@ impl<L: Link> Driver<L> {
         match from_audio {
             FromAudio::Packet(packet) => self.handle(Input::Own(packet)),
             FromAudio::Trouble(message) => self.tell(Event::Error { message }),
+            FromAudio::Gap(source, length) => {
+                if let Some(source) = self.sources.get(&source) {
+                    self.tell(notices::gap(*source, length));
+                }
+            }
             FromAudio::Heard(heard) => {
                 for (stats, path_ms) in heard {
                     let Some(source) = self.sources.get(&stats.source) else { continue };

@@ -12,9 +12,12 @@ use crate::session::{Lost, SessionPlan};
 
 pub(super) fn tree(plan: &SessionPlan) -> Event {
     let names = |nodes: &[NodeId]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let pairs =
+        |pairs: &[(NodeId, NodeId)]| pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
     let trees = plan.trees.iter().map(|tree| Tree {
         sources: names(&tree.sources),
-        edges: tree.edges.iter().map(|(parent, child)| (parent.to_string(), child.to_string())).collect(),
+        edges: pairs(&tree.edges),
+        backups: pairs(&tree.backups),
     });
     Event::Tree(Plan {
         epoch: plan.epoch,
@@ -52,6 +55,10 @@ pub(super) fn link(peer: NodeId, rtt: Option<Duration>, counts: LinkCounts) -> E
     let LinkCounts { sent, received, dropped } = counts;
     let rtt_ms = rtt.map(|rtt| rounded(rtt.as_secs_f64() * 1_000.0));
     Event::Link(Link { peer: peer.to_string(), rtt_ms, sent, received, dropped })
+}
+
+pub(super) fn gap(source: NodeId, length: Duration) -> Event {
+    Event::Gap { source: source.to_string(), gap_ms: rounded(length.as_secs_f64() * 1_000.0) }
 }
 
 pub(super) fn repair(what: Lost, lost: NodeId, detected: Duration, repaired: Duration) -> Event {

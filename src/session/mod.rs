@@ -116,6 +116,8 @@ pub enum Event {
         /// From its last word to what took its place.
         repaired: Duration,
     },
+    /// A relay was suspected that lives.
+    FalseAlarm(NodeId),
     /// Something went wrong that people should know; the session goes on.
     Trouble(String),
     /// The session is over for this node.

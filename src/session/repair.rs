@@ -153,6 +153,7 @@ impl Repairs {
             }
             Verdict::Back => {
                 self.false_alarms += 1;
+                self.events.push_back(Event::FalseAlarm(node));
                 self.missed.remove(&node);
                 self.close_wounds(node, carrier, now);
             }

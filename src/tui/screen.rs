@@ -280,6 +280,7 @@ mod tests {
         let tree = |source: &str, edges: &[(&str, &str)]| Tree {
             sources: vec![source.to_owned()],
             edges: edges.iter().copied().map(edge).collect(),
+            backups: vec![],
         };
         let trees = vec![
             tree("aaaa", &[("aaaa", "bbbb"), ("aaaa", "cccc")]),

@@ -38,6 +38,9 @@ pub struct Emulator<T> {
     profile: Vec<PathProfile>,
     state: BTreeMap<(usize, usize), PathState>,
     alive: Vec<bool>,
+    /// Which part of a divided network each node is in.
+    part: Vec<usize>,
+    carried: u64,
     under_way: BinaryHeap<Reverse<Packet<T>>>,
     serial: u64,
 }
@@ -74,7 +77,8 @@ impl<T> Emulator<T> {
     pub fn new(nodes: usize, seed: u64, profile: impl Fn(usize, usize) -> PathProfile) -> Self {
         let profile = (0..nodes * nodes).map(|pair| profile(pair / nodes, pair % nodes)).collect();
         let (state, under_way) = (BTreeMap::new(), BinaryHeap::new());
-        Self { nodes, seed, profile, state, alive: vec![true; nodes], under_way, serial: 0 }
+        let (alive, part) = (vec![true; nodes], vec![0; nodes]);
+        Self { nodes, seed, profile, state, alive, part, carried: 0, under_way, serial: 0 }
     }
 
     /// How many nodes there are.
@@ -86,6 +90,22 @@ impl<T> Emulator<T> {
     /// Cuts a node off, packets under way to it included, or brings it back.
     pub fn set_alive(&mut self, node: usize, alive: bool) {
         self.alive[node] = alive;
+    }
+
+    /// Has every path lose this share of its packets from now on.
+    pub fn set_loss(&mut self, loss: f64) {
+        self.profile.iter_mut().for_each(|path| path.loss = loss);
+    }
+
+    /// Divides the network: nodes reach others of the same part only. Packets under way still arrive.
+    pub fn set_part(&mut self, node: usize, part: usize) {
+        self.part[node] = part;
+    }
+
+    /// What has been sent so far, whether or not it arrived, bytes.
+    #[must_use]
+    pub fn carried(&self) -> u64 {
+        self.carried
     }
 
     /// Sends a packet of `size` bytes that may be lost. Unknown nodes get nothing.
@@ -123,8 +143,13 @@ impl<T> Emulator<T> {
     }
 
     fn launch(&mut self, now: Instant, from: usize, to: usize, size: usize, payload: T, reliable: bool) {
-        let reachable = from < self.nodes && to < self.nodes && self.alive[from] && self.alive[to];
-        if !reachable || self.under_way.len() >= UNDER_WAY_MAX {
+        let known = from < self.nodes && to < self.nodes && self.alive[from];
+        self.carried += if known { size as u64 } else { 0 };
+        if !known
+            || !self.alive[to]
+            || self.part[from] != self.part[to]
+            || self.under_way.len() >= UNDER_WAY_MAX
+        {
             return;
         }
         let path = self.profile[from * self.nodes + to];

@@ -1,0 +1,105 @@
+//! A link that counts what media goes over it, whoever sends it on: the node or the link's own switch.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use alm_media::peek_tree;
+use bytes::Bytes;
+
+use crate::identity::NodeId;
+use crate::net::{Channel, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict};
+
+/// Media that was sent by all who share this, bytes on the wire.
+pub(super) type Sent = Arc<AtomicU64>;
+
+/// What a media packet is wrapped in: the hop's header and tag (27), UDP (8) and IPv4 (20).
+const ENVELOPE: u64 = 55;
+
+/// See the [module](self).
+pub(super) struct Meter<L> {
+    link: L,
+    sent: Sent,
+}
+
+impl<L> Meter<L> {
+    pub(super) fn new(link: L, sent: Sent) -> Self {
+        Self { link, sent }
+    }
+}
+
+#[derive(Debug)]
+struct Metered {
+    switch: Arc<dyn Switch>,
+    sent: Sent,
+}
+
+fn count(sent: &Sent, packet: &[u8]) {
+    if peek_tree(packet).is_some() {
+        sent.fetch_add(packet.len() as u64 + ENVELOPE, Ordering::Relaxed);
+    }
+}
+
+impl Switch for Metered {
+    fn route(&self, from: NodeId, datagram: &[u8], at: Instant, forward: &mut dyn FnMut(NodeId)) -> Verdict {
+        self.switch.route(from, datagram, at, &mut |to| {
+            count(&self.sent, datagram);
+            forward(to);
+        })
+    }
+}
+
+impl<L: Link + Send> Link for Meter<L> {
+    fn listen_addrs(&self) -> Vec<SocketAddr> {
+        self.link.listen_addrs()
+    }
+
+    fn dial(&mut self, addr: SocketAddr, expected: Option<NodeId>) {
+        self.link.dial(addr, expected);
+    }
+
+    fn send(&mut self, to: NodeId, channel: Channel, bytes: Bytes) -> Result<(), SendError> {
+        if channel == Channel::Datagram {
+            count(&self.sent, &bytes);
+        }
+        self.link.send(to, channel, bytes)
+    }
+
+    fn flush(&mut self) {
+        self.link.flush();
+    }
+
+    fn send_pair(&mut self, to: NodeId, pair: [Bytes; 2]) -> Result<(), SendError> {
+        self.link.send_pair(to, pair)
+    }
+
+    fn set_budget(&mut self, rate_bps: u64) {
+        self.link.set_budget(rate_bps);
+    }
+
+    fn set_switch(&mut self, switch: Arc<dyn Switch>) {
+        self.link.set_switch(Arc::new(Metered { switch, sent: self.sent.clone() }));
+    }
+
+    fn switch_counts(&self, peer: NodeId) -> SwitchCounts {
+        self.link.switch_counts(peer)
+    }
+
+    fn poll_heard(&mut self, heard: &mut dyn FnMut(NodeId, Instant)) {
+        self.link.poll_heard(heard);
+    }
+
+    fn close(&mut self, peer: NodeId, reason: &str) {
+        self.link.close(peer, reason);
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LinkEvent> {
+        self.link.poll_event(cx)
+    }
+
+    async fn shutdown(self) {
+        self.link.shutdown().await;
+    }
+}
