@@ -46,6 +46,12 @@ pub enum Event {
     Media(Media),
     /// Every second, for each tree link.
     Link(Link),
+    /// The keys of the session are others now, and with them the words by which people can tell that nobody sits between
+    /// them: the same at every member.
+    Phrase {
+        /// Four of them, to be said aloud.
+        words: String,
+    },
     /// The own microphone has been switched.
     Voice {
         /// Nothing of it goes out.
@@ -173,6 +179,10 @@ pub struct Media {
     pub late: u64,
     /// Packets that came twice.
     pub duplicates: u64,
+    /// Packets in its name that it did not make.
+    pub forged: u64,
+    /// Packets under a key that this node does not have: silence.
+    pub unknown_key: u64,
     /// Sound that waits in the jitter buffer.
     pub buffer_ms: f64,
     /// Variation of arrivals (RFC 3550, section 6.4.1).

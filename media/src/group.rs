@@ -39,6 +39,9 @@ const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed2
 /// What the exported secret is for (RFC 9420, section 8.5).
 const MEDIA_LABEL: &str = "alm media v1";
 
+/// The same for the mark by which two members know that they are of one epoch.
+const MARK_LABEL: &str = "alm epoch mark v1";
+
 /// The same for the tag that tells epochs apart on the wire.
 const TAG_LABEL: &str = "alm epoch tag v1";
 
@@ -268,9 +271,24 @@ impl Group {
         self.export(MEDIA_LABEL)
     }
 
-    /// Tells this epoch's keys from those of others on the wire; by chance the same as another's once in 256.
+    /// Tells this epoch's keys from those of others on the wire; by chance the same as another's once in 255.
+    /// Never 0, so that frames of all epochs are of one size.
     pub fn tag(&self) -> u8 {
-        self.export(TAG_LABEL)[0]
+        self.export(TAG_LABEL)[0].max(1)
+    }
+
+    /// The same at all members of this epoch and at nobody else: shows who tells it which epoch one has come to.
+    pub fn mark(&self) -> [u8; 16] {
+        let mark = self.export(MARK_LABEL);
+        std::array::from_fn(|at| mark[at])
+    }
+
+    /// Whether `node` can be let in by this key package.
+    ///
+    /// # Errors
+    /// It is malformed, out of date, or not its node's.
+    pub fn check(&self, node: &NodeKey, key_package: &[u8]) -> Result<(), GroupError> {
+        self.read_key_package(node, key_package).map(drop)
     }
 
     /// Counts the changes.

@@ -110,16 +110,11 @@ impl Listener {
         Ok(())
     }
 
-    /// Opens `source`'s packets by another epoch's key as well: what it says goes on without a seam. `false` if it is not
-    /// played.
-    pub fn add_key(&mut self, source: SourceIndex, key: &SenderKey) -> bool {
+    /// Opens `source`'s packets by these keys from now on, and by no others; what it says goes on without a seam. `false` if
+    /// it is not played.
+    pub fn set_keys(&mut self, source: SourceIndex, keys: &[SenderKey]) -> bool {
         let known = self.sources.get_mut(&source);
-        known.map(|known| known.opener.add_key(key)).is_some()
-    }
-
-    /// Opens every source's packets by its latest key alone from now on.
-    pub fn drop_old_keys(&mut self) {
-        self.sources.values_mut().for_each(|source| source.opener.drop_old_keys());
+        known.map(|known| known.opener.set_keys(keys)).is_some()
     }
 
     /// Plays `source` no more. `false` if it was not played.

@@ -17,8 +17,9 @@ use crate::packet::{COUNTER_MAX, MediaPacket, PAYLOAD_MAX, SourceIndex};
 /// How far behind the newest frame an older one may come and still be opened, in frames: 5 s of 20 ms.
 pub const REPLAY_WINDOW: u64 = 256;
 
-/// Keys of one source side by side: the present epoch's, the one before, and one of the other side's after a partition.
-pub const KEYS_MAX: usize = 3;
+/// Keys of one source side by side: the present epoch's, those before it whose packets may still be under way (members may
+/// come several times a second), and the other side's after a partition.
+pub const KEYS_MAX: usize = 6;
 
 const SUITE: CipherSuite = CipherSuite::AesGcm128Sha256;
 const KEY_LABEL: &[u8] = b"alm sender key v1";
@@ -144,8 +145,8 @@ impl Sealer {
 
 /// Opens the frames of one source, each at most once.
 pub struct Opener {
-    /// The latest last.
-    keys: Vec<(u64, DecryptionKey)>,
+    /// The latest last, with what each was derived from.
+    keys: Vec<(SenderKey, DecryptionKey)>,
     source: SourceIndex,
     replay: ReplayWindow,
     scratch: Vec<u8>,
@@ -154,31 +155,27 @@ pub struct Opener {
 impl Opener {
     /// An opener for `source`.
     pub fn new(key: &SenderKey, source: SourceIndex) -> Self {
-        let mut opener = Self {
-            keys: Vec::with_capacity(KEYS_MAX + 1),
-            source,
-            replay: ReplayWindow::default(),
-            scratch: Vec::new(),
-        };
-        opener.add_key(key);
-        opener
+        let keys = vec![(key.clone(), Self::derive(key, source))];
+        Self { keys, source, replay: ReplayWindow::default(), scratch: Vec::new() }
     }
 
-    /// Opens by this key as well, and by the [`KEYS_MAX`] latest at most.
-    pub fn add_key(&mut self, key: &SenderKey) {
-        let id = key.id(self.source);
-        let derived = DecryptionKey::derive_from(SUITE, id, key.base)
-            .expect("the cipher suite is built in and its key lengths are within HKDF's limit");
-        self.keys.retain(|(known, _)| *known != id);
-        self.keys.push((id, derived));
-        if self.keys.len() > KEYS_MAX {
-            self.keys.remove(0);
-        }
+    /// Opens by these keys from now on, and by no others: who knows an older one has no say any more. At most the
+    /// [`KEYS_MAX`] last count.
+    pub fn set_keys(&mut self, keys: &[SenderKey]) {
+        let wanted = &keys[keys.len().saturating_sub(KEYS_MAX)..];
+        let mut before = std::mem::take(&mut self.keys);
+        self.keys = wanted
+            .iter()
+            .map(|key| match before.iter().position(|(known, _)| known == key) {
+                Some(at) => before.swap_remove(at),
+                None => (key.clone(), Self::derive(key, self.source)),
+            })
+            .collect();
     }
 
-    /// Opens by the latest key alone from now on: who knows an older one has no say any more.
-    pub fn drop_old_keys(&mut self) {
-        self.keys.drain(..self.keys.len() - 1);
+    fn derive(key: &SenderKey, source: SourceIndex) -> DecryptionKey {
+        DecryptionKey::derive_from(SUITE, key.id(source), key.base)
+            .expect("the cipher suite is built in and its key lengths are within HKDF's limit")
     }
 
     /// Opens a packet's frame and returns the payload, which stays valid until the next call. A frame
@@ -197,11 +194,18 @@ impl Opener {
         if id & u64::from(u16::MAX) != u64::from(self.source.0) || id >> 24 != 0 {
             return Err(OpenError::UnknownSource);
         }
-        let (_, key) = self.keys.iter().find(|(known, _)| *known == id).ok_or(OpenError::UnknownKey)?;
         if frame.header().counter() != packet.counter {
             return Err(OpenError::Tampered);
         }
-        frame.decrypt_into(key, &mut self.scratch).map_err(|_| OpenError::Tampered)?;
+        // Tags of two epochs are the same once in 255: then both keys are tried.
+        let mut proof = Err(OpenError::UnknownKey);
+        for (_, key) in self.keys.iter().rev().filter(|(known, _)| known.id(packet.source) == id) {
+            proof = frame.decrypt_into(key, &mut self.scratch).map(drop).map_err(|_| OpenError::Tampered);
+            if proof.is_ok() {
+                break;
+            }
+        }
+        proof?;
         if !self.replay.accept(packet.counter) {
             return Err(OpenError::Replayed);
         }
@@ -326,13 +330,13 @@ mod tests {
         assert_eq!(opener.open(&MediaPacket { frame: &first, ..header(0) }), Ok(&b"before"[..]));
         let unknown = opener.open(&MediaPacket { frame: &next, ..header(2) });
         assert_eq!(unknown, Err(OpenError::UnknownKey), "and it is not spent");
-        opener.add_key(&new);
+        opener.set_keys(&[old.clone(), new.clone()]);
         assert_eq!(opener.open(&MediaPacket { frame: &next, ..header(2) }), Ok(&b"after"[..]));
         assert_eq!(opener.open(&MediaPacket { frame: &late, ..header(1) }), Ok(&b"under way"[..]));
         assert_eq!(opener.open(&MediaPacket { frame: &late, ..header(1) }), Err(OpenError::Replayed));
         // Who was thrown out still has the old key.
         let evil = sealed(&mut Sealer::new(&old, SOURCE), 3, b"still here");
-        opener.drop_old_keys();
+        opener.set_keys(std::slice::from_ref(&new));
         assert_eq!(opener.open(&MediaPacket { frame: &evil, ..header(3) }), Err(OpenError::UnknownKey));
         let mut again = Sealer::new(&old, SOURCE);
         again.seal(5, &[], b"", &mut Vec::new()).unwrap();

@@ -16,6 +16,8 @@ pub struct Conference {
     pub listen: Vec<String>,
     /// The session, once it is in one.
     pub session: Option<SessionView>,
+    /// Words for people to compare: the same at every member, and at nobody who sits between.
+    pub phrase: Option<String>,
     /// Nothing of the own voice goes out.
     pub muted: bool,
     /// Who is in, this node included: what each calls itself.
@@ -86,6 +88,7 @@ impl Conference {
             Event::Link(link) => {
                 self.links.insert(link.peer.clone(), link.clone());
             }
+            Event::Phrase { words } => self.phrase = Some(words.clone()),
             Event::Voice { muted } => self.muted = *muted,
             Event::Pool { size, root, age_ms } => {
                 self.pool = Some(PoolView { size: *size, root: root.clone(), age_ms: *age_ms });
@@ -142,6 +145,7 @@ mod tests {
     fn media(source: &str, packets: u64) -> Event {
         let (source, path_ms) = (source.to_owned(), None);
         let (lost, recovered, late, duplicates, hops) = (0, 0, 0, 0, 1);
+        let (forged, unknown_key) = (0, 0);
         let (concealed_ms, buffer_ms, jitter_ms) = (0.0, 0.0, 0.0);
         Event::Media(Media {
             source,
@@ -151,6 +155,8 @@ mod tests {
             concealed_ms,
             late,
             duplicates,
+            forged,
+            unknown_key,
             buffer_ms,
             jitter_ms,
             hops,

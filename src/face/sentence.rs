@@ -42,6 +42,7 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
         }
         Event::Error { message } => format!("trouble: {message}"),
         Event::Left { reason } => format!("out: {reason}"),
+        Event::Phrase { words } => format!("words to compare: {words}"),
         Event::Ready { listen, .. } => format!("listening on {}", listen.join(", ")),
         Event::Voice { muted: true } => "your microphone is off".to_owned(),
         Event::Voice { muted: false } => "your microphone is on".to_owned(),

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use alm_media::device::{Capture, Playback};
 use alm_media::{
-    CaptureTime, CodecConfig, CodecError, Listener, SAMPLE_RATE, SenderKey, SourceIndex, SourceStats,
-    Speaker, TreeId,
+    CaptureTime, CodecConfig, Listener, SAMPLE_RATE, SenderKey, SourceIndex, SourceStats, Speaker, TreeId,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -45,9 +44,12 @@ pub enum Pace {
 #[derive(Debug)]
 pub(super) enum ToAudio {
     Packet(Bytes, Instant),
-    AddSource(SourceIndex, SenderKey),
+    /// A source is heard from now on, or goes by these keys, the latest last.
+    Source(SourceIndex, Vec<SenderKey>),
     RemoveSource(SourceIndex),
     Clock(SessionClock),
+    /// The own voice is sealed by this key from now on, and not sent before the first.
+    Seal(SenderKey),
     /// From now on, silence in place of the voice, or the voice again.
     Mute(bool),
 }
@@ -116,7 +118,10 @@ const BACKLOG_MAX: usize = 1_024;
 pub struct Audio {
     capture: Box<dyn Capture>,
     playback: Box<dyn Playback>,
-    speaker: Speaker,
+    source: SourceIndex,
+    codec: CodecConfig,
+    /// None before the first key.
+    speaker: Option<Speaker>,
     listener: Listener,
     clock: Option<SessionClock>,
     muted: bool,
@@ -149,15 +154,9 @@ struct Over;
 
 impl Audio {
     /// Starts the audio of the member whose number in the session is `source`; the first tick is at `now`.
-    pub(super) fn start(
-        config: AudioConfig,
-        source: SourceIndex,
-        key: &SenderKey,
-        now: Instant,
-    ) -> Result<Handle, CodecError> {
+    pub(super) fn start(config: AudioConfig, source: SourceIndex, now: Instant) -> Handle {
         let AudioConfig { capture, playback, codec, pace, muted } = config;
-        let speaker = Speaker::new(source, key, codec)?;
-        let frame = speaker.frame();
+        let frame = codec.frame;
         let tick = frame.duration().min(TICK_MAX);
         let (to_audio, inbox) = sync_channel(QUEUE_MAX);
         let (outbox, from_audio) = mpsc::channel(QUEUE_MAX);
@@ -178,7 +177,9 @@ impl Audio {
             paths_ms: BTreeMap::new(),
             gaps: BTreeMap::new(),
             report_at: now + REPORT_INTERVAL,
-            speaker,
+            source,
+            codec,
+            speaker: None,
             inbox,
             outbox,
         };
@@ -189,7 +190,7 @@ impl Audio {
                 None
             }
         };
-        Ok(Handle { from_audio, to_audio, backlog: VecDeque::new(), thread })
+        Handle { from_audio, to_audio, backlog: VecDeque::new(), thread }
     }
 
     #[expect(
@@ -269,10 +270,10 @@ impl Audio {
 
     fn speak(&mut self) {
         // Without the session's clock nobody could place the sound.
-        let Some(clock) = self.clock else { return };
+        let (Some(clock), Some(speaker)) = (self.clock, &mut self.speaker) else { return };
         let begun = self.due.checked_sub(self.frame).unwrap_or(self.due);
         let capture_time = CaptureTime(clock.ticks(begun));
-        let encoded = self.speaker.packet(&self.captured, capture_time, &[TreeId(0)], &mut self.packets);
+        let encoded = speaker.packet(&self.captured, capture_time, &[TreeId(0)], &mut self.packets);
         debug_assert_eq!(encoded, Ok(()), "exactly one frame is captured");
         while let Some(packet) = self.packets.pop() {
             self.tell(FromAudio::Packet(packet));
@@ -293,11 +294,8 @@ impl Audio {
                         *mean += (path - *mean) / PATH_SMOOTHING;
                     }
                 }
-                Ok(ToAudio::AddSource(source, key)) => {
-                    if let Err(error) = self.listener.add_source(source, &key) {
-                        self.tell(FromAudio::Trouble(error.to_string()));
-                    }
-                }
+                Ok(ToAudio::Source(source, keys)) => self.hear(source, &keys),
+                Ok(ToAudio::Seal(key)) => self.seal_by(&key),
                 Ok(ToAudio::RemoveSource(source)) => {
                     self.listener.remove_source(source);
                     self.paths_ms.remove(&source);
@@ -308,6 +306,26 @@ impl Audio {
                 Err(std::sync::mpsc::TryRecvError::Empty) => return Ok(()),
                 Err(std::sync::mpsc::TryRecvError::Disconnected) => return Err(Over),
             }
+        }
+    }
+
+    fn hear(&mut self, source: SourceIndex, keys: &[SenderKey]) {
+        let Some(last) = keys.last() else { return };
+        if !self.listener.set_keys(source, keys) {
+            if let Err(error) = self.listener.add_source(source, last) {
+                return self.tell(FromAudio::Trouble(error.to_string()));
+            }
+            self.listener.set_keys(source, keys);
+        }
+    }
+
+    fn seal_by(&mut self, key: &SenderKey) {
+        if let Some(speaker) = &mut self.speaker {
+            return speaker.set_key(key);
+        }
+        match Speaker::new(self.source, key, self.codec) {
+            Ok(speaker) => self.speaker = Some(speaker),
+            Err(error) => self.tell(FromAudio::Trouble(error.to_string())),
         }
     }
 

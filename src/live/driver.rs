@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use alm_media::{SenderKey, SourceIndex};
+use alm_media::SourceIndex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
@@ -21,7 +21,7 @@ use crate::net::{Link, LinkEvent, Mdns, PortMap, next_event};
 use crate::node::{Input, Node, Notice, Output};
 use crate::pool::{Contact, PoolConfig, Standing};
 use crate::session::{
-    self, ENTRY_POINTS_MAX, Ending, Invite, ManagerConfig, MemberConfig, Participant, Planned,
+    self, ENTRY_POINTS_MAX, Ending, Invite, Keys, ManagerConfig, MemberConfig, Participant, Planned,
 };
 
 /// Who lives here.
@@ -68,7 +68,12 @@ pub struct Driver<L> {
     invite: Option<Invite>,
     role: &'static str,
     audio: AudioState,
-    sources: BTreeMap<SourceIndex, NodeId>,
+    /// Who else is in: the node, and the salt of its media key.
+    sources: BTreeMap<SourceIndex, (NodeId, [u8; 16])>,
+    own: Option<Participant>,
+    keys: Option<Keys>,
+    /// Packets of each voice that came under keys which this node does not have, and whether that has been said.
+    unopened: BTreeMap<SourceIndex, (u64, bool)>,
     planned: mpsc::Receiver<(Planned, Duration)>,
     planner: mpsc::Sender<(Planned, Duration)>,
     mdns: Option<Mdns>,
@@ -78,8 +83,6 @@ pub struct Driver<L> {
     commands: Option<mpsc::Receiver<Command>>,
     muted: bool,
     stopping: bool,
-    /// What the members' media keys are derived from.
-    media: [u8; 32],
     title: String,
     random: StdRng,
 }
@@ -91,6 +94,8 @@ enum AudioState {
     Running(Handle),
 }
 
+/// Packets in a second: half of a voice's. A change of keys costs less.
+const UNOPENED_MIN: u64 = 25;
 /// Link events that are handled in a row before anything else gets a look in.
 const LINK_EVENTS_IN_A_ROW: usize = 64;
 
@@ -151,6 +156,9 @@ impl<L: Link> Driver<L> {
             role,
             audio,
             sources,
+            own: None,
+            keys: None,
+            unopened: BTreeMap::new(),
             planned,
             planner,
             mdns,
@@ -160,7 +168,6 @@ impl<L: Link> Driver<L> {
             commands: None,
             muted,
             stopping,
-            media: [0; 32],
             title: String::new(),
             random,
         };
@@ -357,10 +364,9 @@ impl<L: Link> Driver<L> {
 
     fn on_session(&mut self, event: session::Event) {
         match event {
-            session::Event::Entered { title, own, media, .. } => {
-                self.media = media;
+            session::Event::Entered { title, own, .. } => {
                 self.title.clone_from(&title);
-                self.start_audio(&own);
+                self.start_audio(own);
                 if let Some(invite) = &self.invite {
                     self.tell(Event::Session { id: invite.to_string(), name: title, role: self.role });
                 }
@@ -371,22 +377,22 @@ impl<L: Link> Driver<L> {
             session::Event::MemberJoined(member) => {
                 if member.node != self.me {
                     let source = SourceIndex(member.index);
-                    self.sources.insert(source, member.node);
-                    if let Some(key) = self.key_of(&member) {
-                        self.hand_audio(ToAudio::AddSource(source, key));
-                    }
+                    self.sources.insert(source, (member.node, member.salt));
+                    self.hand_keys(source);
                 }
                 self.tell(Event::MemberJoined { node: member.node.to_string(), name: member.name });
             }
             session::Event::MemberLeft(node, reason) => {
                 let gone: Vec<SourceIndex> =
-                    self.sources.iter().filter(|(_, n)| **n == node).map(|(source, _)| *source).collect();
+                    self.sources.iter().filter(|(_, (n, _))| *n == node).map(|(source, _)| *source).collect();
                 for source in gone {
                     self.sources.remove(&source);
+                    self.unopened.remove(&source);
                     self.hand_audio(ToAudio::RemoveSource(source));
                 }
                 self.tell(Event::MemberLeft { node: node.to_string(), reason });
             }
+            session::Event::Keys(keys) => self.on_keys(keys),
             session::Event::Tree(plan) => self.tell(notices::tree(&plan)),
             session::Event::Secret(secret) => {
                 if let Some(invite) = &mut self.invite {
@@ -404,25 +410,59 @@ impl<L: Link> Driver<L> {
         }
     }
 
-    fn start_audio(&mut self, own: &Participant) {
-        let Some(key) = self.key_of(own) else { return };
+    fn start_audio(&mut self, own: Participant) {
         let AudioState::Ready(mut config) = std::mem::replace(&mut self.audio, AudioState::None) else {
             return;
         };
         config.muted = self.muted;
         let now = Instant::now().into_std();
-        match Audio::start(*config, SourceIndex(own.index), &key, now) {
-            Ok(handle) => self.audio = AudioState::Running(handle),
-            Err(error) => self.tell(Event::Error { message: error.to_string() }),
-        }
+        self.audio = AudioState::Running(Audio::start(*config, SourceIndex(own.index), now));
+        self.own = Some(own);
         if let Some(clock) = self.node.clock() {
             self.hand_audio(ToAudio::Clock(clock));
         }
+        self.hand_own_key();
     }
 
-    fn key_of(&self, member: &Participant) -> Option<SenderKey> {
-        self.invite.as_ref()?;
-        Some(SenderKey::derive(&self.media, &member.node.0, &member.salt))
+    /// The group has come to another epoch, or one of its keys has had its time.
+    fn on_keys(&mut self, keys: Keys) {
+        if self.keys.as_ref().is_none_or(|before| before.phrase != keys.phrase) {
+            self.tell(Event::Phrase { words: keys.phrase.clone() });
+        }
+        self.keys = Some(keys);
+        self.hand_own_key();
+        for source in self.sources.keys().copied().collect::<Vec<_>>() {
+            self.hand_keys(source);
+        }
+    }
+
+    fn hand_own_key(&mut self) {
+        if let (Some(keys), Some(own)) = (&self.keys, &self.own) {
+            let key = keys.seal.sender(own.node, &own.salt);
+            self.hand_audio(ToAudio::Seal(key));
+        }
+    }
+
+    fn hand_keys(&mut self, source: SourceIndex) {
+        if let (Some(keys), Some((node, salt))) = (&self.keys, self.sources.get(&source)) {
+            let keys = keys.open.iter().map(|key| key.sender(*node, salt)).collect();
+            self.hand_audio(ToAudio::Source(source, keys));
+        }
+    }
+
+    /// Says whose voice is silence here for want of a key, once until it is heard again.
+    fn watch_keys(&mut self, source: SourceIndex, node: NodeId, unknown: u64) {
+        let (before, was_said) = self.unopened.get(&source).copied().unwrap_or_default();
+        let came = unknown.saturating_sub(before);
+        let is_said = came >= UNOPENED_MIN || was_said && came > 0;
+        self.unopened.insert(source, (unknown, is_said));
+        if is_said && !was_said {
+            let name = self.node.roster().and_then(|roster| roster.by_node(node)).map(|m| m.name.clone());
+            let name = name.unwrap_or_else(|| node.short());
+            let message =
+                format!("{name} is not heard: the voice comes under a key that this node does not have");
+            self.tell(Event::Error { message });
+        }
     }
 
     fn on_audio(&mut self, from_audio: FromAudio) {
@@ -430,15 +470,16 @@ impl<L: Link> Driver<L> {
             FromAudio::Packet(packet) => self.handle(Input::Own(packet)),
             FromAudio::Trouble(message) => self.tell(Event::Error { message }),
             FromAudio::Gap(source, length) => {
-                if let Some(source) = self.sources.get(&source) {
+                if let Some((source, _)) = self.sources.get(&source) {
                     self.tell(notices::gap(*source, length));
                 }
             }
             FromAudio::Heard(heard) => {
                 for (stats, path_ms) in heard {
-                    let Some(source) = self.sources.get(&stats.source) else { continue };
-                    let hops = self.node.plan().and_then(|plan| plan.hops(*source, self.me)).unwrap_or(0);
-                    self.tell(notices::media(*source, &stats, hops, path_ms));
+                    let Some((node, _)) = self.sources.get(&stats.source).copied() else { continue };
+                    self.watch_keys(stats.source, node, stats.unknown_key);
+                    let hops = self.node.plan().and_then(|plan| plan.hops(node, self.me)).unwrap_or(0);
+                    self.tell(notices::media(node, &stats, hops, path_ms));
                 }
             }
         }

@@ -44,6 +44,8 @@ pub(super) fn media(source: NodeId, stats: &SourceStats, hops: u32, path_ms: Opt
         concealed_ms: rounded(jitter.concealed_ms),
         late: jitter.late,
         duplicates: jitter.duplicates,
+        forged: stats.forged,
+        unknown_key: stats.unknown_key,
         buffer_ms: rounded(jitter.buffer_ms),
         jitter_ms: rounded(jitter.jitter_ms),
         hops,

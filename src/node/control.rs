@@ -160,6 +160,8 @@ fn subject(message: &SessionMessage) -> Option<SessionId> {
         | SessionMessage::Join { session, .. }
         | SessionMessage::Refused { session, .. }
         | SessionMessage::Welcome { session, .. }
+        | SessionMessage::Admit { session, .. }
+        | SessionMessage::Commit { session, .. }
         | SessionMessage::Joined { session, .. }
         | SessionMessage::Left { session, .. }
         | SessionMessage::Leave { session }

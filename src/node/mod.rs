@@ -24,9 +24,9 @@ use crate::identity::{Identity, NodeId, Position, SessionId};
 use crate::net::{Channel, LinkEvent, Switch};
 use crate::pool::{Answer, Contact, Place, PoolConfig, PoolNode, Standing};
 use crate::session::{
-    self, Carrier, Manager, ManagerConfig, Member, MemberConfig, Moderation, PULSE, Planned, PlanningJob,
-    Pulse, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage, SessionPlan, SessionRecord,
-    record_key,
+    self, Carrier, Keyring, Keys, Manager, ManagerConfig, Member, MemberConfig, Moderation, PULSE, Planned,
+    PlanningJob, Pulse, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage, SessionPlan,
+    SessionRecord, record_key,
 };
 use crate::wire::Message;
 
@@ -121,6 +121,7 @@ pub struct Node {
     sources: Arc<SourceBudgets>,
     repairs: Repairs,
     pulse: Pulse,
+    keyring: Keyring,
     role: Role,
     clock: Option<SessionClock>,
     /// Nobody but this source is to be heard.
@@ -176,6 +177,7 @@ impl Node {
             carrier,
             repairs: Repairs::default(),
             pulse: Pulse::default(),
+            keyring: Keyring::default(),
             role: Role::Idle,
             clock: None,
             alone: None,
@@ -206,7 +208,7 @@ impl Node {
     /// Starts to join a session.
     pub fn join(&mut self, config: MemberConfig, now: Instant) {
         let session = config.invite.session;
-        let mut member = Member::new(self.me, config, now);
+        let mut member = Member::new(&self.identity, config, now);
         for peer in self.pool.joined().collect::<Vec<_>>() {
             member.on_joined(peer, now);
         }
@@ -288,6 +290,7 @@ impl Node {
                 }
                 self.repairs.handle_timeout(&mut self.carrier, now);
                 self.send_pulses(now);
+                self.keyring.handle_timeout(now);
                 match &mut self.role {
                     Role::Host(manager) => manager.handle_timeout(now),
                     Role::Member(member, _) => member.handle_timeout(now),
@@ -319,10 +322,11 @@ impl Node {
         let carrier = self.carrier.poll_timeout().map(|at| (at, "carrier"));
         let repairs = self.repairs.poll_timeout().map(|at| (at, "repairs"));
         let pulse = self.pulse.poll_timeout().map(|at| (at, "pulse"));
+        let keyring = self.keyring.poll_timeout().map(|at| (at, "keyring"));
         let pool = (self.pool.poll_timeout(), "pool");
         let tend = (!matches!(self.role, Role::Idle) || self.carrier.sessions().next().is_some())
             .then_some((self.tend_at, "tend"));
-        [role, carrier, repairs, pulse, tend]
+        [role, carrier, repairs, pulse, keyring, tend]
             .into_iter()
             .flatten()
             .fold(pool, |first, other| if other.0 < first.0 { other } else { first })
@@ -352,6 +356,12 @@ impl Node {
     #[must_use]
     pub fn plan(&self) -> Option<&SessionPlan> {
         self.carrier.plan(self.own_session()?)
+    }
+
+    /// The keys of this node's media.
+    #[must_use]
+    pub fn keys(&self) -> Option<Keys> {
+        self.keyring.keys()
     }
 
     /// The session's clock as this node knows it by now.

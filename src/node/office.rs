@@ -23,13 +23,14 @@ impl Node {
             return member.postpone(now);
         }
         let session = *session;
+        let (appointment, config, roster) = (appointment.clone(), config.clone(), roster.clone());
         let estate = Estate {
-            appointment: appointment.clone(),
-            config: config.clone(),
-            roster: roster.clone(),
+            appointment,
+            config,
+            roster,
             plan: self.carrier.plan(session).cloned(),
             clock_us: self.clock.map_or(0, |clock| clock.offset_us()),
-            media: member.media(),
+            group: member.take_group(),
             before: (before, silent),
         };
         if let Some(manager) = Manager::succeed(self.identity.clone(), estate, now) {
@@ -46,8 +47,8 @@ impl Node {
     pub(super) fn step_down(&mut self, claim: &Claim, now: Instant) {
         let Role::Host(manager) = std::mem::replace(&mut self.role, Role::Idle) else { return };
         let (session, leaving) = (manager.session(), manager.is_leaving());
-        let (config, title, roster, media) = manager.retire();
-        let mut member = Member::resume(self.me, config, claim, title, roster, media, now);
+        let (config, title, roster, group) = manager.retire();
+        let mut member = Member::resume(&self.identity, config, claim, (title, roster, group), now);
         if leaving {
             member.leave(now);
         }

@@ -66,6 +66,8 @@ impl Node {
             }
             self.notices.push_back(Notice::Session(event));
         }
+        let keys = self.keyring.poll_keys().map(session::Event::Keys);
+        self.notices.extend(keys.map(Notice::Session));
     }
 
     /// Whose voice alone is to be heard, where the host has said so.
@@ -184,6 +186,7 @@ impl Node {
             session::Output::TakeOver(silent) => self.take_over(silent, now),
             session::Output::StepDown(claim) => self.step_down(&claim, now),
             session::Output::Replaced(manager, silent) => self.on_replaced(manager, silent, now),
+            session::Output::Epoch(key, phrase) => self.keyring.on_epoch(key, phrase, now),
             session::Output::Doubt(node) => self.pool.doubt(node, now),
             session::Output::Bootstrap(addr) => self.pool.add_bootstrap(addr, now),
         }

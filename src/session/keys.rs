@@ -147,12 +147,6 @@ pub(super) fn derive_for(secret: &[u8; 16], session: SessionId, purpose: &[u8]) 
 /// Bytes of a proof.
 pub(super) const PROOF_LEN: usize = 32;
 
-/// What the members' media keys are derived from; helpers do not have it.
-#[must_use]
-pub fn media_secret(secret: &[u8; 16]) -> [u8; 32] {
-    derive(secret, b"alm media v1")
-}
-
 fn admission_key(secret: &[u8; 16]) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, &derive(secret, b"alm admission v1"))
 }
@@ -214,6 +208,5 @@ mod tests {
         assert!(!admits(&[5; 16], session, joiner, manager, &proof));
         assert!(!admits(&[4; 16], SessionId([9; 20]), joiner, manager, &proof));
         assert!(!admits(&[4; 16], session, manager, manager, &proof));
-        assert_ne!(media_secret(&[4; 16])[..], proof[..]);
     }
 }

@@ -1,17 +1,21 @@
 //! A member: finds the task manager, is admitted, follows.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use alm_media::Group;
 
 use super::invite::Invite;
 use super::keys::{Delegation, admission_proof};
+use super::membership::Membership;
 use super::message::{Departure, Refusal, SessionMessage};
 use super::record::{SessionRecord, record_key};
 use super::roster::{Participant, Roster};
 use super::rules::Rules;
 use super::succession::{Appointment, Claim, Heir};
 use super::{Ending, Event, Output};
-use crate::identity::{NodeId, Position};
+use crate::identity::{Identity, NodeId, Position};
 use crate::pool::Contact;
 use crate::pool::records::Record;
 
@@ -31,6 +35,7 @@ pub struct MemberConfig {
 /// See the [module](self).
 pub struct Member {
     me: NodeId,
+    group: Membership,
     config: MemberConfig,
     phase: Phase,
     /// Nodes asked for the manager, and those that did not know.
@@ -41,7 +46,6 @@ pub struct Member {
     delegation: Option<Delegation>,
     /// The session's clock minus the manager's own.
     clock_us: i64,
-    media: [u8; 32],
     rules: Rules,
     /// The manager has named this node.
     heir: Option<Heir>,
@@ -86,10 +90,11 @@ const ADVICE_GONE: &str = "ask the host whether the session is still on, and for
 impl Member {
     /// Starts to join.
     #[must_use]
-    pub fn new(me: NodeId, config: MemberConfig, now: Instant) -> Self {
+    pub fn new(identity: &Arc<Identity>, config: MemberConfig, now: Instant) -> Self {
         let outputs = config.invite.entry_points.iter().map(|addr| Output::Bootstrap(*addr)).collect();
         Self {
-            me,
+            me: identity.node_id(),
+            group: Membership::new(identity, config.invite.session, now),
             config,
             phase: Phase::Finding { deadline: now + FIND_TIMEOUT },
             asked: BTreeSet::new(),
@@ -97,7 +102,6 @@ impl Member {
             silent: BTreeSet::new(),
             delegation: None,
             clock_us: 0,
-            media: [0; 32],
             rules: Rules::default(),
             heir: None,
             retry_at: now + RETRY,
@@ -111,17 +115,16 @@ impl Member {
     /// Goes on as a member where this node was the manager and somebody has claimed to be by a later word.
     #[must_use]
     pub fn resume(
-        me: NodeId,
+        identity: &Arc<Identity>,
         config: MemberConfig,
         claim: &Claim,
-        title: String,
-        roster: Roster,
-        media: [u8; 32],
+        (title, roster, group): (String, Roster, Group),
         now: Instant,
     ) -> Self {
-        let mut member = Self::new(me, config, now);
+        let mut member = Self::new(identity, config, now);
         member.outputs.clear();
-        (member.title, member.roster, member.media) = (title, roster, media);
+        member.group.resume(group);
+        (member.title, member.roster) = (title, roster);
         member.phase = Phase::In { orphaned: None };
         (member.delegation, member.clock_us) = (Some(claim.delegation.clone()), claim.clock_us);
         member.ask_in(now);
@@ -148,10 +151,9 @@ impl Member {
         &self.rules
     }
 
-    /// What the members' media keys are derived from.
-    #[must_use]
-    pub fn media(&self) -> [u8; 32] {
-        self.media
+    /// The members' group, of which this member is to be the manager.
+    pub fn take_group(&mut self) -> Option<Group> {
+        self.group.take()
     }
 
     /// The session's clock minus the manager's own, microseconds.
@@ -271,9 +273,15 @@ impl Member {
             SessionMessage::Claim(claim) => self.on_claim(from, &claim, now),
             _ if self.manager() != Some(from) => {}
             SessionMessage::Refused { reason, .. } => self.on_refused(reason),
-            SessionMessage::Welcome { title, index, roster, clock_us, media, .. } => {
-                (self.clock_us, self.media) = (clock_us, media);
+            SessionMessage::Welcome { title, index, roster, clock_us, .. } => {
+                self.clock_us = clock_us;
                 self.on_welcome(title, index, roster);
+            }
+            SessionMessage::Admit { attempt, welcome, .. } => {
+                self.outputs.extend(self.group.on_admit(attempt, &welcome, from));
+            }
+            SessionMessage::Commit { commit, .. } => {
+                self.outputs.extend(self.group.on_commit(&commit, from));
             }
             SessionMessage::Appoint(appointment) => self.on_appoint(*appointment, now),
             SessionMessage::Reign { .. } => {
@@ -337,6 +345,9 @@ impl Member {
             heir.postpone(now);
             return;
         }
+        if matches!(self.phase, Phase::In { .. }) && self.group.asks_at().is_some_and(|at| at <= now) {
+            self.ask_in(now);
+        }
         if matches!(self.phase, Phase::Finding { .. } | Phase::Joining { .. }) && self.retry_at <= now {
             self.retry_at = now + RETRY;
             self.asked.clear();
@@ -365,7 +376,9 @@ impl Member {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let more = match self.phase {
-            Phase::In { .. } => self.heir.as_ref().and_then(Heir::due),
+            Phase::In { .. } => {
+                self.heir.as_ref().and_then(Heir::due).into_iter().chain(self.group.asks_at()).min()
+            }
             Phase::Finding { .. } | Phase::Joining { .. } => Some(self.retry_at),
             Phase::Leaving { .. } | Phase::Ended => None,
         };
@@ -469,14 +482,17 @@ impl Member {
         self.ask_in(now);
     }
 
-    fn ask_in(&mut self, _now: Instant) {
+    fn ask_in(&mut self, now: Instant) {
         if !matches!(self.phase, Phase::Joining { .. } | Phase::In { .. }) {
             return;
         }
         let Some(manager) = self.manager() else { return };
         let MemberConfig { invite, name, salt, degree } = self.config.clone();
         let proof = admission_proof(&invite.secret, invite.session, self.me, manager);
-        self.send(manager, SessionMessage::Join { session: invite.session, proof, name, salt, degree });
+        let (attempt, key_package, mark) = self.group.apply(now);
+        let session = invite.session;
+        let join = SessionMessage::Join { session, proof, name, salt, degree, key_package, attempt, mark };
+        self.send(manager, join);
     }
 
     fn on_refused(&mut self, reason: Refusal) {
@@ -486,6 +502,9 @@ impl Member {
             }
             Refusal::Locked => ("the host lets nobody in", "ask the host to unlock the session"),
             Refusal::Banned => ("the host has banned this machine", "ask the host"),
+            Refusal::KeyPackage => {
+                ("the host does not accept this machine's key", "set the clock of this machine")
+            }
             Refusal::Full => ("the session is full", "try again when somebody has left"),
         };
         self.finish(Ending::Failed { what: what.to_owned(), advice });
@@ -502,12 +521,7 @@ impl Member {
         self.phase = Phase::In { orphaned: None };
         if let (true, Some(manager)) = (first, self.manager()) {
             self.title = super::clean_name(&title);
-            self.events.push_back(Event::Entered {
-                title: self.title.clone(),
-                manager,
-                own,
-                media: self.media,
-            });
+            self.events.push_back(Event::Entered { title: self.title.clone(), manager, own });
         }
         let gone: Vec<NodeId> = self
             .roster

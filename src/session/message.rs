@@ -12,6 +12,8 @@
 //!                        manager  -- Appoint, Reign --------------> heirs
 //!                        heir     -- Claim -----------------------> members     the manager is dead
 //! n -- Silent ---------> manager                                          its parent is dead
+//!                        manager  -- Admit -----------------------> joiner      into the group that media keys come from
+//!                        manager  -- Commit ----------------------> members     another epoch of it
 //! ```
 
 use std::net::SocketAddr;
@@ -55,6 +57,12 @@ pub enum SessionMessage {
         salt: [u8; 16],
         /// Tree links that it can carry.
         degree: u32,
+        /// What to let it into the group by ([`alm_media::Applicant`]), and which of its attempts that is.
+        key_package: Vec<u8>,
+        /// Counts them.
+        attempt: u32,
+        /// To which epoch of the group it has come already ([`alm_media::Group::mark`]).
+        mark: Option<[u8; 16]>,
     },
     /// Not let in.
     Refused {
@@ -75,8 +83,22 @@ pub enum SessionMessage {
         roster: Vec<Participant>,
         /// The session's clock minus the manager's own, microseconds.
         clock_us: i64,
-        /// What the members' media keys are derived from.
-        media: [u8; 32],
+    },
+    /// Let into the group (RFC 9420's Welcome, for whoever made that key package alone).
+    Admit {
+        /// Where.
+        session: SessionId,
+        /// By which attempt's key package.
+        attempt: u32,
+        /// What only its maker can read.
+        welcome: Vec<u8>,
+    },
+    /// Another epoch of the group, for those who are in.
+    Commit {
+        /// Where.
+        session: SessionId,
+        /// RFC 9420's Commit.
+        commit: Vec<u8>,
     },
     /// Somebody is in.
     Joined {
@@ -190,6 +212,8 @@ pub enum Refusal {
     Locked,
     /// The host has banned the joiner.
     Banned,
+    /// What it would be let into the group by is no good.
+    KeyPackage,
 }
 
 /// How a member went.

@@ -11,9 +11,11 @@ mod clock;
 mod delays;
 mod feeds;
 mod invite;
+mod keyring;
 mod keys;
 mod manager;
 mod member;
+mod membership;
 mod message;
 mod plan;
 mod plan_wire;
@@ -32,7 +34,8 @@ pub use self::carrier::{Carrier, InstallError, Installed, Readiness};
 pub use self::clock::SessionClock;
 pub use self::feeds::Dependence;
 pub use self::invite::{ENTRY_POINTS_MAX, Invite, InviteError};
-pub use self::keys::{Delegation, Signed, media_secret};
+pub use self::keyring::{EpochKey, Keyring, Keys};
+pub use self::keys::{Delegation, Signed};
 pub use self::manager::{Estate, Manager, ManagerConfig};
 pub use self::member::{Member, MemberConfig};
 pub use self::message::{Departure, Refusal, SessionMessage};
@@ -81,6 +84,8 @@ pub enum Output {
     Replaced(NodeId, Duration),
     /// Another one manages the session by a later word: follow it.
     StepDown(Box<Claim>),
+    /// The members' group has come to another epoch; the words to compare it by.
+    Epoch(EpochKey, String),
 }
 
 /// What a session tells the people in it. Drain it after every call.
@@ -94,9 +99,9 @@ pub enum Event {
         manager: NodeId,
         /// This node's entry in the roster.
         own: Participant,
-        /// What the members' media keys are derived from.
-        media: [u8; 32],
     },
+    /// Media go by these keys from now on.
+    Keys(Keys),
     /// The secret that admits is another one now.
     Secret([u8; 16]),
     /// Somebody is in.

@@ -90,7 +90,10 @@ fn people_pane<'a>(conference: &'a Conference, screen: &Screen, area: Rect) -> P
         })
         .collect();
     let above = screen.chosen.saturating_sub(usize::from(area.height.saturating_sub(3)));
-    Paragraph::new(lines).block(pane("people")).scroll((u16::try_from(above).unwrap_or(u16::MAX), 0))
+    let words = conference.phrase.as_ref().map_or_else(String::new, |words| format!(" {words} "));
+    Paragraph::new(lines)
+        .block(pane("people").title_bottom(words))
+        .scroll((u16::try_from(above).unwrap_or(u16::MAX), 0))
 }
 
 /// In a word, what one hears of a voice.
@@ -270,6 +273,7 @@ mod tests {
     fn conference() -> Conference {
         let mut conference = Conference::default();
         let nodes = [("aaaa", "Ada"), ("bbbb", "Ben\u{1b}[31m"), ("cccc", "Chi")];
+        conference.apply(&Event::Phrase { words: "lusab babad gutih tugad".into() });
         conference.apply(&Event::Ready { node: "aaaa".into(), ring: "0".into(), listen: vec![] });
         let id = format!("alm{}", "a".repeat(77));
         conference.apply(&Event::Session { id, name: "standup".into(), role: "host" });
@@ -304,6 +308,7 @@ mod tests {
         }));
         let source = "bbbb".to_owned();
         let (packets, lost, recovered, late, duplicates, hops) = (500, 3, 2, 0, 0, 2);
+        let (forged, unknown_key) = (0, 0);
         let (concealed_ms, buffer_ms, jitter_ms, path_ms) = (20.0, 40.0, 0.3, Some(12.1));
         conference.apply(&Event::Media(Media {
             source,
@@ -313,6 +318,8 @@ mod tests {
             concealed_ms,
             late,
             duplicates,
+            forged,
+            unknown_key,
             buffer_ms,
             jitter_ms,
             hops,
@@ -343,6 +350,7 @@ mod tests {
             "mic on",
             "● Ben[31m",
             "12 ms good",
+            "lusab babad gutih tugad",
             "not heard yet",
             "to you by hhhhhhhh",
             "you pass it on to Chi",

@@ -13,8 +13,8 @@ use alm::identity::{Identity, NodeId};
 use alm::net::{Channel, DialError, LinkEvent};
 use alm::node::{Input, Node, Notice, Output};
 use alm::pool::{PoolConfig, Priority};
-use alm::session::{Event, Invite, ManagerConfig, MemberConfig, Participant, SessionPlan};
-use alm_media::{CaptureTime, MediaPacket, SourceIndex, TreeId};
+use alm::session::{EpochKey, Event, Invite, Keys, ManagerConfig, MemberConfig, Participant, SessionPlan};
+use alm_media::{CaptureTime, MediaPacket, Opener, Sealer, SenderKey, SourceIndex, TreeId};
 use alm_planner::Objective;
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -25,6 +25,8 @@ const FRAME: Duration = Duration::from_millis(20);
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Turns without any time passing: more than the whole world has to say at once.
 const TURNS_MAX: u32 = 20_000;
+/// What a sealed voice says.
+pub const SPOKEN: &[u8] = b"nobody else's business";
 /// How long a plan takes.
 const PLANNING: Duration = Duration::from_millis(10);
 
@@ -36,6 +38,13 @@ pub struct Slot {
     pub told: Vec<(Duration, Event)>,
     /// When each voice's packets came first.
     pub heard: BTreeMap<u16, Vec<(Duration, u64)>>,
+    /// Packets that came under keys which the node did not have.
+    pub unopened: u64,
+    /// All that was handed to it, where that is noted.
+    pub received: Vec<(Duration, Channel, Bytes)>,
+    pub keys: Option<Keys>,
+    sealer: Option<Sealer>,
+    openers: BTreeMap<u16, Opener>,
     known: BTreeSet<(u16, u64)>,
     speaks: bool,
     spoken: u64,
@@ -64,6 +73,12 @@ struct Due {
 pub struct World {
     pub slots: Vec<Slot>,
     pub loss: f64,
+    /// Voices are sealed for good. Otherwise a packet says by which key it would be: that is a thousand times faster.
+    pub is_sealed: bool,
+    /// Of these nodes it is noted what is handed to them.
+    pub noted: BTreeSet<usize>,
+    /// Every key that sealed anything.
+    pub epochs: Vec<EpochKey>,
     /// Links crossed by media packets: (from, to, tree, source, counter) -> times.
     pub crossed: BTreeMap<(usize, usize, u32, u64), u32>,
     start: Instant,
@@ -123,6 +138,9 @@ impl World {
         Self {
             slots: vec![],
             loss: 0.0,
+            is_sealed: false,
+            noted: BTreeSet::new(),
+            epochs: vec![],
             crossed: BTreeMap::new(),
             start,
             now: start,
@@ -161,6 +179,11 @@ impl World {
             node: Some(node),
             told: vec![],
             heard: BTreeMap::new(),
+            unopened: 0,
+            received: vec![],
+            keys: None,
+            sealer: None,
+            openers: BTreeMap::new(),
             known: BTreeSet::new(),
             speaks: false,
             spoken: 0,
@@ -355,6 +378,14 @@ impl World {
                         }
                         other => other,
                     };
+                    if self.noted.contains(&to) {
+                        let at = self.elapsed();
+                        self.slots[to].received.extend(match &event {
+                            LinkEvent::Control { bytes, .. } => Some((at, Channel::Control, bytes.clone())),
+                            LinkEvent::Datagram { bytes, .. } => Some((at, Channel::Datagram, bytes.clone())),
+                            _ => None,
+                        });
+                    }
                     self.with(to, |node| node.handle(Input::Link(event), now));
                 }
             }
@@ -365,11 +396,24 @@ impl World {
         let slot = &mut self.slots[index];
         let (true, Some(node)) = (slot.speaks, slot.node.as_mut()) else { return };
         let own = node.roster().and_then(|roster| roster.by_node(slot.id)).map(|own| own.index);
-        if let Some(own) = own {
+        if let (Some(own), Some(keys)) = (own, &slot.keys) {
             let (source, tree) = (SourceIndex(own), TreeId(0));
             let capture_time = CaptureTime(slot.spoken as u32);
-            let (counter, frame) = (slot.spoken, &[0; 60]);
-            let packet = MediaPacket { tree, source, counter, capture_time, priority: false, frame };
+            let counter = slot.spoken;
+            let epoch = self.epochs.iter().position(|epoch| *epoch == keys.seal).unwrap_or_else(|| {
+                self.epochs.push(keys.seal.clone());
+                self.epochs.len() - 1
+            });
+            let mut frame = vec![0; 60];
+            frame[..4].copy_from_slice(&(epoch as u32).to_be_bytes());
+            let mut packet = MediaPacket { tree, source, counter, capture_time, priority: false, frame: &[] };
+            if self.is_sealed {
+                let key = keys.seal.sender(slot.id, &[index as u8; 16]);
+                let sealer = slot.sealer.get_or_insert_with(|| Sealer::new(&key, source));
+                sealer.set_key(&key, source);
+                sealer.seal(counter, &packet.metadata(), SPOKEN, &mut frame).unwrap();
+            }
+            packet.frame = &frame;
             let mut bytes = Vec::new();
             packet.write(&mut bytes);
             slot.spoken += 1;
@@ -423,6 +467,9 @@ impl World {
         while let Some(notice) = node.poll_notice() {
             if let Notice::Session(event) = notice {
                 over |= matches!(event, Event::Ended(_));
+                if let Event::Keys(keys) = &event {
+                    slot.keys = Some(keys.clone());
+                }
                 slot.told.push((elapsed, event));
             }
         }
@@ -480,7 +527,27 @@ impl World {
     fn hear(&mut self, index: usize, packet: &[u8]) {
         let packet = MediaPacket::parse(packet).unwrap();
         let elapsed = self.elapsed();
+        let sender = self.slots[index].node.as_ref().and_then(Node::roster).and_then(|roster| {
+            roster.iter().find(|member| member.index == packet.source.0).map(|m| (m.node, m.salt))
+        });
         let slot = &mut self.slots[index];
+        let keys = slot.keys.as_ref().map_or(&[][..], |keys| &keys.open);
+        let opens = if self.is_sealed {
+            let Some((node, salt)) = sender else { return };
+            let keys: Vec<SenderKey> = keys.iter().map(|key| key.sender(node, &salt)).collect();
+            let Some(last) = keys.last() else { return };
+            let opener = slot.openers.entry(packet.source.0);
+            let opener = opener.or_insert_with(|| Opener::new(last, packet.source));
+            opener.set_keys(&keys);
+            opener.open(&packet).is_ok_and(|payload| payload == SPOKEN)
+        } else {
+            let epoch = u32::from_be_bytes(packet.frame[..4].try_into().unwrap());
+            keys.contains(&self.epochs[epoch as usize])
+        };
+        if !opens {
+            slot.unopened += 1;
+            return;
+        }
         if slot.known.insert((packet.source.0, packet.counter)) {
             slot.heard.entry(packet.source.0).or_default().push((elapsed, packet.counter));
         }
@@ -526,12 +593,21 @@ impl World {
         self.slots[ear].node.as_ref()?.roster()?.by_node(id).map(|member| member.index)
     }
 
-    /// True when all these nodes carry one plan in which each of them is a source.
+    /// True when all these nodes carry one plan in which each of them is a source, and seal by the same key.
     pub fn is_settled(&self, members: &[usize]) -> bool {
         let plans: Vec<Option<&SessionPlan>> = members.iter().map(|member| self.plan(*member)).collect();
         let Some(Some(first)) = plans.first() else { return false };
         let sources: BTreeSet<NodeId> = first.trees.iter().flat_map(|tree| tree.sources.clone()).collect();
-        sources == members.iter().map(|member| self.slots[*member].id).collect()
+        let keys = |member: &usize| self.slots[*member].keys.as_ref();
+        let first_keys = keys(&members[0]);
+        let one_key = |keys: Option<&Keys>| {
+            keys.is_some_and(|keys| {
+                keys.open.last() == Some(&keys.seal)
+                    && Some(&keys.seal) == first_keys.map(|first| &first.seal)
+            })
+        };
+        members.iter().all(|member| one_key(keys(member)))
+            && sources == members.iter().map(|member| self.slots[*member].id).collect()
             && plans.iter().all(|plan| plan.is_some_and(|plan| plan.epoch == first.epoch))
     }
 

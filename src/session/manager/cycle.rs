@@ -105,6 +105,7 @@ impl Manager {
         self.excluded.retain(|_, until| !due(until));
         self.forbidden.retain(|_, until| !due(until));
         self.reign(now);
+        self.change_group(now);
         if due(&self.renew_at) {
             self.renew_at = now + RENEWAL;
             for (helper, degrees) in self.leases.clone() {
@@ -160,6 +161,7 @@ impl Manager {
             .chain(renewal)
             .chain(self.doubts_at)
             .chain(self.office.poll_timeout())
+            .chain(self.members.poll_timeout())
             .fold(self.review_at, Instant::min)
     }
 

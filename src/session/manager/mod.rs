@@ -7,6 +7,7 @@
 //! cycle anew. No step touches what carries the media until all nodes of the new epoch have it.
 
 mod cycle;
+mod group;
 mod moderate;
 mod office;
 mod probes;
@@ -15,13 +16,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alm_media::Group;
 use alm_planner::Objective;
 
 use self::cycle::Phase;
+use self::group::Members;
 pub use self::office::Estate;
 use self::office::Office;
 use self::probes::Probes;
-use super::keys::{Delegation, PROOF_LEN, admits, media_secret};
+use super::keys::{Delegation, PROOF_LEN, admits};
 use super::message::{Departure, Refusal, SessionMessage};
 use super::plan::SessionPlan;
 use super::roster::{MEMBERS_MAX, Participant, Roster, clean_name};
@@ -82,8 +85,7 @@ pub struct Manager {
     requests: u32,
     /// The session's clock minus this node's own.
     clock_us: i64,
-    /// What the members' media keys are derived from.
-    media: [u8; 32],
+    members: Members,
     rules: Rules,
     office: Office,
     outputs: VecDeque<Output>,
@@ -103,20 +105,29 @@ impl Manager {
     #[must_use]
     pub fn new(identity: Arc<Identity>, key: &Identity, config: ManagerConfig, now: Instant) -> Self {
         let delegation = Delegation::new(key, identity.node_id(), 1);
-        Self::with(identity, delegation, config, now)
+        Self::with(identity, delegation, config, None, now)
     }
 
-    fn with(identity: Arc<Identity>, delegation: Delegation, config: ManagerConfig, now: Instant) -> Self {
+    fn with(
+        identity: Arc<Identity>,
+        delegation: Delegation,
+        config: ManagerConfig,
+        group: Option<Group>,
+        now: Instant,
+    ) -> Self {
         let me = identity.node_id();
         let config = ManagerConfig { title: clean_name(&config.title), ..config };
         let mut roster = Roster::default();
         roster.insert(config.own.clone());
         let own = roster.iter().next().cloned().unwrap_or_else(|| config.own.clone());
-        let media = media_secret(&config.secret);
-        let entered = Event::Entered { title: config.title.clone(), manager: me, own: own.clone(), media };
+        let entered = Event::Entered { title: config.title.clone(), manager: me, own: own.clone() };
+        let session = SessionId::of(&delegation.key);
+        let members = Members::new(&identity, session, group, now);
         Self {
             me,
-            session: SessionId::of(&delegation.key),
+            session,
+            outputs: VecDeque::from([members.epoch()]),
+            members,
             delegation,
             identity,
             former: BTreeMap::new(),
@@ -141,10 +152,8 @@ impl Manager {
             releases: Vec::new(),
             requests: 0,
             clock_us: 0,
-            media,
             rules: Rules::default(),
             office: Office::new(now),
-            outputs: VecDeque::new(),
             events: VecDeque::from([entered, Event::MemberJoined(own)]),
             trouble: None,
             is_shared_said: false,
@@ -190,9 +199,9 @@ impl Manager {
                 let found = SessionMessage::Found { delegation: self.delegation.clone(), addrs: vec![] };
                 self.send(from, found);
             }
-            SessionMessage::Join { proof, name, salt, degree, .. } => {
+            SessionMessage::Join { proof, name, salt, degree, key_package, attempt, mark, .. } => {
                 let applicant = Participant { index: 0, node: from, name, salt, degree, addrs };
-                self.on_join(applicant, &proof, now);
+                self.on_join(applicant, &proof, (attempt, key_package), mark, now);
             }
             SessionMessage::Leave { .. } => self.on_leave(from, now),
             SessionMessage::Claim(claim) => self.on_claim(from, claim),
@@ -237,14 +246,22 @@ impl Manager {
         self.events.pop_front()
     }
 
-    fn on_join(&mut self, mut applicant: Participant, proof: &[u8; PROOF_LEN], now: Instant) {
+    fn on_join(
+        &mut self,
+        mut applicant: Participant,
+        proof: &[u8; PROOF_LEN],
+        package: (u32, Vec<u8>),
+        mark: Option<[u8; 16]>,
+        now: Instant,
+    ) {
         let session = self.session;
         if !admits(&self.config.secret, session, applicant.node, self.me, proof) {
             self.send(applicant.node, SessionMessage::Refused { session, reason: Refusal::WrongSecret });
             return;
         }
-        self.on_present(applicant.node);
-        if let Some(reason) = self.refusal(&applicant) {
+        self.on_present(applicant.node, now);
+        let refusal = self.refusal(&applicant);
+        if let Some(reason) = refusal.or_else(|| self.members.refusal(applicant.node, &package.1)) {
             self.send(applicant.node, SessionMessage::Refused { session, reason });
             return;
         }
@@ -283,10 +300,8 @@ impl Manager {
         let index = known.filter(|_| again).map_or(applicant.index, |known| known.index);
         let (title, roster) = (self.config.title.clone(), self.roster.iter().cloned().collect());
         let clock_us = self.clock_us;
-        self.send(
-            applicant.node,
-            SessionMessage::Welcome { session, title, index, roster, clock_us, media: self.media },
-        );
+        self.send(applicant.node, SessionMessage::Welcome { session, title, index, roster, clock_us });
+        self.members.on_join(applicant.node, package, mark);
         let rules = SessionMessage::Rules(self.rules.signed(session, &self.identity, &self.delegation));
         self.send(applicant.node, rules);
         self.appoint_heirs();
@@ -305,6 +320,7 @@ impl Manager {
 
     fn remove(&mut self, node: NodeId, departure: Departure) {
         if let Some(gone) = self.roster.remove(node) {
+            self.members.on_gone(node);
             self.former.insert(gone.index, gone);
             if self.former.len() > FORMER_MAX {
                 self.former.pop_first();

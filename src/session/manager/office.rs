@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alm_media::Group;
+
 use super::{Manager, ManagerConfig};
 use crate::identity::{Identity, NodeId};
 use crate::pool::Contact;
@@ -38,8 +40,8 @@ pub struct Estate {
     pub plan: Option<SessionPlan>,
     /// The session's clock minus the heir's own, microseconds.
     pub clock_us: i64,
-    /// What the members' media keys are derived from.
-    pub media: [u8; 32],
+    /// The members' group, where the heir is in it.
+    pub group: Option<Group>,
     /// The manager before, and for how long it has been silent; no time at all if it has asked for this.
     pub before: (NodeId, Duration),
 }
@@ -67,17 +69,19 @@ impl Manager {
     /// Takes over. `None` if this node is not in the roster that it has.
     #[must_use]
     pub fn succeed(identity: Arc<Identity>, estate: Estate, now: Instant) -> Option<Self> {
-        let Estate { appointment, config, roster, plan, clock_us, media, before } = estate;
+        let Estate { appointment, config, roster, plan, clock_us, group, before } = estate;
         let own = roster.by_node(identity.node_id())?.clone();
         let Charter { title, objective, priority, next_index, rules } = appointment.charter;
         let secret = config.invite.secret;
         let last_index = roster.iter().map(|member| member.index).max().unwrap_or(0);
         let manager = ManagerConfig { title, objective, priority, secret, own };
-        let mut manager = Self::with(identity, appointment.delegation, manager, now);
+        let mut manager = Self::with(identity, appointment.delegation, manager, group, now);
         manager.events.clear();
         manager.roster = roster;
         manager.next_index = next_index.max(last_index + 1).wrapping_add(INDEX_STEP);
-        (manager.clock_us, manager.rules, manager.media) = (clock_us, rules, media);
+        (manager.clock_us, manager.rules) = (clock_us, rules);
+        // Those who follow are still of the epoch that the manager before has left them.
+        manager.members.wait_until(now + ROLL_CALL);
         manager.epoch = plan.as_ref().map_or(0, |plan| plan.epoch);
         let helpers = plan.iter().flat_map(|plan| plan.helpers.iter().map(|h| (*h, plan.degree_of(*h))));
         manager.leases = helpers.collect();
@@ -121,11 +125,11 @@ impl Manager {
 
     /// As which member this node goes on when another one has taken over.
     #[must_use]
-    pub fn retire(self) -> (MemberConfig, String, Roster, [u8; 32]) {
+    pub fn retire(self) -> (MemberConfig, String, Roster, Group) {
         let ManagerConfig { title, secret, own, .. } = self.config;
         let Participant { name, salt, degree, .. } = own;
         let invite = crate::session::Invite { session: self.session, secret, entry_points: vec![] };
-        (MemberConfig { invite, name, salt, degree }, title, self.roster, self.media)
+        (MemberConfig { invite, name, salt, degree }, title, self.roster, self.members.into_group())
     }
 
     /// The session's clock minus this node's own, microseconds.
@@ -164,9 +168,12 @@ impl Manager {
     }
 
     /// A member follows.
-    pub(super) fn on_present(&mut self, node: NodeId) {
-        if let Some((_, missing)) = &mut self.office.roll_call {
-            missing.remove(&node);
+    pub(super) fn on_present(&mut self, node: NodeId, now: Instant) {
+        if let Some((_, missing)) = &mut self.office.roll_call
+            && missing.remove(&node)
+            && missing.is_empty()
+        {
+            self.members.wait_until(now);
         }
     }
 
