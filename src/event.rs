@@ -119,6 +119,8 @@ pub struct Plan {
     pub root: String,
     /// The trees, whole.
     pub trees: Vec<Tree>,
+    /// Every voice goes along two trees in which no node relays twice.
+    pub protected: bool,
     /// Nodes that help.
     pub helpers: Vec<String>,
     /// The largest latency from a source to a member, one way.

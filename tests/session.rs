@@ -17,6 +17,10 @@ use world::{MS, World};
 
 /// Ten nodes on a ring of 200 ms: two helpers, a host, seven members of small degree.
 fn world(seed: u64, objective: Objective) -> (World, Vec<usize>) {
+    world_of(seed, objective, 2, false)
+}
+
+fn world_of(seed: u64, objective: Objective, degree: u32, protect: bool) -> (World, Vec<usize>) {
     let mut world = World::new(seed, |a, b| {
         let apart = a.abs_diff(b) % 10;
         MS * (4 + 10 * apart.min(10 - apart) as u32 + (a * 7 + b * 7) as u32 % 5)
@@ -24,9 +28,9 @@ fn world(seed: u64, objective: Objective) -> (World, Vec<usize>) {
     for _ in 0..2 {
         world.helper(8);
     }
-    let host = world.host(2, objective);
+    let host = world.host_with(degree, objective, protect);
     let mut members = vec![host];
-    members.extend((0..7).map(|_| world.member(2, &[host])));
+    members.extend((0..7).map(|_| world.member(degree, &[host])));
     assert!(world.run_until_so(Duration::from_secs(20), |world| world.is_settled(&members)));
     world.run(Duration::from_secs(3));
     assert!(world.run_until_so(Duration::from_secs(20), |world| world.is_settled(&members)));
@@ -105,6 +109,43 @@ fn a_relay_that_dies_is_replaced_before_a_syllable_is_lost() {
     }
     gaps.sort();
     assert!(gaps[gaps.len() / 2] <= 200 * MS && *gaps.last().unwrap() <= 500 * MS, "{gaps:?}");
+}
+
+#[test]
+fn with_two_trees_a_relay_that_dies_is_not_missed() {
+    for objective in [Objective::Forest, Objective::Diameter] {
+        let (mut world, members) = world_of(5, objective, 4, true);
+        let voice = members[2];
+        let plan = world.plan(voice).unwrap();
+        assert!(plan.is_protected(), "{objective:?}: two trees fit");
+        let id = world.slots[voice].id;
+        let trees: Vec<_> = plan.trees.iter().filter(|tree| tree.sources.contains(&id)).collect();
+        let relays = |at: usize| {
+            let links = |node: NodeId| {
+                trees[at].edges.iter().filter(|(parent, child)| [*parent, *child].contains(&node)).count()
+            };
+            plan.nodes().into_iter().filter(|node| *node != id && links(*node) > 1).collect::<BTreeSet<_>>()
+        };
+        assert_eq!((trees.len(), relays(0).intersection(&relays(1)).count()), (2, 0), "{objective:?}");
+        let dead: Vec<usize> = (0..2)
+            .filter_map(|at| relays(at).into_iter().find(|node| *node != plan.root))
+            .map(|node| world.index(node).unwrap())
+            .take(1)
+            .collect();
+        world.speak(voice);
+        world.run(Duration::from_secs(2));
+        let before = world.elapsed();
+        for relay in &dead {
+            world.kill(*relay);
+        }
+        world.run(Duration::from_secs(8));
+        for ear in members.iter().copied().filter(|ear| *ear != voice && !dead.contains(ear)) {
+            assert_eq!(world.missed(ear, voice, before), 0, "{objective:?}: {ear} has missed something");
+        }
+        assert!(!dead.is_empty() && world.looped().is_none());
+        let left: Vec<usize> = members.iter().copied().filter(|member| !dead.contains(member)).collect();
+        assert!(world.is_settled(&left), "{objective:?}: not planned again");
+    }
 }
 
 #[test]

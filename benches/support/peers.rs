@@ -139,8 +139,14 @@ fn enter(node: &mut Node, me: NodeId, number: u8, part: Part, degree: u32, addrs
             let addrs = addrs.to_vec();
             let own = Participant { index: 0, node: me, name, salt, degree, addrs };
             let (objective, priority) = (Objective::Diameter, Priority::LOWEST);
-            let config =
-                ManagerConfig { title: "bench".to_owned(), objective, priority, secret: SECRET, own };
+            let config = ManagerConfig {
+                title: "bench".to_owned(),
+                objective,
+                priority,
+                protect: false,
+                secret: SECRET,
+                own,
+            };
             bootstrap.into_iter().for_each(|addr| node.handle(Input::Bootstrap(addr), now()));
             node.host(&session_key(number), config, now());
         }

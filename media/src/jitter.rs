@@ -226,6 +226,14 @@ impl JitterBuffer {
         }
     }
 
+    /// A packet that was taken before has come again, along another tree: the buffer aims to cover that way too, which carries
+    /// on alone when the quicker one dies.
+    pub fn push_again(&mut self, capture_time: CaptureTime, now: Instant) {
+        if self.phase != Phase::Idle {
+            self.transit.measure_again(capture_time, now);
+        }
+    }
+
     /// What to play after what has been pulled before, which is played until `ahead` from now.
     pub fn pull(&mut self, now: Instant, ahead: Duration) -> Pull {
         self.is_lossy &= self.lost_at.is_some_and(|at| now.saturating_duration_since(at) < LOSSY_FOR);

@@ -207,7 +207,12 @@ impl Source {
     fn push(&mut self, packet: &MediaPacket<'_>, now: Instant) -> Result<(), HearError> {
         let opened = self.opener.open(packet);
         let payload = opened.inspect_err(|error| match error {
-            OpenError::Replayed => self.duplicates += 1,
+            OpenError::Replayed => {
+                self.duplicates += 1;
+                if let Some((_, jitter)) = &mut self.jitter {
+                    jitter.push_again(packet.capture_time, now);
+                }
+            }
             OpenError::UnknownKey => self.unknown_key += 1,
             OpenError::Tampered | OpenError::UnknownSource => self.forged += 1,
         })?;

@@ -31,6 +31,10 @@ const USUAL: f64 = 0.9;
 /// A packet that comes so much later than what is covered was held up, and those behind it with it, ms.
 const STALL_MS: f64 = 100.0;
 
+/// How much later than the quickest another copy of a packet may come and still be one to wait for, ms: two ways across the
+/// world. Who sends old packets again deepens no buffer beyond that.
+const AGAIN_MS_MAX: f64 = 250.0;
+
 /// How many of the latest packets the short memory holds.
 const RECENT_MAX: usize = 8;
 
@@ -97,6 +101,21 @@ impl Transit {
             self.recent.push_back(transit_ms);
         }
         capture_ms
+    }
+
+    /// Notes another copy of a packet, which says how late the slower one of two ways is.
+    pub(crate) fn measure_again(&mut self, capture_time: CaptureTime, now: Instant) {
+        let Some(clock) = &self.clock else { return };
+        let capture_ms = clock.capture_ms + f64::from(capture_time.ticks_since(clock.capture_time)) / 48.0;
+        let transit_ms = ms_between(clock.origin, now) - capture_ms;
+        let newest = self.slots.back().copied();
+        if let Some(known) = newest.filter(|known| *known < transit_ms)
+            && transit_ms - self.least_ms() <= AGAIN_MS_MAX
+        {
+            self.slots.pop_back();
+            self.forget(known);
+            self.remember(transit_ms);
+        }
     }
 
     /// How many slots are remembered.
@@ -180,6 +199,11 @@ impl Transit {
         {
             self.forget(oldest);
         }
+        self.remember(transit_ms);
+    }
+
+    /// In the newest slot.
+    fn remember(&mut self, transit_ms: f64) {
         self.slots.push_back(transit_ms);
         let at = self.sorted.partition_point(|known| *known < transit_ms);
         self.sorted.insert(at, transit_ms);

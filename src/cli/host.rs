@@ -35,6 +35,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = priority, default_value = "3")]
     priority: Priority,
 
+    /// Every voice along two trees in which no node relays twice: one that dies costs nothing, the uplinks carry twice as much
+    #[arg(long)]
+    protect: bool,
+
     #[command(flatten)]
     media: MediaArgs,
 
@@ -61,7 +65,7 @@ fn priority(text: &str) -> Result<Priority, String> {
 
 /// Hosts until the end.
 pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
-    let Args { session, name, objective, priority, media, net } = args;
+    let Args { session, name, objective, priority, protect, media, net } = args;
     if session.trim().is_empty() {
         return Err(CliError::wrong("the session has no name", "--session", "give it one, such as standup"));
     }
@@ -72,7 +76,7 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
         let node = net.config.identity.node_id();
         let (name, addrs) = (name.unwrap_or_else(user_name), net.addrs.clone());
         let own = Participant { index: 0, node, name, salt: random(), degree, addrs };
-        let config = ManagerConfig { title: session, objective, priority, secret: random(), own };
+        let config = ManagerConfig { title: session, objective, priority, protect, secret: random(), own };
         Ok(Role::Host { key: new_identity(), config, audio: media.audio })
     };
     live(&net, Purpose::Host, role, out)

@@ -1,6 +1,6 @@
 //! The installed plan for people, for Graphviz and as a picture.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::str::FromStr;
 
@@ -65,6 +65,15 @@ impl Conference {
             plan.helpers.len(),
             if plan.helpers.len() == 1 { "helper" } else { "helpers" },
         );
+        if plan.protected {
+            let links: usize = plan.trees.iter().map(|tree| tree.edges.len() * tree.sources.len()).sum();
+            let voices: BTreeSet<&String> = plan.trees.iter().flat_map(|tree| &tree.sources).collect();
+            let _ = writeln!(
+                text,
+                "each voice along two trees: {:.1} copies of it, about half of them for protection",
+                links as f64 / voices.len().max(1) as f64
+            );
+        }
         for tree in &plan.trees {
             let Some(top) = top(tree) else { continue };
             let _ = match tree.sources.as_slice() {
@@ -220,6 +229,7 @@ mod tests {
         }
         let edges = [("a", "h"), ("h", "b"), ("h", "c")].map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec();
         conference.apply(&Event::Tree(Plan {
+            protected: false,
             epoch: 3,
             objective: "forest".into(),
             root: "a".into(),

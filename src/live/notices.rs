@@ -24,6 +24,7 @@ pub(super) fn tree(plan: &SessionPlan) -> Event {
         objective: plan.objective.to_string(),
         root: plan.root.to_string(),
         trees: trees.collect(),
+        protected: plan.is_protected(),
         helpers: names(&plan.helpers),
         worst_ms: rounded(plan.worst_ms),
         height_ms: rounded(plan.height_ms),

@@ -193,7 +193,10 @@ impl Carrier {
         let trees: Vec<CarriedTree> = trees.into_iter().map(CarriedTree::new).collect();
         let links: Vec<TreeLinks> = trees.iter().map(|tree| tree.links(routes, is_member)).collect();
         if epochs.len() >= EPOCHS_PER_SESSION_MAX {
-            return Err(InstallError::TooManyEpochs);
+            // Many have come or gone at once: what has been replaced longest makes room before its time.
+            let drains = |epoch: &Epoch| matches!(epoch.stage, Stage::Draining(_));
+            let oldest = epochs.iter().position(drains).ok_or(InstallError::TooManyEpochs)?;
+            epochs.remove(oldest).retire(routes, &mut self.repeats);
         }
         routes.table.install(self.epochs_taken, &links)?;
         let rate_bps = u64::from(held) * SPEAKERS * COPY_BPS_MAX;

@@ -206,6 +206,14 @@ impl SessionPlan {
         degrees_of(&self.parts_of(node))
     }
 
+    /// Two trees carry each voice.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        let mut sources = self.trees.iter().flat_map(|tree| &tree.sources);
+        let first = sources.next();
+        sources.any(|source| Some(source) == first)
+    }
+
     /// How many links a frame of `source` crosses to reach `node`.
     #[must_use]
     pub fn hops(&self, source: NodeId, node: NodeId) -> Option<u32> {
@@ -222,14 +230,18 @@ impl SessionPlan {
 /// The degrees that it takes to carry these parts. A degree is a link of a shared tree, or [`SPEAKERS`] copies: what
 /// that link would carry of as many voices at once. Counted are the voices that cost the node the most copies.
 pub(super) fn degrees_of(parts: &[TreePart]) -> u32 {
-    let mut copies: Vec<usize> = Vec::new();
+    // Every voice goes along all shared trees, and a node's own along all that it is at the top of: two, where they
+    // protect each other.
+    let (mut shared, mut own, mut copies) = (0, 0, Vec::new());
     for part in parts {
-        if part.shared {
-            copies.extend([part.neighbours().count(); SPEAKERS]);
-        } else {
-            copies.push(part.children.len());
+        match part.parent {
+            _ if part.shared => shared += part.neighbours().count(),
+            None => own += part.children.len(),
+            Some(_) => copies.push(part.children.len()),
         }
     }
+    copies.extend([shared; SPEAKERS]);
+    copies.push(own);
     copies.sort_unstable_by(|a, b| b.cmp(a));
     copies.iter().take(SPEAKERS).sum::<usize>().div_ceil(SPEAKERS) as u32
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use alm_planner::{
     Budget, Degree, HelperGain, LatencyMatrix, MovePrice, Objective, OneWay, Plan, PlanError, Problem, moves,
-    plan_best, replan,
+    plan_best, protect, replan,
 };
 
 use super::backups::backups;
@@ -41,6 +41,8 @@ pub struct PlanningJob {
     pub objective: Objective,
     /// What the session has elsewhere than on its members' machines.
     pub priority: Priority,
+    /// Two trees for every voice, if they fit.
+    pub protect: bool,
     /// Members and the degrees that each can carry, the task manager first.
     pub members: Vec<(NodeId, u32)>,
     /// What the nodes say of themselves.
@@ -74,6 +76,8 @@ pub struct Planned {
     pub value_ms: Option<(f64, f64)>,
     /// Links of the plan to helpers that nobody has measured.
     pub unmeasured: Vec<(NodeId, NodeId)>,
+    /// Why there is one tree for each voice where two were asked for.
+    pub unprotected: Option<String>,
 }
 
 /// A plan, and what it comes to with the price of the links that it moves.
@@ -90,7 +94,16 @@ impl PlanningJob {
         let delays = Delays::new(&nodes, &self.reports, &self.probed).forbidding(&self.forbidden);
         let current = self.current.as_ref().map(|plan| delays.numbered(plan));
         let objective = self.objective_now();
-        match self.plan(&nodes, &delays, current.as_ref()) {
+        let mut unprotected = None;
+        let protected = self.protect.then(|| self.plan(&nodes, &delays, current.as_ref(), true));
+        let planned = match protected {
+            Some(Ok(plan)) => Ok(plan),
+            other => {
+                unprotected = other.and_then(Result::err);
+                self.plan(&nodes, &delays, current.as_ref(), false)
+            }
+        };
+        match planned {
             Ok(plan) => {
                 let value = |plan: &Plan| delays.value_ms(plan, objective);
                 let value_ms = current.as_ref().and_then(|before| Some((value(before)?, value(&plan)?)));
@@ -108,11 +121,16 @@ impl PlanningJob {
                     value_ms,
                     unmeasured,
                     reason: self.reason,
+                    unprotected,
                 }
             }
-            Err(why) => {
-                Planned { plan: Err(why), value_ms: None, unmeasured: Vec::new(), reason: self.reason }
-            }
+            Err(why) => Planned {
+                plan: Err(why),
+                value_ms: None,
+                unmeasured: Vec::new(),
+                reason: self.reason,
+                unprotected: None,
+            },
         }
     }
 
@@ -171,8 +189,14 @@ impl PlanningJob {
         report.degree_bound.min(DEGREE_MAX).saturating_sub(firm)
     }
 
-    fn plan(&self, nodes: &[(NodeId, u32)], delays: &Delays, current: Option<&Plan>) -> Result<Plan, String> {
-        let problem = self.problem(nodes, delays)?;
+    fn plan(
+        &self,
+        nodes: &[(NodeId, u32)],
+        delays: &Delays,
+        current: Option<&Plan>,
+        protect: bool,
+    ) -> Result<Plan, String> {
+        let problem = self.problem(nodes, delays, protect)?;
         let unlimited =
             self.candidate(&problem(None)?, delays, current).map_err(|error| error.to_string())?;
         let gain = HelperGain::default();
@@ -193,6 +217,7 @@ impl PlanningJob {
         &self,
         nodes: &[(NodeId, u32)],
         delays: &Delays,
+        protect: bool,
     ) -> Result<impl Fn(Option<usize>) -> Result<Problem, String>, String> {
         let matrix: Arc<LatencyMatrix> = Arc::new(delays.matrix());
         let degrees: Vec<Degree> = nodes.iter().map(|(_, degree)| Degree(*degree)).collect();
@@ -212,6 +237,7 @@ impl PlanningJob {
                 .forbid(forbidden.iter().copied())
                 .hop_cost(hop_cost)
                 .speakers(SPEAKERS as u32)
+                .protect(protect)
                 .seed(seed)
                 .build()
                 .map_err(|error| error.to_string())
@@ -227,7 +253,10 @@ impl PlanningJob {
     ) -> Result<Candidate, PlanError> {
         let objective = problem.objective();
         let value = |plan: &Plan| delays.value_ms(plan, objective).unwrap_or(f64::INFINITY);
-        let fresh = || plan_best(problem, fresh_budget(problem));
+        let fresh = || {
+            let budget = fresh_budget(problem);
+            if problem.is_protected() { protect(problem, budget) } else { plan_best(problem, budget) }
+        };
         let Some(current) = current else {
             return fresh().map(|plan| Candidate { cost_ms: value(&plan), plan });
         };
@@ -341,6 +370,7 @@ mod tests {
             session: SessionId([1; 20]),
             objective: Objective::Diameter,
             priority: Priority::LOWEST,
+            protect: false,
             members: (0..4).map(|n| (node(n), 2)).collect(),
             reports,
             excluded: BTreeSet::new(),

@@ -37,6 +37,8 @@ pub struct Charter {
     pub objective: Objective,
     /// What it has on helpers.
     pub priority: Priority,
+    /// Whether two trees carry every voice.
+    pub protect: bool,
     /// The next number of a source.
     pub next_index: u16,
     /// What is laid down.

@@ -294,6 +294,7 @@ mod tests {
         let helpers = vec!["hhhhhhhhhh".to_owned()];
         let (height_ms, diameter_ms, planned_us, probes) = (9.0, 12.0, 80, 0);
         conference.apply(&Event::Tree(Plan {
+            protected: false,
             epoch: 3,
             objective,
             root,

@@ -93,7 +93,8 @@ impl Peer {
             Part::Host(objective) => {
                 let own = Participant { index: 0, node: id, name, salt, degree, addrs: link.listen_addrs() };
                 let (priority, secret) = (Priority::LOWEST, [5; 16]);
-                let config = ManagerConfig { title: "test".into(), objective, priority, secret, own };
+                let (title, protect) = ("test".into(), false);
+                let config = ManagerConfig { title, objective, priority, protect, secret, own };
                 Role::Host { key: Identity::from_seed([200; 32]), config, audio }
             }
             Part::Member(invite) => Role::Join { config: MemberConfig { invite, name, salt, degree }, audio },

@@ -209,6 +209,10 @@ impl World {
     }
 
     pub fn host(&mut self, degree: u32, objective: Objective) -> usize {
+        self.host_with(degree, objective, false)
+    }
+
+    pub fn host_with(&mut self, degree: u32, objective: Objective, protect: bool) -> usize {
         let index = self.add(degree, false);
         let own = Participant {
             index: 0,
@@ -219,7 +223,7 @@ impl World {
             addrs: vec![addr_of(index)],
         };
         let (priority, secret) = (Priority::LOWEST, self.secret);
-        let config = ManagerConfig { title: "test".into(), objective, priority, secret, own };
+        let config = ManagerConfig { title: "test".into(), objective, priority, protect, secret, own };
         let now = self.now;
         self.with(index, |node| node.host(&Self::session_key(), config, now));
         index

@@ -117,9 +117,13 @@ impl Lab<'_> {
     fn find(&self, who: &Who, before: Option<usize>, step: &Step) -> Result<usize, CliError> {
         let plan = self.plan();
         let plan = plan.as_ref();
+        let talks = |id: &str| {
+            let voice = self.by_id(id).and_then(|node| self.nodes[node].voice);
+            voice.is_some_and(|voice| voice < self.common.voices)
+        };
         let relay = |members: bool| {
             let plan = plan?;
-            let relays = dependants(plan).into_iter().filter(|(id, _)| *id != plan.root);
+            let relays = dependants(plan, talks).into_iter().filter(|(id, _)| *id != plan.root);
             let known = relays.filter_map(|(id, count)| Some((self.by_id(&id)?, count)));
             let fits = |node: &LabNode| node.is_alive() && node.voice.is_some() == members;
             let fitting = known.filter(|(node, _)| fits(&self.nodes[*node]));

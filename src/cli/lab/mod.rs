@@ -16,6 +16,7 @@ mod site;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use alm_media::CodecConfig;
@@ -66,6 +67,10 @@ pub(super) struct Args {
     /// What carries the voices: forest, diameter or height
     #[arg(long, value_name = "WHAT", value_parser = objective, default_value = "forest")]
     objective: Objective,
+
+    /// Every voice along two trees in which no node relays twice
+    #[arg(long)]
+    protect: bool,
 
     /// How long it goes on once all are in
     #[arg(long, value_name = "T", default_value = "30s", value_parser = units::duration)]
@@ -192,6 +197,8 @@ struct Lab<'j> {
     /// Since when a part is cut off, if one is, and until when one was.
     apart: Vec<(Instant, Option<Instant>)>,
     loss: f64,
+    /// Bytes of all and of media when all were in.
+    before: (u64, u64),
 }
 
 impl<'j> Lab<'j> {
@@ -213,8 +220,18 @@ impl<'j> Lab<'j> {
             bootstrap: (helpers > 0).then(|| address_of(0)).into_iter().collect(),
         };
         let (zero, loss) = (now(), args.loss);
-        let mut lab =
-            Self { job, bar, common, sites, nodes: vec![], zero, done: vec![], apart: vec![], loss };
+        let mut lab = Self {
+            job,
+            bar,
+            common,
+            sites,
+            nodes: vec![],
+            zero,
+            done: vec![],
+            apart: vec![],
+            loss,
+            before: (0, 0),
+        };
         for number in 0..helpers {
             lab.start(number, Part::Helper)?;
         }
@@ -236,7 +253,7 @@ impl<'j> Lab<'j> {
     /// Lets everybody in, and waits until one plan carries them all.
     async fn assemble(&mut self) -> Result<(), CliError> {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        self.start(0, Part::Host(self.job.args.objective))?;
+        self.start(0, Part::Host(self.job.args.objective, self.job.args.protect))?;
         let members = self.job.args.members as usize;
         for number in 1..members {
             tokio::time::sleep(self.job.args.join_every).await;
@@ -252,7 +269,14 @@ impl<'j> Lab<'j> {
         }
         tokio::time::sleep(SETTLE).await;
         self.zero = now();
+        self.before = self.bytes();
         Ok(())
+    }
+
+    /// Bytes of all and of media that were sent so far.
+    fn bytes(&self) -> (u64, u64) {
+        let carried = self.common.network.with_core(|core| core.carried());
+        (carried, self.common.sent.load(Ordering::Relaxed))
     }
 
     /// One more member.

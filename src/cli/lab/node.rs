@@ -41,8 +41,8 @@ pub(super) struct Notes {
 /// What a node is there for.
 pub(super) enum Part {
     Helper,
-    /// The objective.
-    Host(Objective),
+    /// The objective, and whether two trees carry each voice.
+    Host(Objective, bool),
     Member(Invite),
 }
 
@@ -115,11 +115,11 @@ impl LabNode {
         let lends = !is_member;
         let (role, bootstrap) = match part {
             Part::Helper => (Role::Pool, &common.bootstrap[..]),
-            Part::Host(objective) => {
+            Part::Host(objective, protect) => {
                 let addrs = vec![address_of(site)];
                 let own = Participant { index: 0, node, name: name.clone(), salt, degree, addrs };
                 let (title, priority, secret) = ("lab".to_owned(), Priority::LOWEST, salt);
-                let config = ManagerConfig { title, objective, priority, secret, own };
+                let config = ManagerConfig { title, objective, priority, protect, secret, own };
                 let role = Role::Host { key: Identity::from_seed(key(4)), config, audio: audio()? };
                 (role, &common.bootstrap[..])
             }

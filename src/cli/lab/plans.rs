@@ -22,11 +22,11 @@ fn ways<'a>(tree: &'a Tree, source: &'a str) -> Vec<(&'a str, &'a str)> {
     found
 }
 
-/// How many hear how many others by way of each node that relays.
-pub(super) fn dependants(plan: &Plan) -> BTreeMap<String, usize> {
+/// How many hear how many of those who talk by way of each node that relays.
+pub(super) fn dependants(plan: &Plan, talks: impl Fn(&str) -> bool) -> BTreeMap<String, usize> {
     let mut depend: BTreeMap<String, usize> = BTreeMap::new();
     for tree in &plan.trees {
-        for source in &tree.sources {
+        for source in tree.sources.iter().filter(|source| talks(source)) {
             let ways = ways(tree, source);
             let mut below: BTreeMap<&str, usize> = BTreeMap::new();
             for (node, from) in ways.iter().skip(1).rev() {
@@ -94,6 +94,7 @@ mod tests {
             backups: backups.iter().copied().map(edge).collect(),
         };
         let plan = Plan {
+            protected: false,
             epoch: 1,
             objective: "forest".into(),
             root: "a".into(),
@@ -110,7 +111,7 @@ mod tests {
             probes: 0,
             reason: String::new(),
         };
-        assert_eq!(dependants(&plan), BTreeMap::from([("h".into(), 2), ("a".into(), 1)]));
+        assert_eq!(dependants(&plan, |_| true), BTreeMap::from([("h".into(), 2), ("a".into(), 1)]));
         assert_eq!(backup_of(&plan, "h").as_deref(), Some("c"));
         assert_eq!(lengths_ms(&plan, |_, _| 10.0), (20.0, 15.0));
     }

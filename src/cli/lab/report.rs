@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -38,7 +37,10 @@ pub(super) struct Report {
     gaps: Vec<Gap>,
     repairs: Vec<Repair>,
     false_alarms: usize,
+    /// Once all were in, as `media_bytes`.
     control_bytes: u64,
+    /// Control before that: a pool that starts all at once, and members that come in.
+    setup_bytes: u64,
     media_bytes: u64,
     /// What went wrong, as the nodes say.
     troubles: Vec<String>,
@@ -89,8 +91,8 @@ impl Report {
         let places: Vec<usize> = lab.nodes.iter().map(|node| node.site).collect();
         let (best_server_ms, best_server_mean_ms) = lab.sites.best_server_ms(&places, &started);
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-        let media_bytes = lab.common.sent.load(Ordering::Relaxed);
-        let carried = lab.common.network.with_core(|core| core.carried());
+        let (carried, media) = lab.bytes();
+        let media_bytes = media - lab.before.1;
         Self {
             members: lab.members().count(),
             helpers: lab.job.args.helpers as usize,
@@ -109,7 +111,8 @@ impl Report {
             gaps: lab.gaps(),
             repairs: repairs(lab),
             false_alarms: told(lab).filter(|(_, _, event)| matches!(event, Event::FalseAlarm { .. })).count(),
-            control_bytes: carried.saturating_sub(media_bytes),
+            control_bytes: (carried - lab.before.0).saturating_sub(media_bytes),
+            setup_bytes: lab.before.0 - lab.before.1,
             media_bytes,
             troubles: troubles(lab),
         }
@@ -162,9 +165,10 @@ impl Report {
         let share = 100.0 * self.control_bytes as f64 / self.media_bytes.max(1) as f64;
         writeln!(
             out,
-            "{:.1} MB of media, {:.1} MB of control ({share:.1} %)",
+            "{:.1} MB of media, {:.1} MB of control ({share:.1} %); {:.1} MB of control before all were in",
             self.media_bytes as f64 / 1e6,
-            self.control_bytes as f64 / 1e6
+            self.control_bytes as f64 / 1e6,
+            self.setup_bytes as f64 / 1e6
         )?;
         self.troubles.iter().try_for_each(|trouble| writeln!(out, "trouble: {trouble}"))
     }

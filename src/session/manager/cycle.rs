@@ -188,6 +188,7 @@ impl Manager {
             session: self.session,
             objective: self.config.objective,
             priority: self.config.priority,
+            protect: self.config.protect,
             members,
             reports: reports.clone(),
             excluded: self.excluded.keys().copied().collect(),
@@ -242,6 +243,13 @@ impl Manager {
             self.is_shared_said = true;
             let what = format!("above {FOREST_MEMBERS_MAX} members, one shared tree carries all voices");
             self.events.push_back(Event::Trouble(what));
+        }
+        if planned.unprotected != self.unprotected {
+            self.unprotected.clone_from(&planned.unprotected);
+            let why = self.unprotected.iter().map(|why| {
+                Event::Trouble(format!("without protection for now, two trees do not fit: {why}"))
+            });
+            self.events.extend(why);
         }
         // Who is in has changed meanwhile; reviews can wait, changes cannot.
         if self.wanted.is_some_and(|wanted| wanted != REVIEW_REASON) {
@@ -367,6 +375,9 @@ impl Manager {
                 self.restart("helper refused", now);
             } else {
                 self.events.push_back(Event::Trouble(format!("{} refused the plan: {why}", node.short())));
+                if waiting.is_empty() {
+                    self.activate(now);
+                }
             }
             return;
         }

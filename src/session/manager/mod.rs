@@ -42,6 +42,8 @@ pub struct ManagerConfig {
     pub objective: Objective,
     /// What it has on helpers.
     pub priority: Priority,
+    /// Every voice goes along two trees in which no node relays twice, so that one that dies costs nothing.
+    pub protect: bool,
     /// The secret that admits.
     pub secret: [u8; 16],
     /// The host as a member; its number is zero.
@@ -91,6 +93,8 @@ pub struct Manager {
     outputs: VecDeque<Output>,
     events: VecDeque<Event>,
     trouble: Option<String>,
+    /// Why there is one tree where there should be two, as people have been told.
+    unprotected: Option<String>,
     /// People have been told that the session is too large for its objective.
     is_shared_said: bool,
 }
@@ -156,6 +160,7 @@ impl Manager {
             office: Office::new(now),
             events: VecDeque::from([entered, Event::MemberJoined(own)]),
             trouble: None,
+            unprotected: None,
             is_shared_said: false,
         }
     }
