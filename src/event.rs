@@ -1,5 +1,7 @@
 //! What a live node tells: the events of `--json`. Every face (lines, screen, page) is a function of these.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::session::{Departure, Lost};
@@ -51,6 +53,20 @@ pub enum Event {
     Phrase {
         /// Four of them, to be said aloud.
         words: String,
+    },
+    /// Four times a second: how loud everybody is, decibels relative to full scale, -127 for silence.
+    Levels {
+        /// The own microphone, muted or not.
+        input_db: f64,
+        /// The others, by node, by their own word (sealed with each frame, RFC 6464).
+        voices: BTreeMap<String, f64>,
+    },
+    /// A member is played louder or less loud here.
+    Volume {
+        /// Who.
+        node: String,
+        /// Of its own loudness; 0 is muted here.
+        percent: u16,
     },
     /// The own microphone has been switched.
     Voice {

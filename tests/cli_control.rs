@@ -58,6 +58,7 @@ fn a_running_conference_is_asked_and_told() {
     let dir = dir.path();
     let mut host =
         Process::live(dir, "host", "host --session standup --input tone:440 --output null --name Hal");
+    let host_node = host.wait("ready")["node"].as_str().unwrap().to_owned();
     let id = host.wait("session")["id"].as_str().unwrap().to_owned();
     let mut ann =
         Process::live(dir, "ann", &format!("join {id} --name ann --input silence --output file:ann.wav"));
@@ -74,6 +75,15 @@ fn a_running_conference_is_asked_and_told() {
     assert_eq!(text(&ask(dir, "host", "ptt toggle")), "your microphone is off\n");
     host.wait_for("voice", |voice| voice["muted"] == true);
     assert_eq!(text(&ask(dir, "host", "unmute")), "your microphone is on\n");
+
+    // Played less loud, and not at all, here.
+    ann.wait_for("levels", |levels| levels["voices"][host_node.as_str()].as_f64() > Some(-20.0));
+    assert_eq!(text(&ask(dir, "ann", "volume Hal 0")), "Hal is played at 0 %\n");
+    assert_eq!(ann.wait("volume")["percent"], 0);
+    wait_for_end(&recording, true);
+    text(&ask(dir, "ann", "volume Hal 100"));
+    wait_for_end(&recording, false);
+    assert_refused(&ask(dir, "ann", "volume Eve 50"), &["nobody here is called \"Eve\""]);
 
     // What is known, for people and for programs.
     ann.wait_for("media", |media| media["packets"].as_u64() > Some(20));

@@ -43,6 +43,7 @@ pub mod device;
 mod group;
 mod heard;
 mod jitter;
+mod level;
 mod listener;
 mod mixer;
 mod packet;
@@ -68,6 +69,7 @@ pub use self::heard::{Playing, RECORDING_MAX, SOURCE_MAX, SourceHeard, heard};
 pub use self::jitter::{
     BUFFER_MAX, CONCEAL_MS_MAX, JitterBuffer, JitterStats, Pull, TARGET_MS_MAX, TARGET_MS_START,
 };
+pub use self::level::{LEVEL_LEN, Level};
 pub use self::listener::{
     HearError, Heard, Listener, ListenerStats, PULL_SAMPLES_MAX, SOURCES_MAX, SourceError, SourceStats,
 };

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::SAMPLE_RATE;
 use crate::codec::{CHANNELS_MAX, Channels, Decoder, FRAME_SAMPLES_MAX, FrameLength, payload_samples};
 use crate::jitter::{JitterBuffer, JitterStats, Pull};
+use crate::level::Level;
 use crate::mixer::Mixer;
 use crate::packet::{CaptureTime, MediaPacket, PacketError, SourceIndex};
 use crate::seal::{OpenError, Opener, SenderKey};
@@ -117,6 +118,19 @@ impl Listener {
         known.map(|known| known.opener.set_keys(keys)).is_some()
     }
 
+    /// Plays `source` at so many times its own loudness, 0 for not at all. `false` if it is not played.
+    pub fn set_volume(&mut self, source: SourceIndex, volume: f32) -> bool {
+        self.sources.get_mut(&source).map(|known| known.volume = volume.clamp(0.0, VOLUME_MAX)).is_some()
+    }
+
+    /// How loud each source is by its own word, in its last packet.
+    pub fn levels(&self, now: Instant) -> impl Iterator<Item = (SourceIndex, Level)> + '_ {
+        self.sources.iter().map(move |(&source, known)| {
+            let level = known.level.filter(|(_, at)| now.saturating_duration_since(*at) < LEVEL_LIFE);
+            (source, level.map_or(Level::SILENCE, |(level, _)| level))
+        })
+    }
+
     /// Plays `source` no more. `false` if it was not played.
     pub fn remove_source(&mut self, source: SourceIndex) -> bool {
         self.sources.remove(&source).is_some()
@@ -182,6 +196,9 @@ struct Source {
     piece: Vec<f32>,
     /// Decoded and not yet played, interleaved: less than one piece.
     ready: Vec<f32>,
+    volume: f32,
+    /// By its own word, and when that came.
+    level: Option<(Level, Instant)>,
     duplicates: u64,
     forged: u64,
     unknown_key: u64,
@@ -198,6 +215,8 @@ impl Source {
             jitter: None,
             piece: Vec::with_capacity(PIECE_MAX),
             ready: Vec::with_capacity(PIECE_MAX + PULL_SAMPLES_MAX * CHANNELS_MAX),
+            volume: 1.0,
+            level: None,
             duplicates: 0,
             forged: 0,
             unknown_key: 0,
@@ -216,6 +235,8 @@ impl Source {
             OpenError::UnknownKey => self.unknown_key += 1,
             OpenError::Tampered | OpenError::UnknownSource => self.forged += 1,
         })?;
+        let (&level, payload) = payload.split_first().ok_or(HearError::Payload)?;
+        self.level = Some((Level::from_byte(level), now));
         let frame = payload_samples(payload)
             .and_then(|samples| FrameLength::from_micros(samples as u64 * 1_000 / 48))
             .ok_or(HearError::Payload)?;
@@ -238,6 +259,7 @@ impl Source {
             }
         }
         let played = self.ready.len().min(out.len());
+        self.ready[..played].iter_mut().for_each(|sample| *sample *= self.volume);
         Mixer::add(out, &self.ready[..played]);
         self.ready.drain(..played);
     }
@@ -279,6 +301,12 @@ impl Source {
         SourceStats { source, jitter, forged: self.forged, unknown_key: self.unknown_key }
     }
 }
+
+/// The loudest that somebody quiet can be made.
+const VOLUME_MAX: f32 = 4.0;
+
+/// Without a packet for so long, a source is silent: a few of the longest frames.
+const LEVEL_LIFE: Duration = Duration::from_millis(300);
 
 /// The longest piece: a frame that was lengthened, of two channels.
 const PIECE_MAX: usize = (FRAME_SAMPLES_MAX + Stretcher::SHORTEN_MIN) * CHANNELS_MAX;

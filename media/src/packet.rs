@@ -16,6 +16,8 @@
 use bytes::BufMut;
 use serde::{Deserialize, Serialize};
 
+use crate::level::LEVEL_LEN;
+
 /// Bytes in front of the SFrame frame.
 pub const HEADER_LEN: usize = 17;
 
@@ -30,7 +32,7 @@ pub const SFRAME_HEADER_MAX: usize = 10;
 pub const TAG_LEN: usize = 16;
 
 /// The longest encoded frame that fits a packet.
-pub const PAYLOAD_MAX: usize = PACKET_MAX - HEADER_LEN - SFRAME_HEADER_MAX - TAG_LEN;
+pub const PAYLOAD_MAX: usize = PACKET_MAX - HEADER_LEN - SFRAME_HEADER_MAX - TAG_LEN - LEVEL_LEN;
 
 /// Source counters are 48 bits wide: 2^48 frames of 2.5 ms are 22,000 years.
 pub const COUNTER_MAX: u64 = (1 << 48) - 1;

@@ -12,6 +12,7 @@ use sframe::CipherSuite;
 use sframe::frame::{EncryptedFrameView, MediaFrameView, SingleUseCounter};
 use sframe::key::{DecryptionKey, EncryptionKey};
 
+use crate::level::LEVEL_LEN;
 use crate::packet::{COUNTER_MAX, MediaPacket, PAYLOAD_MAX, SourceIndex};
 
 /// How far behind the newest frame an older one may come and still be opened, in frames: 5 s of 20 ms.
@@ -20,6 +21,9 @@ pub const REPLAY_WINDOW: u64 = 256;
 /// Keys of one source side by side: the present epoch's, those before it whose packets may still be under way (members may
 /// come several times a second), and the other side's after a partition.
 pub const KEYS_MAX: usize = 6;
+
+/// What is sealed at most: a level and a frame.
+const SEALED_MAX: usize = LEVEL_LEN + PAYLOAD_MAX;
 
 const SUITE: CipherSuite = CipherSuite::AesGcm128Sha256;
 const KEY_LABEL: &[u8] = b"alm sender key v1";
@@ -70,8 +74,8 @@ pub enum SealError {
     /// The counter does not grow or is above [`COUNTER_MAX`]: sealing would use a nonce twice.
     #[error("source counter {0} was used before or is out of range")]
     Counter(u64),
-    /// The payload is longer than [`PAYLOAD_MAX`].
-    #[error("a payload of {0} bytes is longer than {PAYLOAD_MAX}")]
+    /// The payload, its level included, is longer than fits a packet.
+    #[error("a payload of {0} bytes is longer than {SEALED_MAX}")]
     TooLong(usize),
 }
 
@@ -129,7 +133,7 @@ impl Sealer {
         if counter < self.counter_next || counter > COUNTER_MAX {
             return Err(SealError::Counter(counter));
         }
-        if payload.len() > PAYLOAD_MAX {
+        if payload.len() > SEALED_MAX {
             return Err(SealError::TooLong(payload.len()));
         }
         self.counter_next = counter + 1;
@@ -348,9 +352,9 @@ mod tests {
     fn the_longest_payload_fits_a_packet() {
         let mut sealer = Sealer::new(&key(b"s").with_tag(0xff), SourceIndex(u16::MAX));
         let mut out = Vec::new();
-        sealer.seal(COUNTER_MAX, &[0; 13], &[0; PAYLOAD_MAX], &mut out).unwrap();
+        sealer.seal(COUNTER_MAX, &[0; 13], &[0; SEALED_MAX], &mut out).unwrap();
         assert_eq!(out.len() + crate::packet::HEADER_LEN, PACKET_MAX);
-        let too_long = sealer.seal(COUNTER_MAX, &[0; 13], &[0; PAYLOAD_MAX + 1], &mut out);
+        let too_long = sealer.seal(COUNTER_MAX, &[0; 13], &[0; SEALED_MAX + 1], &mut out);
         assert!(too_long.is_err());
     }
 

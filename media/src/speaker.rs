@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::codec::{CodecConfig, CodecError, Encoder, FrameLength, is_pause};
+use crate::level::Level;
 use crate::packet::{CaptureTime, MediaPacket, PACKET_MAX, SourceIndex, TreeId};
 use crate::seal::{Sealer, SenderKey};
 
@@ -15,6 +16,8 @@ pub struct Speaker {
     priority: bool,
     /// The last payload began or continued a pause.
     pausing: bool,
+    /// What is sealed: the level, and the encoded frame.
+    plain: Vec<u8>,
     frame: Vec<u8>,
 }
 
@@ -33,6 +36,7 @@ impl Speaker {
             counter: 0,
             priority: false,
             pausing: false,
+            plain: Vec::with_capacity(PACKET_MAX),
             frame: Vec::with_capacity(PACKET_MAX),
         })
     }
@@ -81,11 +85,15 @@ impl Speaker {
         trees: &[TreeId],
         out: &mut Vec<Bytes>,
     ) -> Result<(), CodecError> {
+        let level = Level::of(pcm);
         let payload = self.encoder.encode(pcm)?;
         let pausing = is_pause(payload);
         if std::mem::replace(&mut self.pausing, pausing) && pausing {
             return Ok(());
         }
+        self.plain.clear();
+        self.plain.push(level.byte());
+        self.plain.extend_from_slice(payload);
         let mut packet = MediaPacket {
             tree: TreeId(0),
             source: self.source,
@@ -95,7 +103,7 @@ impl Speaker {
             frame: &[],
         };
         self.sealer
-            .seal(self.counter, &packet.metadata(), payload, &mut self.frame)
+            .seal(self.counter, &packet.metadata(), &self.plain, &mut self.frame)
             .expect("the counter grows by one, for millennia, and the encoder keeps to the longest payload");
         self.counter += 1;
         packet.frame = &self.frame;

@@ -145,6 +145,7 @@ fn a_member_that_seals_garbage_harms_nobody() {
     let mut sealer = Sealer::new(&key(1), SourceIndex(1));
     let (begin, mut frame) = (start(), Vec::new());
     for counter in 0..500 {
+        // A level, and a frame of noise.
         let payload: Vec<u8> = (0..rng.random_range(0..120)).map(|_| rng.random()).collect();
         let packet = MediaPacket {
             tree: TreeId(1),

@@ -89,6 +89,8 @@ enum Command {
     Unmute(voice::Args),
     /// Open or close the microphone, for a key that is held
     Ptt(voice::PttArgs),
+    /// Play a member louder or less loud here, or not at all
+    Volume(voice::VolumeArgs),
     /// Leave the running conference
     Leave(leave::Args),
     /// End the running conference for everybody
@@ -142,6 +144,7 @@ impl Command {
             Self::Mute(args) => voice::mute(&args, out),
             Self::Unmute(args) => voice::unmute(&args, out),
             Self::Ptt(args) => voice::ptt(&args, out),
+            Self::Volume(args) => voice::volume(&args, out),
             Self::Leave(args) => leave::run(&args, out),
             Self::End(args) => moderate::end(&args, out),
             Self::Kick(args) => moderate::one(args, Act::Kick),

@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::state;
 use crate::control::{Act, Answer, Request, Running, Served, ask, running};
 use crate::face::Conference;
+use crate::identity::NodeId;
 use crate::live::Command;
 use crate::session::Moderation;
 
@@ -107,6 +108,10 @@ impl Served for Desk {
                 Ok(what) => self.order(Command::Moderate(what), muted),
                 Err(why) => Answer::Refused(why),
             },
+            Request::Volume { who, percent } => match node_of(&conference, &who) {
+                Ok(node) => self.order(Command::Volume(node, percent), muted),
+                Err(why) => Answer::Refused(why),
+            },
             Request::Mute => self.order(Command::Mute(true), true),
             Request::Unmute => self.order(Command::Mute(false), false),
             Request::Toggle => self.order(Command::Mute(!muted), !muted),
@@ -120,18 +125,7 @@ impl Served for Desk {
 }
 
 fn moderation(conference: &Conference, act: Act, who: Option<&str>) -> Result<Moderation, String> {
-    let node = || {
-        let who = who.ok_or_else(|| "say whom".to_owned())?;
-        let is_meant = |(node, name): &(&String, &String)| *name == who || node.starts_with(who);
-        let mut meant = conference.members.iter().filter(is_meant);
-        match (meant.next(), meant.next()) {
-            (Some((node, _)), None) => node.parse().map_err(|_| format!("{who:?} has no key")),
-            (None, _) => Err(format!("nobody here is called {who:?}: see alm stats")),
-            (Some(_), Some(_)) => {
-                Err(format!("more than one here is called {who:?}: use its node, see alm stats"))
-            }
-        }
-    };
+    let node = || node_of(conference, who.ok_or_else(|| "say whom".to_owned())?);
     Ok(match act {
         Act::Kick => Moderation::Kick(node()?),
         Act::Ban => Moderation::Ban(node()?),
@@ -140,6 +134,19 @@ fn moderation(conference: &Conference, act: Act, who: Option<&str>) -> Result<Mo
         Act::Hush => Moderation::Quiet(true),
         Act::Unhush => Moderation::Quiet(false),
     })
+}
+
+/// Who is meant, by name or by the beginning of the node.
+fn node_of(conference: &Conference, who: &str) -> Result<NodeId, String> {
+    let is_meant = |(node, name): &(&String, &String)| *name == who || node.starts_with(who);
+    let mut meant = conference.members.iter().filter(is_meant);
+    match (meant.next(), meant.next()) {
+        (Some((node, _)), None) => node.parse().map_err(|_| format!("{who:?} has no key")),
+        (None, _) => Err(format!("nobody here is called {who:?}: see alm stats")),
+        (Some(_), Some(_)) => {
+            Err(format!("more than one here is called {who:?}: use its node, see alm stats"))
+        }
+    }
 }
 
 /// Wishes on their way to the driver.

@@ -47,6 +47,33 @@ fn switch(text: &str) -> Result<Request, String> {
     }
 }
 
+/// How loud a member is played here.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = VOLUME_EXAMPLE)]
+pub(super) struct VolumeArgs {
+    /// The member, by name or by the beginning of the node
+    #[arg(value_name = "NAME")]
+    who: String,
+
+    /// Of the member's own loudness; 0 is muted here, for nobody else
+    #[arg(value_name = "PERCENT", value_parser = clap::value_parser!(u16).range(0..=400))]
+    percent: u16,
+
+    #[command(flatten)]
+    target: Target,
+}
+
+const VOLUME_EXAMPLE: &str = "Example:
+  $ alm volume ada 50
+  ada is played at 50 %";
+
+/// Plays a member louder or less loud.
+pub(super) fn volume(args: &VolumeArgs, out: &mut dyn Write) -> Result<(), CliError> {
+    let VolumeArgs { who, percent, target } = args;
+    target.ask(&Request::Volume { who: who.clone(), percent: *percent })?;
+    writeln!(out, "{who} is played at {percent} %").map_err(CliError::from_stdout)
+}
+
 /// Switches it off.
 pub(super) fn mute(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
     order(&args.target, &Request::Mute, out)

@@ -14,6 +14,13 @@ pub enum Request {
     Unmute,
     /// The other of the two.
     Toggle,
+    /// A member played here at so many hundredths of its own loudness.
+    Volume {
+        /// By name or by node.
+        who: String,
+        /// 0 mutes it here.
+        percent: u16,
+    },
     /// Out of the session.
     Leave,
     /// Over for everybody.

@@ -28,6 +28,12 @@ pub struct Conference {
     pub media: BTreeMap<String, Media>,
     /// Sources of which something came in the last second.
     pub heard: Vec<String>,
+    /// How loud the own microphone is, decibels relative to full scale.
+    pub input_db: Option<f64>,
+    /// How loud the others are.
+    pub levels_db: BTreeMap<String, f64>,
+    /// How loud they are played here, percent, where not as they are.
+    pub volumes: BTreeMap<String, u16>,
     /// The tree links in use, by peer.
     pub links: BTreeMap<String, Link>,
     /// The pool from here.
@@ -81,12 +87,20 @@ impl Conference {
             Event::MemberLeft { node, .. } => {
                 self.members.remove(node);
                 self.media.remove(node);
+                self.levels_db.remove(node);
                 self.heard.retain(|source| source != node);
             }
             Event::Tree(plan) => self.on_plan(plan),
             Event::Media(media) => self.on_media(media),
             Event::Link(link) => {
                 self.links.insert(link.peer.clone(), link.clone());
+            }
+            Event::Levels { input_db, voices } => {
+                self.input_db = Some(*input_db);
+                self.levels_db.clone_from(voices);
+            }
+            Event::Volume { node, percent } => {
+                self.volumes.insert(node.clone(), *percent);
             }
             Event::Phrase { words } => self.phrase = Some(words.clone()),
             Event::Voice { muted } => self.muted = *muted,

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use alm_media::device::{Capture, Playback};
 use alm_media::{
-    CaptureTime, CodecConfig, Listener, SAMPLE_RATE, SenderKey, SourceIndex, SourceStats, Speaker, TreeId,
+    CaptureTime, CodecConfig, Level, Listener, SAMPLE_RATE, SenderKey, SourceIndex, SourceStats, Speaker,
+    TreeId,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -50,6 +51,8 @@ pub(super) enum ToAudio {
     Clock(SessionClock),
     /// The own voice is sealed by this key from now on, and not sent before the first.
     Seal(SenderKey),
+    /// A source is played at so many times its own loudness.
+    Volume(SourceIndex, f32),
     /// From now on, silence in place of the voice, or the voice again.
     Mute(bool),
 }
@@ -63,6 +66,8 @@ pub(super) enum FromAudio {
     Heard(Vec<(SourceStats, Option<f64>)>),
     /// So much of a source had to be made up, or was silent for want of packets, until now.
     Gap(SourceIndex, Duration),
+    /// How loud the own microphone is, muted or not, and everybody else by their own word.
+    Levels(Level, Vec<(SourceIndex, Level)>),
     /// A device has failed; the rest goes on.
     Trouble(String),
 }
@@ -76,6 +81,8 @@ const TICK_MAX: Duration = Duration::from_millis(5);
 const STALE: Duration = Duration::from_millis(100);
 /// How often figures are told.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often levels are told: as fast as one can see who begins to speak.
+const LEVELS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Both ends of a running audio; dropping it stops the audio and closes its devices.
 pub(super) struct Handle {
@@ -136,6 +143,9 @@ pub struct Audio {
     paths_ms: BTreeMap<SourceIndex, f64>,
     gaps: BTreeMap<SourceIndex, Gap>,
     report_at: Instant,
+    levels_at: Instant,
+    /// The loudest since levels were told.
+    input: Level,
     inbox: Receiver<ToAudio>,
     outbox: mpsc::Sender<FromAudio>,
 }
@@ -177,6 +187,8 @@ impl Audio {
             paths_ms: BTreeMap::new(),
             gaps: BTreeMap::new(),
             report_at: now + REPORT_INTERVAL,
+            levels_at: now + LEVELS_INTERVAL,
+            input: Level::SILENCE,
             source,
             codec,
             speaker: None,
@@ -232,6 +244,7 @@ impl Audio {
         if let Err(error) = self.capture.read(&mut self.captured[self.filled..self.filled + step]) {
             self.tell(FromAudio::Trouble(error.to_string()));
         }
+        self.input = self.input.min(Level::of(&self.captured[self.filled..self.filled + step]));
         self.filled += step;
         if self.muted {
             // Of what was said before in this frame, too.
@@ -244,6 +257,11 @@ impl Audio {
             }
         }
         self.due += self.tick;
+        if self.levels_at <= now {
+            self.levels_at = now + LEVELS_INTERVAL;
+            let input = std::mem::replace(&mut self.input, Level::SILENCE);
+            self.tell(FromAudio::Levels(input, self.listener.levels(now).collect()));
+        }
         if self.report_at <= now {
             self.report_at = now + REPORT_INTERVAL;
             let heard = self.listener.stats().into_iter();
@@ -302,6 +320,9 @@ impl Audio {
                     self.gaps.remove(&source);
                 }
                 Ok(ToAudio::Clock(clock)) => self.clock = Some(clock),
+                Ok(ToAudio::Volume(source, volume)) => {
+                    self.listener.set_volume(source, volume);
+                }
                 Ok(ToAudio::Mute(muted)) => self.muted = muted,
                 Err(std::sync::mpsc::TryRecvError::Empty) => return Ok(()),
                 Err(std::sync::mpsc::TryRecvError::Disconnected) => return Err(Over),

@@ -1,5 +1,6 @@
 //! What the person at a live node, or a program for them, can ask of it.
 
+use crate::identity::NodeId;
 use crate::session::Moderation;
 
 /// One wish. Every face (the socket, the screen, the page) comes down to these.
@@ -7,6 +8,8 @@ use crate::session::Moderation;
 pub enum Command {
     /// Silence in place of the own voice, or the voice again.
     Mute(bool),
+    /// A member played here at so many hundredths of its own loudness; 0 mutes it here.
+    Volume(NodeId, u16),
     /// Out of the session, politely; a host that leaves hands it over.
     Leave,
     /// Over for everybody, where this node is the host.

@@ -71,6 +71,8 @@ pub struct Driver<L> {
     /// Who else is in: the node, and the salt of its media key.
     sources: BTreeMap<SourceIndex, (NodeId, [u8; 16])>,
     own: Option<Participant>,
+    /// How loud members are played here, percent, where that has been said.
+    volumes: BTreeMap<NodeId, u16>,
     keys: Option<Keys>,
     /// Packets of each voice that came under keys which this node does not have, and whether that has been said.
     unopened: BTreeMap<SourceIndex, (u64, bool)>,
@@ -94,6 +96,10 @@ enum AudioState {
     Running(Handle),
 }
 
+/// Members whose loudness is remembered.
+const VOLUMES_MAX: usize = 1_024;
+/// The loudest that somebody quiet can be made.
+const VOLUME_PERCENT_MAX: u16 = 400;
 /// Packets in a second: half of a voice's. A change of keys costs less.
 const UNOPENED_MIN: u64 = 25;
 /// Link events that are handled in a row before anything else gets a look in.
@@ -157,6 +163,7 @@ impl<L: Link> Driver<L> {
             audio,
             sources,
             own: None,
+            volumes: BTreeMap::new(),
             keys: None,
             unopened: BTreeMap::new(),
             planned,
@@ -269,6 +276,10 @@ impl<L: Link> Driver<L> {
                 self.muted = muted;
                 self.hand_audio(ToAudio::Mute(muted));
                 self.tell(Event::Voice { muted });
+                None
+            }
+            Command::Volume(node, percent) => {
+                self.set_volume(node, percent);
                 None
             }
             Command::Leave if !self.stopping => self.leave(),
@@ -446,8 +457,26 @@ impl<L: Link> Driver<L> {
     fn hand_keys(&mut self, source: SourceIndex) {
         if let (Some(keys), Some((node, salt))) = (&self.keys, self.sources.get(&source)) {
             let keys = keys.open.iter().map(|key| key.sender(*node, salt)).collect();
+            let volume = self.volumes.get(node).copied();
             self.hand_audio(ToAudio::Source(source, keys));
+            if let Some(percent) = volume {
+                self.hand_audio(ToAudio::Volume(source, f32::from(percent) / 100.0));
+            }
         }
+    }
+
+    /// For whoever is in now or comes back.
+    fn set_volume(&mut self, node: NodeId, percent: u16) {
+        if self.volumes.len() >= VOLUMES_MAX && !self.volumes.contains_key(&node) {
+            return;
+        }
+        let percent = percent.min(VOLUME_PERCENT_MAX);
+        self.volumes.insert(node, percent);
+        if let Some((source, _)) = self.sources.iter().find(|(_, (known, _))| *known == node) {
+            let source = *source;
+            self.hand_audio(ToAudio::Volume(source, f32::from(percent) / 100.0));
+        }
+        self.tell(Event::Volume { node: node.to_string(), percent });
     }
 
     /// Says whose voice is silence here for want of a key, once until it is heard again.
@@ -473,6 +502,13 @@ impl<L: Link> Driver<L> {
                 if let Some((source, _)) = self.sources.get(&source) {
                     self.tell(notices::gap(*source, length));
                 }
+            }
+            FromAudio::Levels(input, voices) => {
+                let named = voices.into_iter().filter_map(|(source, level)| {
+                    Some((self.sources.get(&source)?.0.to_string(), level.decibels()))
+                });
+                let voices = named.collect();
+                self.tell(Event::Levels { input_db: input.decibels(), voices });
             }
             FromAudio::Heard(heard) => {
                 for (stats, path_ms) in heard {

@@ -48,6 +48,15 @@ impl Screen {
         }
         match key.code {
             KeyCode::Char('m' | ' ') => return Some(Command::Mute(!conference.muted)),
+            KeyCode::Char('+' | '=') => {
+                return self.volume(conference, |percent| percent.saturating_add(VOLUME_STEP));
+            }
+            KeyCode::Char('-') => {
+                return self.volume(conference, |percent| percent.saturating_sub(VOLUME_STEP));
+            }
+            KeyCode::Char('x') => {
+                return self.volume(conference, |percent| if percent == 0 { 100 } else { 0 });
+            }
             KeyCode::Char('q') => self.cover(Overlay::Leave),
             KeyCode::Char('c') => self.aside = true,
             KeyCode::Char('i') => self.cover(Overlay::Invite),
@@ -61,6 +70,14 @@ impl Screen {
             _ => {}
         }
         None
+    }
+
+    /// Whom one looks at, played louder or less loud here.
+    fn volume(&self, conference: &Conference, change: impl Fn(u16) -> u16) -> Option<Command> {
+        let people = conference.people();
+        let (node, _) = people.get(self.chosen).filter(|(node, _)| *node != conference.node)?;
+        let before = conference.volumes.get(*node).copied().unwrap_or(100);
+        Some(Command::Volume(node.parse().ok()?, change(before)))
     }
 
     /// Shows an overlay, or takes it away where it is shown.
@@ -79,6 +96,8 @@ impl Screen {
     }
 }
 
+/// What a key changes of a member's loudness, percent.
+const VOLUME_STEP: u16 = 10;
 /// Lines of a page.
 const PAGE: i16 = 10;
 

@@ -74,10 +74,19 @@ fn people_pane<'a>(conference: &'a Conference, screen: &Screen, area: Rect) -> P
             } else {
                 Span::from("○ ").dim()
             };
-            let right = match conference.media.get(node) {
-                _ if own => "you".to_owned(),
-                Some(media) => format!("{:>6} {}", ms(media.path_ms), quality(media)),
-                None => "not heard yet".to_owned(),
+            let level = if own { conference.input_db } else { conference.levels_db.get(node).copied() };
+            let right = match (conference.media.get(node), conference.volumes.get(node)) {
+                _ if own => format!("{} you", meter(level)),
+                (_, Some(0)) => format!("{} muted here", meter(level)),
+                (Some(media), volume) => {
+                    let changed = volume.filter(|percent| **percent != 100);
+                    let how = changed.map_or_else(
+                        || quality(media).to_owned(),
+                        |percent| format!("{:<6}", format!("{percent} %")),
+                    );
+                    format!("{} {:>6} {how}", meter(level), ms(media.path_ms))
+                }
+                (None, _) => "not heard yet".to_owned(),
             };
             let name: String =
                 plain(name).chars().take(room.saturating_sub(right.chars().count() + 4)).collect();
@@ -94,6 +103,12 @@ fn people_pane<'a>(conference: &'a Conference, screen: &Screen, area: Rect) -> P
     Paragraph::new(lines)
         .block(pane("people").title_bottom(words))
         .scroll((u16::try_from(above).unwrap_or(u16::MAX), 0))
+}
+
+/// How loud somebody is, in blocks of 10 dB from -55 dB on.
+fn meter(level_db: Option<f64>) -> String {
+    let blocks = level_db.map_or(0.0, |db| ((db + 55.0) / 10.0).ceil().clamp(0.0, 5.0)) as usize;
+    format!("{:<5}", "▮".repeat(blocks))
 }
 
 /// In a word, what one hears of a voice.
@@ -252,10 +267,12 @@ fn plain(text: &str) -> String {
 }
 
 const NEWS_LINES: u16 = 5;
-const KEYS: &str = " m mute  ↑↓ look at  i invite  t plan  ? keys  q leave";
+const KEYS: &str = " m mute  ↑↓ look at  + - x volume  i invite  t plan  ? keys  q leave";
 const HELP: &str = "\
 m, space   microphone off and on
 ↑ ↓, j k   look at another member, scroll
++ -        louder and less loud, whom you look at
+x          muted here, and not
 i          the id, and its QR code
 c          the id in one piece, to copy
 t          the whole plan
@@ -273,6 +290,7 @@ mod tests {
     fn conference() -> Conference {
         let mut conference = Conference::default();
         let nodes = [("aaaa", "Ada"), ("bbbb", "Ben\u{1b}[31m"), ("cccc", "Chi")];
+        conference.apply(&Event::Levels { input_db: -51.0, voices: [("bbbb".to_owned(), -30.0)].into() });
         conference.apply(&Event::Phrase { words: "lusab babad gutih tugad".into() });
         conference.apply(&Event::Ready { node: "aaaa".into(), ring: "0".into(), listen: vec![] });
         let id = format!("alm{}", "a".repeat(77));
@@ -351,6 +369,8 @@ mod tests {
             "mic on",
             "● Ben[31m",
             "12 ms good",
+            "▮▮▮    12 ms good",
+            "▮     you",
             "lusab babad gutih tugad",
             "not heard yet",
             "to you by hhhhhhhh",
@@ -378,6 +398,10 @@ mod tests {
                 shown(&conference, &screen, width, height);
                 shown(&Conference::default(), &screen, width, height);
             }
+        }
+        for (percent, words) in [(50, "12 ms 50 %"), (0, "muted here")] {
+            conference.apply(&Event::Volume { node: "bbbb".into(), percent });
+            assert!(shown(&conference, &Screen::default(), 80, 24).join("\n").contains(words), "{words}");
         }
         let screen = Screen { overlay: Some(Overlay::Leave), ..Screen::default() };
         assert!(shown(&conference, &screen, 80, 24).join("\n").contains("end the conference for everybody?"));
