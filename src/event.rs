@@ -54,6 +54,15 @@ pub enum Event {
         /// Four of them, to be said aloud.
         words: String,
     },
+    /// Somebody, perhaps here, has written something to all.
+    Chat {
+        /// Who.
+        node: String,
+        /// One line, at most 4 KiB, harmless in a terminal.
+        text: String,
+        /// When, by the author's clock: seconds since 1970.
+        sent: f64,
+    },
     /// Four times a second: how loud everybody is, decibels relative to full scale, -127 for silence.
     Levels {
         /// The own microphone, muted or not.

@@ -85,6 +85,12 @@ fn a_running_conference_is_asked_and_told() {
     wait_for_end(&recording, false);
     assert_refused(&ask(dir, "ann", "volume Eve 50"), &["nobody here is called \"Eve\""]);
 
+    // Written to all.
+    text(&ask(dir, "ann", "say back in five"));
+    let said = host.wait("chat");
+    assert_eq!((said["text"].as_str(), said["node"] == host_node), (Some("back in five"), false));
+    assert_eq!(ann.wait("chat")["text"], "back in five", "the writer sees it, too");
+
     // What is known, for people and for programs.
     ann.wait_for("media", |media| media["packets"].as_u64() > Some(20));
     let state: Value = serde_json::from_str(&text(&ask(dir, "ann", "stats --json"))).unwrap();

@@ -252,6 +252,11 @@ fn two_sides_of_a_cut_go_on_and_become_one_again() {
         world.is_settled(&side) && world.is_settled(&other)
     }));
     assert_ne!(managers(&world, &side), managers(&world, &other));
+    let now = world.now();
+    for (who, text) in [(side[1], "over here"), (members[1], "and here")] {
+        world.with(who, |node| node.handle(Input::Say(text.into(), 1), now));
+    }
+    world.run(Duration::from_secs(1));
     world.mend();
     assert!(world.run_until_so(Duration::from_secs(20), |world| world.is_settled(&members)), "not one again");
     assert_eq!(managers(&world, &members).len(), 1);
@@ -259,6 +264,16 @@ fn two_sides_of_a_cut_go_on_and_become_one_again() {
     world.run(Duration::from_secs(3));
     assert!(world.gap(members[2], side[1], healed) < 100 * MS);
     assert!(world.gap(side[0], members[1], healed) < 100 * MS);
+    for member in &members {
+        let told = world.slots[*member].told.iter();
+        let mut read: Vec<&str> = told
+            .filter_map(
+                |(_, event)| if let Event::Said(line) = event { Some(line.text.as_str()) } else { None },
+            )
+            .collect();
+        read.sort_unstable();
+        assert_eq!(read, ["and here", "over here"], "{member} has read what both sides wrote, once");
+    }
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod pool;
 mod progress;
 mod report;
 mod running;
+mod say;
 mod session_args;
 mod settings;
 mod sim;
@@ -91,6 +92,8 @@ enum Command {
     Ptt(voice::PttArgs),
     /// Play a member louder or less loud here, or not at all
     Volume(voice::VolumeArgs),
+    /// Write something to everybody in the running conference
+    Say(say::Args),
     /// Leave the running conference
     Leave(leave::Args),
     /// End the running conference for everybody
@@ -145,6 +148,7 @@ impl Command {
             Self::Unmute(args) => voice::unmute(&args, out),
             Self::Ptt(args) => voice::ptt(&args, out),
             Self::Volume(args) => voice::volume(&args, out),
+            Self::Say(args) => say::run(&args),
             Self::Leave(args) => leave::run(&args, out),
             Self::End(args) => moderate::end(&args, out),
             Self::Kick(args) => moderate::one(args, Act::Kick),

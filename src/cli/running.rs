@@ -12,7 +12,7 @@ use crate::control::{Act, Answer, Request, Running, Served, ask, running};
 use crate::face::Conference;
 use crate::identity::NodeId;
 use crate::live::Command;
-use crate::session::Moderation;
+use crate::session::{CHAT_TEXT_MAX, Moderation};
 
 /// Which one.
 #[derive(Clone, Debug, clap::Args)]
@@ -112,6 +112,10 @@ impl Served for Desk {
                 Ok(node) => self.order(Command::Volume(node, percent), muted),
                 Err(why) => Answer::Refused(why),
             },
+            Request::Say { text } if text.len() > CHAT_TEXT_MAX => {
+                Answer::Refused(format!("a message has at most {CHAT_TEXT_MAX} bytes"))
+            }
+            Request::Say { text } => self.order(Command::Say(text), muted),
             Request::Mute => self.order(Command::Mute(true), true),
             Request::Unmute => self.order(Command::Mute(false), false),
             Request::Toggle => self.order(Command::Mute(!muted), !muted),

@@ -21,6 +21,11 @@ pub enum Request {
         /// 0 mutes it here.
         percent: u16,
     },
+    /// Something written to all.
+    Say {
+        /// What.
+        text: String,
+    },
     /// Out of the session.
     Leave,
     /// Over for everybody.

@@ -38,6 +38,8 @@ pub struct Conference {
     pub links: BTreeMap<String, Link>,
     /// The pool from here.
     pub pool: Option<PoolView>,
+    /// What was written, and by whom, the newest last.
+    pub chat: VecDeque<(String, String)>,
     /// What happened, in words, the newest last.
     pub news: VecDeque<String>,
 }
@@ -101,6 +103,12 @@ impl Conference {
             }
             Event::Volume { node, percent } => {
                 self.volumes.insert(node.clone(), *percent);
+            }
+            Event::Chat { node, text, .. } => {
+                self.chat.push_back((node.clone(), text.clone()));
+                if self.chat.len() > NEWS_MAX {
+                    self.chat.pop_front();
+                }
             }
             Event::Phrase { words } => self.phrase = Some(words.clone()),
             Event::Voice { muted } => self.muted = *muted,

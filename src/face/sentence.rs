@@ -46,6 +46,7 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
         Event::Ready { listen, .. } => format!("listening on {}", listen.join(", ")),
         Event::Voice { muted: true } => "your microphone is off".to_owned(),
         Event::Voice { muted: false } => "your microphone is on".to_owned(),
+        Event::Chat { node, text, .. } => format!("{}: {text}", conference.name(node)),
         Event::Volume { node, percent: 0 } => format!("{} is muted here", conference.name(node)),
         Event::Volume { node, percent } => {
             format!("{} is played at {percent} %", conference.name(node))

@@ -10,6 +10,8 @@ pub enum Command {
     Mute(bool),
     /// A member played here at so many hundredths of its own loudness; 0 mutes it here.
     Volume(NodeId, u16),
+    /// Something written to all.
+    Say(String),
     /// Out of the session, politely; a host that leaves hands it over.
     Leave,
     /// Over for everybody, where this node is the host.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alm_media::SourceIndex;
 use rand::rngs::StdRng;
@@ -282,6 +282,11 @@ impl<L: Link> Driver<L> {
                 self.set_volume(node, percent);
                 None
             }
+            Command::Say(text) => {
+                let sent_ms = unix_ms();
+                self.handle(Input::Say(text, sent_ms));
+                None
+            }
             Command::Leave if !self.stopping => self.leave(),
             Command::Leave => None,
             Command::End => {
@@ -402,6 +407,10 @@ impl<L: Link> Driver<L> {
                     self.hand_audio(ToAudio::RemoveSource(source));
                 }
                 self.tell(Event::MemberLeft { node: node.to_string(), reason });
+            }
+            session::Event::Said(line) => {
+                let (node, sent) = (line.author.to_string(), line.sent_ms as f64 / 1_000.0);
+                self.tell(Event::Chat { node, text: line.text, sent });
             }
             session::Event::Keys(keys) => self.on_keys(keys),
             session::Event::Tree(plan) => self.tell(notices::tree(&plan)),
@@ -540,6 +549,13 @@ impl<L: Link> Driver<L> {
     fn tell(&self, event: Event) {
         let _ = self.events.try_send(event);
     }
+}
+
+/// Milliseconds since 1970, as this machine has it.
+#[expect(clippy::disallowed_methods, reason = "people read when something was written")]
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn next_from_audio(audio: &mut AudioState) -> FromAudio {

@@ -69,6 +69,9 @@ impl Node {
         let addrs = self.pool.addrs(from);
         match message {
             SessionMessage::Install(signed) => self.on_install(from, &signed, now),
+            SessionMessage::Chat { session, sealed } if self.own_session() == Some(session) => {
+                self.on_chat(from, &sealed);
+            }
             SessionMessage::Activate { session, epoch } => self.on_activate(from, session, epoch, now),
             SessionMessage::Feed { session, trees, missed, on } if trees.len() <= TREES_MAX => {
                 let given = self.carrier.give_feed(session, &trees, from, missed, on);
@@ -162,6 +165,7 @@ fn subject(message: &SessionMessage) -> Option<SessionId> {
         | SessionMessage::Welcome { session, .. }
         | SessionMessage::Admit { session, .. }
         | SessionMessage::Commit { session, .. }
+        | SessionMessage::Chat { session, .. }
         | SessionMessage::Joined { session, .. }
         | SessionMessage::Left { session, .. }
         | SessionMessage::Leave { session }

@@ -4,6 +4,7 @@
 //! [`poll_timeout`](Node::poll_timeout). A media packet on its way costs one look-up and no allocation (`forwarding`);
 //! `control` takes messages in, `wiring` lets the parts talk to each other.
 
+mod chat;
 mod control;
 mod forwarding;
 mod office;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use alm_media::SourceIndex;
 use bytes::Bytes;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use self::sources::SourceBudgets;
@@ -24,8 +26,8 @@ use crate::identity::{Identity, NodeId, Position, SessionId};
 use crate::net::{Channel, LinkEvent, Switch};
 use crate::pool::{Answer, Contact, Place, PoolConfig, PoolNode, Standing};
 use crate::session::{
-    self, Carrier, Keyring, Keys, Manager, ManagerConfig, Member, MemberConfig, Moderation, PULSE, Planned,
-    PlanningJob, Pulse, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage, SessionPlan,
+    self, Carrier, Chat, Keyring, Keys, Manager, ManagerConfig, Member, MemberConfig, Moderation, PULSE,
+    Planned, PlanningJob, Pulse, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage, SessionPlan,
     SessionRecord, record_key,
 };
 use crate::wire::Message;
@@ -47,6 +49,8 @@ pub enum Input {
     Own(Bytes),
     /// A planning job is done, and took this long.
     Planned(Planned, Duration),
+    /// Write something to all, at that time (milliseconds since 1970).
+    Say(String, u64),
     /// Leave the session; as its host, hand it over.
     Leave,
     /// Do something to others, as the host; the secret that admits afterwards.
@@ -122,6 +126,10 @@ pub struct Node {
     repairs: Repairs,
     pulse: Pulse,
     keyring: Keyring,
+    chat: Chat,
+    /// Who has come back and is shown what was written, and when.
+    shown_again: BTreeMap<NodeId, Instant>,
+    random: StdRng,
     role: Role,
     clock: Option<SessionClock>,
     /// Nobody but this source is to be heard.
@@ -165,6 +173,8 @@ impl Node {
     ) -> Self {
         let me = identity.node_id();
         let carrier = Carrier::default();
+        let mut random = random;
+        let own = StdRng::from_rng(&mut random);
         let mut pool = PoolNode::new(me, addrs, config, random, now);
         pool.set_identity(identity.clone());
         Self {
@@ -178,6 +188,9 @@ impl Node {
             repairs: Repairs::default(),
             pulse: Pulse::default(),
             keyring: Keyring::default(),
+            chat: Chat::default(),
+            shown_again: BTreeMap::new(),
+            random: own,
             role: Role::Idle,
             clock: None,
             alone: None,
@@ -274,6 +287,7 @@ impl Node {
                 Role::Member(member, _) => member.leave(now),
                 Role::Idle => {}
             },
+            Input::Say(text, sent_ms) => self.say(&text, sent_ms),
             Input::Leave => match &mut self.role {
                 Role::Host(manager) => manager.leave(now),
                 Role::Member(member, _) => member.leave(now),
@@ -291,6 +305,7 @@ impl Node {
                 self.repairs.handle_timeout(&mut self.carrier, now);
                 self.send_pulses(now);
                 self.keyring.handle_timeout(now);
+                self.show_again(now);
                 match &mut self.role {
                     Role::Host(manager) => manager.handle_timeout(now),
                     Role::Member(member, _) => member.handle_timeout(now),
@@ -323,10 +338,11 @@ impl Node {
         let repairs = self.repairs.poll_timeout().map(|at| (at, "repairs"));
         let pulse = self.pulse.poll_timeout().map(|at| (at, "pulse"));
         let keyring = self.keyring.poll_timeout().map(|at| (at, "keyring"));
+        let chat = self.shown_again.values().min().map(|at| (*at, "chat"));
         let pool = (self.pool.poll_timeout(), "pool");
         let tend = (!matches!(self.role, Role::Idle) || self.carrier.sessions().next().is_some())
             .then_some((self.tend_at, "tend"));
-        [role, carrier, repairs, pulse, keyring, tend]
+        [role, carrier, repairs, pulse, keyring, chat, tend]
             .into_iter()
             .flatten()
             .fold(pool, |first, other| if other.0 < first.0 { other } else { first })

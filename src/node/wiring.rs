@@ -61,6 +61,7 @@ impl Node {
                     let contact = Contact { node: member.node, addrs: member.addrs.clone() };
                     self.named_by_manager(member.node, now);
                     self.pool.want_mutually(contact, now);
+                    self.remember_to_show(member.node, now);
                 }
                 _ => {}
             }

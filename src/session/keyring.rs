@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use alm_media::{Group, GroupSigner, KEYS_MAX, SenderKey};
+use ring::hkdf;
 
 use crate::identity::{Identity, NodeId};
 
@@ -28,6 +29,17 @@ impl EpochKey {
     /// The group's present one.
     pub(super) fn of(group: &Group) -> Self {
         Self { secret: group.media_secret(), tag: group.tag() }
+    }
+
+    /// What members' messages are sealed by.
+    pub(super) fn chat(&self) -> [u8; 32] {
+        let mut key = [0; 32];
+        hkdf::Salt::new(hkdf::HKDF_SHA256, b"alm chat key v1")
+            .extract(&self.secret)
+            .expand(&[], hkdf::HKDF_SHA256)
+            .and_then(|output| output.fill(&mut key))
+            .expect("one hash length of output is within HKDF's limit");
+        key
     }
 
     /// The key of one start of one member's program.

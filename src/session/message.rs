@@ -93,6 +93,13 @@ pub enum SessionMessage {
         /// What only its maker can read.
         welcome: Vec<u8>,
     },
+    /// What has been written ([`super::Chat`]), from member to member, sealed by the group's keys.
+    Chat {
+        /// Where.
+        session: SessionId,
+        /// Nonce, and sealed lines.
+        sealed: Vec<u8>,
+    },
     /// Another epoch of the group, for those who are in.
     Commit {
         /// Where.

@@ -7,6 +7,7 @@
 
 mod backups;
 mod carrier;
+mod chat;
 mod clock;
 mod delays;
 mod feeds;
@@ -31,6 +32,8 @@ mod succession;
 mod watch;
 
 pub use self::carrier::{Carrier, InstallError, Installed, Readiness};
+pub use self::chat::{CHAT_TEXT_MAX, Chat, Line};
+pub(crate) use self::chat::{open as open_chat, seal as seal_chat};
 pub use self::clock::SessionClock;
 pub use self::feeds::Dependence;
 pub use self::invite::{ENTRY_POINTS_MAX, Invite, InviteError};
@@ -100,6 +103,8 @@ pub enum Event {
         /// This node's entry in the roster.
         own: Participant,
     },
+    /// Somebody, perhaps here, has written something.
+    Said(Line),
     /// Media go by these keys from now on.
     Keys(Keys),
     /// The secret that admits is another one now.

@@ -107,12 +107,16 @@ impl Roster {
 /// bidirectional characters, no blanks at the ends, at most 64 letters; "guest" when nothing is left.
 #[must_use]
 pub fn clean_name(name: &str) -> String {
-    let visible = |c: char| !c.is_control() && !is_format(c);
     let kept: String =
-        name.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| visible(*c)).collect();
+        name.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| is_visible(*c)).collect();
     let short: String = kept.trim().chars().take(NAME_MAX).collect();
     let short = short.trim();
     if short.is_empty() { "guest".to_owned() } else { short.to_owned() }
+}
+
+/// Neither a control nor a format character.
+pub(super) fn is_visible(c: char) -> bool {
+    !c.is_control() && !is_format(c)
 }
 
 /// Unicode's format characters (general category Cf) that can reorder, hide or impersonate text, and separators.

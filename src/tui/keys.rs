@@ -4,6 +4,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::face::Conference;
 use crate::live::Command;
+use crate::session::CHAT_TEXT_MAX;
 
 /// The screen's own state.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -14,6 +15,8 @@ pub(super) struct Screen {
     pub(super) overlay: Option<Overlay>,
     /// The id is asked for on the terminal's own page, to be copied.
     pub(super) aside: bool,
+    /// What is being written to all.
+    pub(super) draft: Option<String>,
     /// Lines of the overlay that are above the window.
     pub(super) scrolled: u16,
 }
@@ -46,7 +49,18 @@ impl Screen {
             self.overlay = None;
             return matches!(key.code, KeyCode::Char('y' | 'Y') | KeyCode::Enter).then_some(Command::Leave);
         }
+        if let Some(draft) = &mut self.draft {
+            match key.code {
+                KeyCode::Char(c) if draft.len() < CHAT_TEXT_MAX => draft.push(c),
+                KeyCode::Backspace => drop(draft.pop()),
+                KeyCode::Esc => self.draft = None,
+                KeyCode::Enter => return self.draft.take().filter(|text| !text.is_empty()).map(Command::Say),
+                _ => {}
+            }
+            return None;
+        }
         match key.code {
+            KeyCode::Char('s') => self.draft = Some(String::new()),
             KeyCode::Char('m' | ' ') => return Some(Command::Mute(!conference.muted)),
             KeyCode::Char('+' | '=') => {
                 return self.volume(conference, |percent| percent.saturating_add(VOLUME_STEP));

@@ -27,7 +27,16 @@ pub(super) fn draw(conference: &Conference, screen: &Screen, frame: &mut Frame<'
     let lines = conference.news.iter().rev().take(usize::from(NEWS_LINES)).rev();
     let lines: Vec<Line<'_>> = lines.map(|news| Line::from(plain(news))).collect();
     frame.render_widget(Paragraph::new(lines).block(pane("news")), news);
-    frame.render_widget(Line::from(KEYS).dim(), keys);
+    match &screen.draft {
+        // The end of it, where the next letter goes.
+        Some(draft) => {
+            let room = usize::from(keys.width.saturating_sub(6));
+            let skipped = draft.chars().count().saturating_sub(room);
+            let end: String = draft.chars().skip(skipped).collect();
+            frame.render_widget(Line::from(format!(" say: {end}▏")).bold(), keys);
+        }
+        None => frame.render_widget(Line::from(KEYS).dim(), keys),
+    }
     if let Some(overlay) = screen.overlay {
         cover(conference, screen, overlay, frame);
     }
@@ -267,10 +276,11 @@ fn plain(text: &str) -> String {
 }
 
 const NEWS_LINES: u16 = 5;
-const KEYS: &str = " m mute  ↑↓ look at  + - x volume  i invite  t plan  ? keys  q leave";
+const KEYS: &str = " m mute  s say  ↑↓ look at  + - x volume  i invite  t plan  ? keys  q leave";
 const HELP: &str = "\
 m, space   microphone off and on
 ↑ ↓, j k   look at another member, scroll
+s          write to all: enter sends, esc does not
 + -        louder and less loud, whom you look at
 x          muted here, and not
 i          the id, and its QR code

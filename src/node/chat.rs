@@ -1,0 +1,59 @@
+//! What is written here goes to every member, and what members write comes here.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+
+use super::{Node, Notice};
+use crate::identity::NodeId;
+use crate::session::{Event, Line, SessionMessage, open_chat, seal_chat};
+
+/// How long after somebody has come back what was written meanwhile is shown: it has the group's keys by then.
+const AGAIN_DELAY: Duration = Duration::from_secs(1);
+
+impl Node {
+    pub(super) fn say(&mut self, text: &str, sent_ms: u64) {
+        let Some(session) = self.own_session() else { return };
+        let serial = self.random.random();
+        let Some(line) = self.chat.say(&self.identity, session, text, sent_ms, serial) else { return };
+        let members = self.roster().map(|roster| roster.iter().map(|member| member.node).collect::<Vec<_>>());
+        let me = self.me;
+        for member in members.into_iter().flatten().filter(|member| *member != me) {
+            self.send_lines(member, std::slice::from_ref(&line));
+        }
+        self.notices.push_back(Notice::Session(Event::Said(line)));
+    }
+
+    pub(super) fn on_chat(&mut self, from: NodeId, sealed: &[u8]) {
+        let (Some(session), Some(keys)) = (self.own_session(), self.keyring.keys()) else { return };
+        let Some(roster) = self.roster().filter(|roster| roster.by_node(from).is_some()).cloned() else {
+            return;
+        };
+        let lines = open_chat(sealed, &keys).unwrap_or_default();
+        let is_known = |node| roster.by_node(node).is_some() || roster.knew(node);
+        let news = self.chat.take(lines, session, is_known);
+        self.notices.extend(news.into_iter().map(|line| Notice::Session(Event::Said(line))));
+    }
+
+    /// Somebody is in who may have been in before.
+    pub(super) fn remember_to_show(&mut self, node: NodeId, now: Instant) {
+        if node != self.me && self.roster().is_some_and(|roster| roster.knew(node)) {
+            self.shown_again.insert(node, now + AGAIN_DELAY);
+        }
+    }
+
+    pub(super) fn show_again(&mut self, now: Instant) {
+        let due: Vec<NodeId> =
+            self.shown_again.extract_if(.., |_, at| *at <= now).map(|(node, _)| node).collect();
+        let lines = if due.is_empty() { vec![] } else { self.chat.of(self.me) };
+        for node in due.into_iter().filter(|_| !lines.is_empty()) {
+            self.send_lines(node, &lines);
+        }
+    }
+
+    fn send_lines(&mut self, to: NodeId, lines: &[Line]) {
+        let (Some(session), Some(keys)) = (self.own_session(), self.keyring.keys()) else { return };
+        let sealed = seal_chat(lines, &keys.seal, self.random.random());
+        self.send(to, SessionMessage::Chat { session, sealed });
+    }
+}
