@@ -49,6 +49,23 @@ fn a_conference_lives_through_a_script() {
 }
 
 #[test]
+fn with_two_trees_nobody_misses_a_relay() {
+    let dir = TempDir::new().unwrap();
+    assert!(alm(&dir, "gen plane --hosts 12 --seed 3 --out plane.rtt").status.success());
+    let args = "lab --matrix plane.rtt --members 6 --helpers 2 --degrees uniform:3 --protect --kill relay@2s --duration 4s --json";
+    let output = alm(&dir, args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let gaps = report["gaps"].as_array().unwrap();
+    assert!(gaps.iter().all(|gap| gap["gap_ms"].as_f64().unwrap() <= 20.0), "{gaps:?}");
+    assert_eq!(
+        (&report["heard"], report["troubles"].as_array().unwrap().len()),
+        (&Value::Bool(true), 0),
+        "{report}"
+    );
+}
+
+#[test]
 fn a_bad_line_of_a_script_is_named() {
     for (line, said) in [
         ("5s dance", "alm: '5s dance' is no step: script:2; write TIME and one of"),
