@@ -3,12 +3,13 @@
 //! ```text
 //! silent for longer than usual -> the backup parent is asked to feed as well   (nothing is given up)
 //! it does not answer           -> the nodes above the silent parent are asked, one after the other
+//! nobody is left to be asked   -> the task manager is told already now
 //! the parent is back           -> the others are told to stop; that was a false alarm
 //! silent for a second          -> the parent is dead: the task manager is told, who plans without it
 //! ```
 //! Until that plan stands, the backup's feed carries the media; nobody but the dead relay's children does anything.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use alm_media::TreeId;
@@ -40,8 +41,12 @@ struct Wound {
     asked: Vec<NodeId>,
     /// Who feeds now.
     fed_by: Option<NodeId>,
-    /// When to ask the next one, unless somebody feeds by then.
+    /// When to ask the next one, unless somebody feeds by then; when there is none left, to call for the manager.
     next_at: Instant,
+    /// Nobody is left to be asked.
+    forlorn: bool,
+    /// The manager has been told.
+    called: bool,
 }
 
 #[derive(Debug)]
@@ -97,6 +102,12 @@ impl Repairs {
                 }
             }
         }
+        // Who has no room says so: the next one is asked at once.
+        for ((_, tree), wound) in self.wounds.iter_mut().filter(|((of, _), _)| *of == session) {
+            if wound.fed_by.is_none() && wound.asked.last() == Some(&from) && !trees.contains(&tree.0) {
+                wound.next_at = now;
+            }
+        }
         self.tell();
     }
 
@@ -111,7 +122,7 @@ impl Repairs {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let waiting = self.wounds.values().filter(|wound| wound.fed_by.is_none() && !wound.others.is_empty());
+        let waiting = self.wounds.values().filter(|wound| wound.fed_by.is_none() && !wound.called);
         waiting.map(|wound| wound.next_at).chain(self.watch.poll_timeout()).min()
     }
 
@@ -183,6 +194,8 @@ impl Repairs {
                 asked: Vec::new(),
                 fed_by: None,
                 next_at: now,
+                forlorn: false,
+                called: false,
             });
         }
         self.flush(carrier, now);
@@ -207,6 +220,7 @@ impl Repairs {
     /// Asks whom it is time to ask.
     fn flush(&mut self, carrier: &mut Carrier, now: Instant) {
         let mut asks: BTreeMap<NodeId, BTreeMap<(SessionId, NodeId), Vec<u32>>> = BTreeMap::new();
+        let mut calls: BTreeSet<(SessionId, NodeId)> = BTreeSet::new();
         let watch = &self.watch;
         for ((session, tree), wound) in &mut self.wounds {
             if wound.fed_by.is_some() || wound.next_at > now {
@@ -214,11 +228,25 @@ impl Repairs {
             }
             let missed = &self.missed;
             wound.others.retain(|other| !missed.contains_key(other) && !watch.is_doubted(*other));
-            let Some(other) = wound.others.pop_front() else { continue };
+            let Some(other) = wound.others.pop_front() else {
+                if !wound.forlorn {
+                    (wound.forlorn, wound.next_at) = (true, now + FEED_PATIENCE);
+                } else if !wound.called {
+                    wound.called = true;
+                    calls.insert((*session, wound.lost));
+                }
+                continue;
+            };
             wound.asked.push(other);
             wound.next_at = now + FEED_PATIENCE;
             carrier.take_feed(*session, *tree, other, true);
             asks.entry(wound.lost).or_default().entry((*session, other)).or_default().push(tree.0);
+        }
+        // Without anybody to feed it, a child has nothing to wait for.
+        for (session, node) in calls {
+            let manager = carrier.manager(session).filter(|manager| *manager != node);
+            let silent = manager.map(|to| Output::Message(to, SessionMessage::Silent { session, node }));
+            self.outputs.extend(silent);
         }
         if asks.is_empty() {
             return;
