@@ -167,7 +167,9 @@ impl Carrier {
         }
         let term = signed.delegation.term;
         let epochs = self.carried.entry(session).or_default();
-        if epochs.iter().any(|known| (known.term, known.number) >= (term, number)) {
+        // As delegations supersede each other: two sides of a cut may have had managers of the same term.
+        let word = (term, signed.delegation.manager, number);
+        if epochs.iter().any(|known| (known.term, known.manager, known.number) >= word) {
             return Err(InstallError::OutOfDate);
         }
         if let Some(plan) = &plan {
@@ -329,7 +331,10 @@ impl Carrier {
     #[must_use]
     pub fn delegation(&self, session: SessionId) -> Option<&Delegation> {
         let epochs = self.carried.get(&session)?;
-        epochs.iter().max_by_key(|epoch| (epoch.term, epoch.number)).map(|epoch| &epoch.delegation)
+        epochs
+            .iter()
+            .max_by_key(|epoch| (epoch.term, epoch.manager, epoch.number))
+            .map(|epoch| &epoch.delegation)
     }
 
     /// The sessions that this node carries anything for.
