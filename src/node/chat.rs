@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rand::RngExt;
-
 use super::{Node, Notice};
 use crate::identity::NodeId;
 use crate::session::{Event, Line, SessionMessage, open_chat, seal_chat};
@@ -14,8 +12,7 @@ const AGAIN_DELAY: Duration = Duration::from_secs(1);
 impl Node {
     pub(super) fn say(&mut self, text: &str, sent_ms: u64) {
         let Some(session) = self.own_session() else { return };
-        let serial = self.random.random();
-        let Some(line) = self.chat.say(&self.identity, session, text, sent_ms, serial) else { return };
+        let Some(line) = self.chat.say(&self.identity, session, text, sent_ms) else { return };
         let members = self.roster().map(|roster| roster.iter().map(|member| member.node).collect::<Vec<_>>());
         let me = self.me;
         for member in members.into_iter().flatten().filter(|member| *member != me) {
@@ -53,7 +50,7 @@ impl Node {
 
     fn send_lines(&mut self, to: NodeId, lines: &[Line]) {
         let (Some(session), Some(keys)) = (self.own_session(), self.keyring.keys()) else { return };
-        let sealed = seal_chat(lines, &keys.seal, self.random.random());
+        let sealed = seal_chat(lines, &keys.seal);
         self.send(to, SessionMessage::Chat { session, sealed });
     }
 }

@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 
 use alm_media::SourceIndex;
 use bytes::Bytes;
-use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use self::sources::SourceBudgets;
@@ -129,7 +128,6 @@ pub struct Node {
     chat: Chat,
     /// Who has come back and is shown what was written, and when.
     shown_again: BTreeMap<NodeId, Instant>,
-    random: StdRng,
     role: Role,
     clock: Option<SessionClock>,
     /// Nobody but this source is to be heard.
@@ -173,8 +171,6 @@ impl Node {
     ) -> Self {
         let me = identity.node_id();
         let carrier = Carrier::default();
-        let mut random = random;
-        let own = StdRng::from_rng(&mut random);
         let mut pool = PoolNode::new(me, addrs, config, random, now);
         pool.set_identity(identity.clone());
         Self {
@@ -190,7 +186,6 @@ impl Node {
             keyring: Keyring::default(),
             chat: Chat::default(),
             shown_again: BTreeMap::new(),
-            random: own,
             role: Role::Idle,
             clock: None,
             alone: None,

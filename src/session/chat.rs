@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 
 use super::keyring::{EpochKey, Keys};
@@ -47,23 +48,20 @@ impl Line {
 /// What has been written, in order.
 #[derive(Debug, Default)]
 pub struct Chat {
+    /// Messages that this node has written.
+    said: u64,
     lines: BTreeMap<(u64, NodeId, u64), Line>,
 }
 
 impl Chat {
     /// This node writes; `None` if nothing legible is left of the text.
-    pub fn say(
-        &mut self,
-        by: &Identity,
-        session: SessionId,
-        text: &str,
-        sent_ms: u64,
-        serial: u64,
-    ) -> Option<Line> {
+    pub fn say(&mut self, by: &Identity, session: SessionId, text: &str, sent_ms: u64) -> Option<Line> {
         let text = legible(text);
         if text.is_empty() {
             return None;
         }
+        self.said += 1;
+        let serial = self.said;
         let signature = by.sign(&Line::message(session, sent_ms, serial, &text));
         let line = Line { author: by.node_id(), sent_ms, text, serial, signature };
         self.keep(line.clone());
@@ -117,10 +115,13 @@ impl Chat {
     }
 }
 
-/// Seals lines for the members of an epoch; the nonce is fresh chance.
+/// Seals lines for the members of an epoch. The nonce is a hash of what is sealed, which members who cannot count together
+/// use twice for the same lines alone (the idea of RFC 5297): they are signed, so that no two texts are the same.
 #[must_use]
-pub(crate) fn seal(lines: &[Line], key: &EpochKey, nonce: [u8; NONCE_LEN]) -> Vec<u8> {
+pub(crate) fn seal(lines: &[Line], key: &EpochKey) -> Vec<u8> {
     let mut sealed = postcard::to_stdvec(lines).expect("lines hold nothing that postcard cannot write");
+    let hash = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key.chat()), &sealed);
+    let nonce: [u8; NONCE_LEN] = std::array::from_fn(|at| hash.as_ref()[at]);
     cipher(key)
         .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut sealed)
         .expect("far below the cipher's limit");
@@ -166,9 +167,9 @@ mod tests {
     fn what_both_sides_wrote_ends_as_the_union_and_nobody_writes_as_another() {
         let [ada, ben] = [1, 2].map(|seed| Identity::from_seed([seed; 32]));
         let (mut one, mut two) = (Chat::default(), Chat::default());
-        one.say(&ada, SESSION, "here", 10, 1).unwrap();
-        two.say(&ben, SESSION, " th\u{202e}ere\u{1b}[2J\n", 11, 1).unwrap();
-        assert_eq!(one.say(&ada, SESSION, "\n\u{7}", 12, 2), None);
+        one.say(&ada, SESSION, "here", 10).unwrap();
+        two.say(&ben, SESSION, " th\u{202e}ere\u{1b}[2J\n", 11).unwrap();
+        assert_eq!(one.say(&ada, SESSION, "\n\u{7}", 12), None);
         let (from_one, from_two) = (one.of(ada.node_id()), two.of(ben.node_id()));
         let news = one.take(from_two.clone(), SESSION, |_| true);
         assert_eq!(news[0].text, "there[2J");
@@ -186,7 +187,7 @@ mod tests {
     fn history_and_texts_are_bounded() {
         let (ada, mut chat) = (Identity::from_seed([1; 32]), Chat::default());
         for i in 0..HISTORY_MAX as u64 + 9 {
-            chat.say(&ada, SESSION, &"é".repeat(CHAT_TEXT_MAX), i, i).unwrap();
+            chat.say(&ada, SESSION, &"é".repeat(CHAT_TEXT_MAX), i).unwrap();
         }
         assert_eq!(chat.lines.len(), HISTORY_MAX);
         assert!(chat.lines.values().all(|line| line.text.len() == CHAT_TEXT_MAX));
