@@ -2,7 +2,7 @@
 
 mod support;
 
-use alm_planner::{Algorithm, LatencyMatrix, OneWay, Problem, lower_bound, plan};
+use alm_planner::{Algorithm, LatencyMatrix, Objective, OneWay, Problem, lower_bound, plan};
 use proptest::prelude::*;
 use support::{Case, case, repeatable, value};
 
@@ -17,6 +17,10 @@ proptest! {
             prop_assert!(lower_bound(&problem).ms() <= value(&problem, &exact) + 1e-9);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(repeatable(48))]
 
     #[test]
     fn no_tree_is_lower(case in case(2..40, 60), shared in 1..6_usize) {
@@ -50,4 +54,23 @@ fn a_root_with_few_links_cannot_cover_all_at_once() {
         Problem::builder(latency, degrees.to_vec(), vec![0, 1, 2, 3]).helpers(vec![4, 5, 6]).build().unwrap();
     let bound = lower_bound(&problem).ms();
     assert!((39.9..=40.0).contains(&bound), "{bound}");
+}
+
+#[test]
+fn a_middle_with_few_links_cannot_cover_all_at_once() {
+    // Four members, each in a place of its own, 10 from the helper in the middle and 30 from one another; the helper has
+    // two links, so that two of the members hang below two others.
+    let latency = LatencyMatrix::from_one_way(5, |a, b| {
+        OneWay::from_ms(if a == 4 || b == 4 { 10.0 } else { 30.0 }).unwrap()
+    });
+    let problem = Problem::builder(latency, [2; 5].map(alm_planner::Degree).to_vec(), vec![0, 1, 2, 3])
+        .helpers(vec![4])
+        .objective(Objective::Diameter)
+        .build()
+        .unwrap();
+    let bound = lower_bound(&problem).ms();
+    let best = plan(&problem, Algorithm::Exact).unwrap().diameter.ms();
+    assert_eq!(best, 80.0);
+    // The radii alone say 20.
+    assert!((60.0..=80.0).contains(&bound), "{bound}");
 }

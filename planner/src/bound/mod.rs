@@ -14,9 +14,11 @@
 //! on a link (a, b), and the members on either side are within D / 2 of it, so that D >= max(ra + l(a, b) + rb, 2 ra,
 //! 2 rb) for the radii of the two sides. The least of that over all links and all ways to share out the members is a
 //! bound, and sharing them out by their distance from a is best. Where directions differ, their mean takes the place of
-//! both: the larger of two is no less than the mean.
+//! both: the larger of two is no less than the mean. From there on by who can cover whom, here too.
 
 mod cover;
+mod diameter;
+mod height;
 
 use crate::instance::Instance;
 use crate::latency::shortest_paths;
@@ -27,7 +29,7 @@ use crate::units::OneWay;
 /// A lower bound on the objective of any plan for `problem`, without hop cost: on the height for `Height`, on the
 /// diameter for `Diameter` and `Forest`. Zero where members cannot be connected at all. Takes O(N^2) for the height
 /// over N nodes, and that times the members (fewer of them in large problems) for the diameter; times 16 members at most
-/// for the height of up to `cover`'s number of nodes: 0.1 s at 1,200.
+/// for the height of up to `cover`'s number of nodes: 0.1 s at 1,200; 1 s there for the diameter.
 pub fn lower_bound(problem: &Problem) -> OneWay {
     let instance = Instance::new(problem, |degree| degree >= relaying(problem.objective));
     let bound = match problem.objective {
@@ -43,6 +45,11 @@ pub fn lower_bound(problem: &Problem) -> OneWay {
 /// Latency of a link that may exist, infinite otherwise.
 fn link(instance: &Instance<'_>, from: usize, to: usize) -> f64 {
     if instance.may_link(from, to) { instance.latency(from, to) } else { f64::INFINITY }
+}
+
+/// The same for the mean of its two directions.
+fn mean_link(instance: &Instance<'_>, a: usize, b: usize) -> f64 {
+    f64::midpoint(link(instance, a, b), link(instance, b, a))
 }
 
 /// Least degree of a relay. In a forest the link to a parent takes none.
@@ -95,7 +102,7 @@ fn height_bound(instance: &Instance<'_>) -> f64 {
         }
         within = grown;
     }
-    cover::height_bound(instance, &shortest, bound)
+    height::height_bound(instance, &shortest, bound)
 }
 
 fn diameter_bound(instance: &Instance<'_>) -> f64 {
@@ -103,7 +110,7 @@ fn diameter_bound(instance: &Instance<'_>) -> f64 {
     if instance.members < 2 {
         return 0.0;
     }
-    let mean = |a, b| f64::midpoint(link(instance, a, b), link(instance, b, a));
+    let mean = |a, b| mean_link(instance, a, b);
     let from: Vec<Vec<f64>> = members.iter().map(|&member| relay_paths(instance, member, mean)).collect();
     let mut least = f64::INFINITY;
     let mut order: Vec<usize> = (0..members.len()).collect();
@@ -125,7 +132,7 @@ fn diameter_bound(instance: &Instance<'_>) -> f64 {
         }
     }
     let widest = widest_pair(instance, &members);
-    if least.is_finite() { least.max(widest) } else { widest }
+    diameter::diameter_bound(instance, if least.is_finite() { least.max(widest) } else { widest })
 }
 
 /// Longest of the shortest relay paths from any of `from` to a member.
@@ -148,3 +155,7 @@ fn sources(instance: &Instance<'_>) -> Vec<usize> {
 const HOPS_MAX: usize = 8;
 /// About how many path lengths the diameter's bound looks at: half a second.
 const WORK_MAX: usize = 200_000_000;
+/// Nodes up to which it is worth the time to look at who covers whom.
+const NODES_MAX: usize = 3_000;
+/// What 32-bit sums of three may be off by, and more.
+const ROUNDING: f32 = 1e-6;
