@@ -121,6 +121,18 @@ pub enum Event {
         /// The median relative error of the round trips that this foretells.
         error: f64,
     },
+    /// Where another node of the plan says that it is in that space, when it has moved there.
+    Place {
+        /// Which.
+        node: String,
+        /// As in [`Event::Coordinate`].
+        position: Vec<f64>,
+    },
+    /// The local page is served.
+    Page {
+        /// What to open in a browser of this machine.
+        link: String,
+    },
     /// Something went wrong; the node goes on.
     Error {
         /// A sentence.

@@ -20,4 +20,5 @@ pub mod sim;
 #[cfg(test)]
 mod testing;
 pub mod tui;
+pub mod web;
 pub mod wire;

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::{CliError, reason};
 use super::net_args::{Net, NetArgs};
+use super::page;
 use super::report::Report;
 use super::running::{COMMANDS_MAX, Desk};
 use crate::control::Server;
@@ -106,22 +107,29 @@ fn run(
         let port_map = args.port_map(&net.addrs);
         let Net { link, mut config, mdns, state, .. } = net;
         let conference = Arc::clone(&desk.conference);
-        let server = Server::open(&state.dir, Arc::new(desk));
+        let desk = Arc::new(desk);
+        let (changed, changes) = watch::channel(0);
+        let page = page::open(args, desk.clone(), changes, &mut config.troubles)?;
+        let server = Server::open(&state.dir, desk);
         if let Err(error) = &server {
             let message = format!("`alm mute` and its like will not find this process ({})", reason(error));
             config.troubles.push(message);
         }
         let (told, telling) = mpsc::channel(EVENTS_MAX);
-        let keeping = tokio::spawn(keep(telling, conference, events));
-        let ending = Driver::new(link, config, role, mdns, told)
+        let keeping = tokio::spawn(keep(telling, conference, changed, events));
+        let driver = Driver::new(link, config, role, mdns, told.clone())
             .with_commands(wishes)
             .with_port_map(port_map)
-            .with_line_measured()
-            .run(stop)
-            .await;
+            .with_line_measured();
+        if let Some(page) = &page {
+            // There is room: the driver has only just begun.
+            let _ = told.try_send(Event::Page { link: page.link() });
+        }
+        drop(told);
+        let ending = driver.run(stop).await;
         // It ends with the driver's end of the channel.
         let _ = keeping.await;
-        drop((server, state));
+        drop((server, page, state));
         watch_the_exit(matches!(ending, Ending::Failed { .. }));
         Ok(ending)
     })
@@ -131,10 +139,12 @@ fn run(
 async fn keep(
     mut telling: mpsc::Receiver<Event>,
     conference: Arc<Mutex<Conference>>,
+    changed: watch::Sender<u64>,
     events: mpsc::Sender<Event>,
 ) {
     while let Some(event) = telling.recv().await {
         conference.lock().unwrap_or_else(PoisonError::into_inner).apply(&event);
+        changed.send_modify(|times| *times += 1);
         let _ = events.try_send(event);
     }
 }

@@ -27,6 +27,7 @@ mod measure;
 mod media_args;
 mod moderate;
 mod net_args;
+mod page;
 mod plan;
 mod plan_output;
 mod plan_svg;

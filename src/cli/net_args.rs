@@ -45,8 +45,12 @@ pub(super) struct NetArgs {
     no_port_map: bool,
 
     /// Do not serve the local page
-    #[arg(long)]
-    no_web: bool,
+    #[arg(long, conflicts_with = "web_listen")]
+    pub(super) no_web: bool,
+
+    /// Where the local page is served, an address of this machine alone [default: 127.0.0.1:0, any port]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = loopback)]
+    pub(super) web_listen: Option<SocketAddr>,
 
     /// Send media in QUIC's own datagrams only, for networks that pass nothing else; found out by itself otherwise
     #[arg(long)]
@@ -101,8 +105,6 @@ impl NetArgs {
 
     /// Opens the state directory and the socket. Must be called within the tokio runtime that the node is to live in.
     pub(super) fn open(&self, lends: bool) -> Result<Net, CliError> {
-        // There is no page yet to leave out.
-        let _ = self.no_web;
         let mut state = State::open(self.state.clone())?;
         let identity = Arc::new(state.take_identity());
         let socket = bind_udp(self.listen).map_err(|error| self.listen_error(&error))?;
@@ -143,6 +145,12 @@ impl NetArgs {
         };
         CliError::failed(format_args!("cannot listen: {error}"), place, todo)
     }
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let addr: Option<SocketAddr> = text.parse().ok();
+    addr.filter(|addr| addr.ip().is_loopback())
+        .ok_or_else(|| "the page is for this machine alone: use 127.0.0.1:PORT".to_owned())
 }
 
 /// A session's or a machine's new key.

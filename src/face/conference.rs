@@ -16,6 +16,9 @@ pub struct Conference {
     pub listen: Vec<String>,
     /// The session, once it is in one.
     pub session: Option<SessionView>,
+    /// What opens the local page. It is as good as a key, and stays on this terminal.
+    #[serde(skip)]
+    pub page: Option<String>,
     /// Words for people to compare: the same at every member, and at nobody who sits between.
     pub phrase: Option<String>,
     /// Nothing of the own voice goes out.
@@ -40,6 +43,8 @@ pub struct Conference {
     pub pool: Option<PoolView>,
     /// What was written, and by whom, the newest last.
     pub chat: VecDeque<(String, String)>,
+    /// Where this node and others of the plan are in the space of latencies, as far as they say.
+    pub places: BTreeMap<String, Vec<f64>>,
     /// What happened, in words, the newest last.
     pub news: VecDeque<String>,
 }
@@ -69,8 +74,8 @@ pub struct PoolView {
 impl Conference {
     /// Takes up what has happened.
     pub fn apply(&mut self, event: &Event) {
-        // The id stands where it can be copied from; it is no news.
-        if !matches!(event, Event::Session { .. } | Event::Ready { .. })
+        // The id and the page's link stand where they can be copied from; they are no news.
+        if !matches!(event, Event::Session { .. } | Event::Ready { .. } | Event::Page { .. })
             && let Some(news) = sentence(self, event)
         {
             self.news.push_back(news);
@@ -116,8 +121,14 @@ impl Conference {
                 self.pool = Some(PoolView { size: *size, root: root.clone(), age_ms: *age_ms });
             }
             Event::Error { .. } | Event::Repair { .. } | Event::FalseAlarm { .. } | Event::Gap { .. } => {}
+            Event::Page { link } => self.page = Some(link.clone()),
             Event::Left { .. } => self.session = None,
-            Event::Coordinate { .. } => {}
+            Event::Coordinate { position, .. } => {
+                self.places.insert(self.node.clone(), position.clone());
+            }
+            Event::Place { node, position } => {
+                self.places.insert(node.clone(), position.clone());
+            }
         }
     }
 
@@ -141,6 +152,7 @@ impl Conference {
             plan.trees.iter().flat_map(|tree| &tree.edges).any(|(a, b)| a == peer || b == peer)
         };
         self.links.retain(|peer, _| is_end(peer));
+        self.places.retain(|node, _| *node == self.node || is_end(node));
         self.plan = Some(plan.clone());
     }
 

@@ -46,6 +46,7 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
         Event::Ready { listen, .. } => format!("listening on {}", listen.join(", ")),
         Event::Voice { muted: true } => "your microphone is off".to_owned(),
         Event::Voice { muted: false } => "your microphone is on".to_owned(),
+        Event::Page { link } => format!("as a page: {link}"),
         Event::Chat { node, text, .. } => format!("{}: {text}", conference.name(node)),
         Event::Volume { node, percent: 0 } => format!("{} is muted here", conference.name(node)),
         Event::Volume { node, percent } => {
@@ -54,6 +55,7 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
         Event::Media(_)
         | Event::Levels { .. }
         | Event::Link(_)
+        | Event::Place { .. }
         | Event::Gap { .. }
         | Event::FalseAlarm { .. } => return None,
     })

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use super::audio::{Audio, AudioConfig, FromAudio, Handle, ToAudio};
 use super::command::Command;
 use super::notices;
+use super::places::Places;
 use crate::event::Event;
 use crate::identity::{Identity, NodeId};
 use crate::net::{Link, LinkEvent, Mdns, PortMap, next_event};
@@ -86,6 +87,7 @@ pub struct Driver<L> {
     muted: bool,
     stopping: bool,
     title: String,
+    places: Places,
     random: StdRng,
 }
 
@@ -176,6 +178,7 @@ impl<L: Link> Driver<L> {
             muted,
             stopping,
             title: String::new(),
+            places: Places::default(),
             random,
         };
         driver.tell(ready);
@@ -227,7 +230,10 @@ impl<L: Link> Driver<L> {
                 }
                 Some((planned, elapsed)) = self.planned.recv() => self.handle(Input::Planned(planned, elapsed)),
                 from_audio = next_from_audio(&mut self.audio) => self.on_audio(from_audio),
-                _ = self.second.tick() => self.tell_links(),
+                _ = self.second.tick() => {
+                    self.tell_links();
+                    self.tell_places();
+                }
                 mapped = next_mapped(self.port_map.as_mut()) => self.on_mapped(mapped),
                 found = discovered(self.mdns.as_ref()) => self.handle(Input::Contact(found)),
                 event = next_event(&mut self.link) => self.on_link(event),
@@ -537,6 +543,15 @@ impl<L: Link> Driver<L> {
             counts.received += switched.received;
             counts.dropped += switched.dropped;
             self.tell(notices::link(peer, rtt, counts));
+        }
+    }
+
+    fn tell_places(&mut self) {
+        let Some(plan) = self.node.plan() else { return };
+        let nodes =
+            plan.trees.iter().flat_map(|tree| &tree.edges).flat_map(|(parent, child)| [*parent, *child]);
+        for (node, place) in self.places.news(nodes, |node| self.node.pool().place(node)) {
+            self.tell(notices::place(node, place));
         }
     }
 

@@ -8,6 +8,7 @@ mod command;
 mod driver;
 mod notices;
 mod onlooker;
+mod places;
 
 pub use self::audio::{Audio, AudioConfig, Pace};
 pub use self::command::Command;

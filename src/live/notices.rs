@@ -69,10 +69,17 @@ pub(super) fn repair(what: Lost, lost: NodeId, detected: Duration, repaired: Dur
     Event::Repair { what, lost: lost.to_string(), detected_ms: ms(detected), repaired_ms: ms(repaired) }
 }
 
-/// In milliseconds of round trip: three dimensions and the height.
 pub(super) fn coordinate(place: Place, error: f64) -> Event {
-    let position = place.0.map(|tenths| f64::from(tenths) / 10.0).to_vec();
-    Event::Coordinate { position, error: rounded(error) }
+    Event::Coordinate { position: position(place), error: rounded(error) }
+}
+
+pub(super) fn place(node: NodeId, place: Place) -> Event {
+    Event::Place { node: node.to_string(), position: position(place) }
+}
+
+/// In milliseconds of round trip: three dimensions and the height.
+fn position(place: Place) -> Vec<f64> {
+    place.0.map(|tenths| f64::from(tenths) / 10.0).to_vec()
 }
 
 /// Milliseconds to the microsecond.

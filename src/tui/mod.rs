@@ -32,8 +32,8 @@ pub fn run(
         let mut screen = Screen::new(hosts);
         while !is_over() {
             if std::mem::take(&mut screen.aside) {
-                let id = lock(conference).session.as_ref().map(|session| session.id.clone());
-                show_aside(&id.unwrap_or_default(), &mut is_over)?;
+                let aside = aside(&lock(conference));
+                show_aside(&aside, &mut is_over)?;
                 terminal.clear()?;
             }
             // Copied, so that nobody waits for a slow terminal.
@@ -54,10 +54,16 @@ pub fn run(
     shown
 }
 
-/// Shows the id on the terminal's own page until a key is pressed: there it is one line, however it is wrapped, and in a box
-/// it would be copied in pieces.
-fn show_aside(id: &str, is_over: &mut impl FnMut() -> bool) -> io::Result<()> {
-    let text = format!("{id}\r\n(any key goes back)\r\n");
+/// What there is to copy.
+fn aside(conference: &Conference) -> String {
+    let id = conference.session.as_ref().map(|session| session.id.clone()).unwrap_or_default();
+    let page = conference.page.as_ref().map(|link| format!("\r\nas a page: {link}")).unwrap_or_default();
+    format!("{id}{page}\r\n(any key goes back)\r\n")
+}
+
+/// Shows what there is to copy on the terminal's own page until a key is pressed: there the id is one line, however it is
+/// wrapped, and in a box it would be copied in pieces.
+fn show_aside(text: &str, is_over: &mut impl FnMut() -> bool) -> io::Result<()> {
     io::stdout().execute(LeaveAlternateScreen)?.execute(Print(text))?;
     while !is_over() {
         if event::poll(REFRESH)? && matches!(event::read()?, Happening::Key(_)) {

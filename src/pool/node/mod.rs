@@ -514,6 +514,13 @@ impl PoolNode {
         self.links.get(node)?.round_trips.round_trip()
     }
 
+    /// Where a peer says that it is, if it has said so.
+    #[must_use]
+    pub fn place(&self, node: NodeId) -> Option<Place> {
+        let place = self.links.get(node)?.place;
+        (place != Place::UNKNOWN).then_some(place)
+    }
+
     /// A peer's clock minus this node's own, microseconds since each started.
     #[must_use]
     pub fn clock_offset_us(&self, node: NodeId) -> Option<i64> {

@@ -1,0 +1,333 @@
+// The page: keeps the state that the node tells, and asks for what people press. Text from others becomes text nodes, never
+// markup.
+
+import { drawPeople, drawWay } from "./people.js";
+import { Map2D } from "./map.js";
+
+const $ = (id) => document.getElementById(id);
+const state = { node: "", members: {}, media: {}, heard: [], levels_db: {}, input_db: null, phrase: null, links: {}, places: {}, news: [], session: null, plan: null, pool: null, muted: false };
+const map = new Map2D($("map"), choose);
+/** Whose voice is looked at; null for whoever speaks. */
+let chosen = null;
+/** By source: what was heard in the last seconds, oldest first. */
+const history = {};
+const HISTORY = 6;
+
+const token = takeToken();
+
+/** From the link, once: it is then kept by this tab and stands in no address that is shown on a shared screen. */
+function takeToken() {
+  const given = location.hash.slice(1);
+  if (/^[a-z0-9]{26}$/.test(given)) {
+    sessionStorage.setItem("token", given);
+    window.history.replaceState(null, "", location.pathname);
+  }
+  return sessionStorage.getItem("token") ?? "";
+}
+
+const headers = { Authorization: `Bearer ${token}` };
+
+/** Asks the node for something; says what it answers when that is no. */
+async function ask(request) {
+  try {
+    const response = await fetch("api/v1/do", { method: "POST", headers, body: JSON.stringify(request) });
+    const answer = await response.json();
+    if (!response.ok) {
+      say(answer.error);
+      return null;
+    }
+    say("");
+    return answer;
+  } catch {
+    say("alm does not answer");
+    return null;
+  }
+}
+
+async function setMuted(muted) {
+  const answer = await ask({ do: muted ? "mute" : "unmute" });
+  if (answer?.done) {
+    state.muted = answer.done.muted;
+    drawBar();
+  }
+}
+
+function say(sentence) {
+  $("trouble").hidden = !sentence;
+  $("trouble").textContent = sentence;
+}
+
+/** Reads news until there are none, and comes back while the node lives. */
+async function listen() {
+  let misses = 0;
+  for (;;) {
+    try {
+      const response = await fetch("api/v1/events", { headers });
+      if (!response.ok) {
+        say((await response.json()).error);
+        if (response.status === 401) return gone();
+      } else {
+        if (misses > 0) say("");
+        misses = 0;
+        await read(response.body.getReader());
+      }
+    } catch {
+      // The next try tells.
+    }
+    misses += 1;
+    if (state.session === null && state.left) return gone();
+    if (misses > 3) {
+      say("alm has ended, or this page has lost it: start it again and open its new link");
+      gone();
+    }
+    await new Promise((resolve) => setTimeout(resolve, Math.min(500 * misses, 5000)));
+  }
+}
+
+function gone() {
+  $("bar").hidden = true;
+  $("about").textContent = state.left ? "over" : "not connected";
+  document.body.classList.add("gone");
+}
+
+/** Server-sent events, by hand: the browser's own reader sends no header, and the token belongs into no address. */
+async function read(reader) {
+  document.body.classList.remove("gone");
+  const decoder = new TextDecoder();
+  let rest = "";
+  for (;;) {
+    // A node that lives says so every five seconds.
+    const { value, done } = await Promise.race([reader.read(), after(15000)]);
+    if (done) return reader.cancel().catch(() => {});
+    rest += decoder.decode(value, { stream: true });
+    const events = rest.split("\n\n");
+    rest = events.pop();
+    for (const event of events) {
+      const data = event.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
+      if (data.length > 0) take(JSON.parse(data.join("\n")));
+    }
+  }
+}
+
+function after(ms) {
+  return new Promise((resolve) => setTimeout(() => resolve({ done: true }), ms));
+}
+
+function take(news) {
+  if (state.session && news.session === null) state.left = true;
+  Object.assign(state, news);
+  if (news.media) remember(news.media);
+  draw();
+}
+
+function remember(media) {
+  for (const source of Object.keys(history)) if (!(source in media)) delete history[source];
+  for (const [source, now] of Object.entries(media)) {
+    const seen = (history[source] ??= []);
+    const last = seen.at(-1);
+    if (last && last.packets === now.packets && last.lost === now.lost) continue;
+    if (last && last.packets > now.packets) seen.length = 0;
+    seen.push(now);
+    if (seen.length > HISTORY) seen.shift();
+  }
+}
+
+/** How a voice arrives of late: "good", "fair", "poor", or null where nothing says. */
+function quality(source) {
+  const seen = history[source];
+  if (!seen || seen.length < 2) return null;
+  const [first, last] = [seen[0], seen.at(-1)];
+  const missing = last.lost - last.recovered - (first.lost - first.recovered);
+  const all = last.packets + last.lost - first.packets - first.lost;
+  if (all <= 0) return null;
+  const share = Math.max(0, missing) / all;
+  return share < 0.01 ? "good" : share < 0.05 ? "fair" : "poor";
+}
+
+/** What a node calls itself, without characters that turn or break a line; a helper goes by the start of its id. */
+function name(node) {
+  const given = (state.members[node] ?? "").replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, "").trim();
+  return given || node.slice(0, 8);
+}
+
+function choose(node) {
+  chosen = chosen === node || !(node in state.members) ? null : node;
+  draw();
+}
+
+/** Whether a voice is loud enough to be a voice; the own as its microphone hears it. */
+function speaks(node) {
+  if (node !== state.node) return (state.levels_db[node] ?? SILENCE_DB) > SPEAKS_DB;
+  return Boolean(state.session) && !state.muted && (state.input_db ?? SILENCE_DB) > SPEAKS_DB;
+}
+const SILENCE_DB = -127;
+const SPEAKS_DB = -55;
+
+const view = { state, name, quality, speaks, get chosen() { return chosen; }, choose, kick };
+
+let waiting = false;
+function draw() {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => {
+    waiting = false;
+    if (chosen && !(chosen in state.members)) chosen = null;
+    drawHead();
+    drawPeople($("people"), view);
+    drawWay($("way"), view);
+    drawPhrase();
+    drawPlan();
+    drawNews();
+    drawBar();
+    map.draw(view);
+  });
+}
+
+function drawHead() {
+  const { session, pool, members } = state;
+  const title = session ? session.name : state.left ? "The conference is over" : pool ? "This machine is lent" : "Entering…";
+  $("title").textContent = title;
+  document.title = `${title} · alm`;
+  const about = [];
+  const count = Object.keys(members).length;
+  if (session) about.push(count === 1 ? "nobody else yet" : `${count} here`);
+  if (pool) about.push(pool.size === 1 ? "no other node in the pool" : `${pool.size} nodes in the pool`);
+  $("about").textContent = about.join(" · ");
+  $("invite-part").hidden = !session;
+  $("host-part").hidden = session?.role !== "host";
+  $("people-part").hidden = !session;
+  $("say").hidden = !session;
+  if (session && $("id").textContent !== session.id) $("id").textContent = session.id;
+}
+
+/** The same words at everybody's, unless somebody sits in between. */
+function drawPhrase() {
+  $("phrase-part").hidden = !state.session || !state.phrase;
+  if ($("phrase").textContent !== (state.phrase ?? "")) $("phrase").textContent = state.phrase ?? "";
+}
+
+function drawPlan() {
+  const { plan, links } = state;
+  const carried = Object.keys(links).length;
+  if (!plan) {
+    $("plan").textContent = state.session ? "There is no plan yet: it comes when somebody joins." : carried ? `Carries voices over ${carried} links.` : "";
+    return;
+  }
+  const helpers = plan.helpers.length;
+  $("plan").textContent =
+    `Plan ${plan.epoch} (${plan.reason}): worst pair ${plan.worst_ms.toFixed(1)} ms one way, ` +
+    `${helpers === 0 ? "no helper" : helpers === 1 ? "1 helper" : `${helpers} helpers`}.`;
+}
+
+let told = [];
+function drawNews() {
+  if (told === state.news) return;
+  // Only what is new is added, so that a screen reader says it once.
+  const last = told.at(-1);
+  const from = last === undefined ? Math.max(0, state.news.length - 30) : state.news.lastIndexOf(last) + 1;
+  for (const sentence of state.news.slice(from)) {
+    const line = document.createElement("li");
+    const words = document.createElement("bdi");
+    words.textContent = sentence;
+    line.append(words);
+    $("news").prepend(line);
+  }
+  while ($("news").children.length > 60) $("news").lastElementChild.remove();
+  told = state.news;
+}
+
+function drawBar() {
+  $("bar").hidden = !state.session;
+  const muted = state.muted;
+  $("mic").setAttribute("aria-pressed", String(!muted));
+  $("mic").className = muted ? "off" : "on";
+  $("mic-word").textContent = muted ? "Microphone is off" : "Microphone is on";
+  $("talk").disabled = !muted && !talking;
+}
+
+// What people press.
+
+let talking = false;
+async function talk(open) {
+  if (open === talking || (open && !state.muted)) return;
+  talking = open;
+  $("talk").classList.toggle("held", open);
+  await setMuted(!open);
+}
+
+$("mic").addEventListener("click", () => setMuted(!state.muted));
+$("talk").addEventListener("pointerdown", (event) => {
+  $("talk").setPointerCapture(event.pointerId);
+  talk(true);
+});
+for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) $("talk").addEventListener(kind, () => talk(false));
+$("talk").addEventListener("contextmenu", (event) => event.preventDefault());
+$("talk").addEventListener("keydown", (event) => [" ", "Enter"].includes(event.key) && !event.repeat && talk(true));
+$("talk").addEventListener("keyup", (event) => [" ", "Enter"].includes(event.key) && talk(false));
+// Who looks elsewhere lets go of the key without this page hearing of it.
+window.addEventListener("blur", () => talk(false));
+
+$("keys").checked = localStorage.getItem("keys") !== "off";
+$("keys").addEventListener("change", () => localStorage.setItem("keys", $("keys").checked ? "on" : "off"));
+document.addEventListener("keydown", (event) => {
+  if (!$("keys").checked || !state.session || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.target.closest("input:not([type=checkbox]), textarea, dialog")) return;
+  if (event.key === "m") setMuted(!state.muted);
+  if (event.key === " " && !event.target.closest("button, input")) {
+    event.preventDefault();
+    talk(true);
+  }
+});
+document.addEventListener("keyup", (event) => event.key === " " && talk(false));
+
+$("copy").addEventListener("click", async () => {
+  try {
+    await navigator.clipboard.writeText(state.session.id);
+    $("copy").textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren($("id"));
+    $("copy").textContent = "Selected: copy it";
+  }
+  setTimeout(() => ($("copy").textContent = "Copy"), 2500);
+});
+
+for (const button of document.querySelectorAll("[data-act]")) {
+  button.addEventListener("click", () => ask({ do: "moderate", act: button.dataset.act, who: null }));
+}
+
+$("leave").addEventListener("click", () => {
+  const hosts = state.session?.role === "host";
+  $("leaving-words").textContent = hosts ? "The others go on, and one of them becomes the host." : "The others go on without you.";
+  $("end").hidden = !hosts;
+  $("leaving").returnValue = "stay";
+  $("leaving").showModal();
+});
+$("leaving").addEventListener("close", () => {
+  const choice = $("leaving").returnValue;
+  if (choice === "leave" || choice === "end") ask({ do: choice });
+});
+
+$("say").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const text = $("say-text").value.trim();
+  if (text && (await ask({ do: "say", text }))) $("say-text").value = "";
+});
+
+let outcast = null;
+function kick(node) {
+  outcast = node;
+  $("kicking-who").textContent = name(node);
+  $("kicking").returnValue = "stay";
+  $("kicking").showModal();
+}
+$("kicking").addEventListener("close", () => {
+  const act = $("kicking").returnValue;
+  if (act === "kick" || act === "ban") ask({ do: "moderate", act, who: outcast });
+});
+
+if (token) {
+  listen();
+} else {
+  say("this page needs the whole link that alm printed, with what stands behind the #");
+  gone();
+}

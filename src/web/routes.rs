@@ -1,0 +1,134 @@
+//! What can be asked, and the headers that every answer carries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Request as Asked, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::sse::{KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::json;
+use tokio::sync::{Semaphore, watch};
+
+use super::feed::feed;
+use super::guard::Guard;
+use crate::control::{Answer, Request, Served};
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(super) struct Site {
+    guard: Guard,
+    desk: Arc<dyn Served>,
+    changes: watch::Receiver<u64>,
+    readers: Arc<Semaphore>,
+}
+
+impl Site {
+    pub(super) fn new(guard: Guard, desk: Arc<dyn Served>, changes: watch::Receiver<u64>) -> Self {
+        Self { guard, desk, changes, readers: Arc::new(Semaphore::new(READERS_MAX)) }
+    }
+}
+
+pub(super) fn router(site: Site) -> Router {
+    Router::new()
+        .route("/", get(|| file("text/html", include_str!("page/index.html"))))
+        .route("/page.css", get(|| file("text/css", include_str!("page/page.css"))))
+        .route("/page.js", get(|| file("text/javascript", include_str!("page/page.js"))))
+        .route("/people.js", get(|| file("text/javascript", include_str!("page/people.js"))))
+        .route("/map.js", get(|| file("text/javascript", include_str!("page/map.js"))))
+        .route("/layout.js", get(|| file("text/javascript", include_str!("page/layout.js"))))
+        .route("/icon.svg", get(|| file("image/svg+xml", include_str!("page/icon.svg"))))
+        .route("/api/v1/state", get(state))
+        .route("/api/v1/events", get(events))
+        .route("/api/v1/do", post(order))
+        .fallback(|| async {
+            refusal(StatusCode::NOT_FOUND, "there is nothing here: see ARCHITECTURE.md for what is")
+        })
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn_with_state(site.clone(), at_the_door))
+        .with_state(site)
+}
+
+/// Turns away who must not ask, and puts the headers on that keep a browser from doing anything but show the page.
+async fn at_the_door(State(site): State<Site>, asked: Asked, next: Next) -> Response {
+    let mut answer = match site.guard.check(asked.method(), asked.uri(), asked.headers()) {
+        Ok(()) => match tokio::time::timeout(ANSWER_WITHIN, next.run(asked)).await {
+            Ok(answer) => answer,
+            Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive"),
+        },
+        Err((status, sentence)) => refusal(status, sentence),
+    };
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for name in ["cross-origin-opener-policy", "cross-origin-resource-policy"] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static("same-origin"));
+    }
+    answer
+}
+
+async fn file(kind: &'static str, text: &'static str) -> Response {
+    let kind = HeaderValue::from_static(kind);
+    ([(CONTENT_TYPE, kind)], text).into_response()
+}
+
+async fn state(State(site): State<Site>) -> Response {
+    answered(site.desk.answer(Request::State))
+}
+
+async fn events(State(site): State<Site>) -> Response {
+    let Ok(place) = Arc::clone(&site.readers).try_acquire_owned() else {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many are looking on: close a page");
+    };
+    let news = feed(site.desk, site.changes, place);
+    Sse::new(news).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
+}
+
+/// Does what a line on the control socket would do.
+async fn order(State(site): State<Site>, body: Bytes) -> Response {
+    match serde_json::from_slice(&body) {
+        Ok(request) => answered(site.desk.answer(request)),
+        Err(error) => refusal(StatusCode::BAD_REQUEST, &format!("not understood ({error})")),
+    }
+}
+
+fn answered(answer: Answer) -> Response {
+    match answer {
+        Answer::State(state) => json_answer(StatusCode::OK, &state),
+        Answer::Refused(why) => refusal(StatusCode::CONFLICT, &why),
+        done @ (Answer::Here { .. } | Answer::Done { .. } | Answer::Text(_)) => {
+            json_answer(StatusCode::OK, &json!(done))
+        }
+    }
+}
+
+fn refusal(status: StatusCode, sentence: &str) -> Response {
+    json_answer(status, &json!({ "error": sentence }))
+}
+
+fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response {
+    let kind = HeaderValue::from_static("application/json");
+    (status, [(CONTENT_TYPE, kind)], value.to_string()).into_response()
+}
+
+/// Nothing but the page's own files, and no text that becomes markup.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+                      trusted-types 'none'";
+/// Pages that are kept up to date at a time; less than there are connections, so that orders get through.
+const READERS_MAX: usize = 16;
+/// A request's body: as much as the control socket takes.
+const BODY_MAX: usize = 8 * 1024;
+/// Everything but the stream of news is answered at once; only a body that trickles in takes longer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Between two signs of life to a page, so that it notices a node that is gone.
+const ALIVE: Duration = Duration::from_secs(5);
