@@ -90,6 +90,10 @@ fn the_page_shows_and_does_for_who_has_its_link_alone() {
     let state: Value = serde_json::from_str(text.split("\r\n\r\n").nth(1).unwrap()).unwrap();
     assert_eq!((&state["session"]["name"], &state["muted"]), (&json!("standup"), &json!(false)));
     assert!(!text.contains(&page.token), "a state that is copied gives nothing away");
+    let (status, text) = page.ask("GET /metrics", own, "");
+    assert_eq!(status, 200);
+    assert!(text.contains("text/plain; version=0.0.4") && text.contains("\nalm_members 1\n"), "{text}");
+    assert_eq!(page.ask("GET /metrics", &[], "").0, 401);
     let mut events = page.connect();
     write!(events, "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\nAuthorization: {bearer}\r\n\r\n", page.addr)
         .unwrap();

@@ -2,10 +2,11 @@
 //! address of this machine alone.
 //!
 //! [`server`] is a thread with a runtime of its own, so that nobody who looks holds up a packet; [`guard`] decides who may
-//! ask; [`routes`] is what can be asked; [`feed`] tells what changes. The page itself is three files in `page/`, embedded.
+//! ask; [`routes`] is what can be asked; [`feed`] tells what changes, [`metrics`] is the state as numbers. The page itself is three files in `page/`, embedded.
 
 mod feed;
 mod guard;
+mod metrics;
 mod routes;
 mod server;
 

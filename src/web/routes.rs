@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::feed::feed;
 use super::guard::Guard;
+use super::metrics::metrics;
 use crate::control::{Answer, Request, Served};
 
 /// What the handlers share.
@@ -45,6 +46,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/map.js", get(|| file("text/javascript", include_str!("page/map.js"))))
         .route("/layout.js", get(|| file("text/javascript", include_str!("page/layout.js"))))
         .route("/icon.svg", get(|| file("image/svg+xml", include_str!("page/icon.svg"))))
+        .route("/metrics", get(numbers))
         .route("/api/v1/state", get(state))
         .route("/api/v1/events", get(events))
         .route("/api/v1/do", post(order))
@@ -83,6 +85,16 @@ async fn file(kind: &'static str, text: &'static str) -> Response {
 
 async fn state(State(site): State<Site>) -> Response {
     answered(site.desk.answer(Request::State))
+}
+
+async fn numbers(State(site): State<Site>) -> Response {
+    match site.desk.answer(Request::State) {
+        Answer::State(state) => {
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            ([(CONTENT_TYPE, kind)], metrics(&state)).into_response()
+        }
+        other => answered(other),
+    }
 }
 
 async fn events(State(site): State<Site>) -> Response {
