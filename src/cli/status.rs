@@ -78,7 +78,7 @@ fn json(root: NodeId, report: &Report) -> String {
         t: unix_seconds(),
         size: report.nodes,
         root: root.to_string(),
-        age_ms: report.oldest_ms,
+        age_ms: report.age_ms(),
         lenders: report.lenders,
         capable: capable(report),
         height: report.height,
@@ -91,8 +91,8 @@ fn json(root: NodeId, report: &Report) -> String {
 }
 
 fn text(root: NodeId, report: &Report) -> String {
-    let Report { nodes, lenders, oldest_ms, height, .. } = report;
-    let (age, able) = (f64::from(*oldest_ms) / 1_000.0, capable(report));
+    let Report { nodes, lenders, height, .. } = report;
+    let (age, able) = (f64::from(report.age_ms()) / 1_000.0, capable(report));
     let mut lines = vec![
         format!(
             "{nodes} nodes by the root {}, {age:.1} s old; {lenders} lend, {able} of them have links to give",

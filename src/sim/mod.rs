@@ -85,7 +85,7 @@ pub struct Outcome {
     pub bytes_per_node_s: f64,
     /// Of SOMO's tree, in steps from the root down, as the root's last view says.
     pub somo_height: Option<u32>,
-    /// Age of the oldest part of the root's views that show at least 99 % of all nodes, when they were made: median, and
+    /// Age within which the root's views show 99 % of all nodes, when they were made: median, and
     /// 99th percentile.
     pub view_age_ms_p50: Option<f64>,
     /// See `view_age_ms_p50`.

@@ -15,7 +15,7 @@ pub(super) struct Views {
     pub(super) exact_at: Option<Moment>,
 }
 
-/// Views that show fewer are not dated.
+/// As old as a view is what it says of so many of the nodes that there are; one that shows fewer is not dated.
 const COMPLETE: f64 = 0.99;
 
 impl Views {
@@ -24,8 +24,8 @@ impl Views {
         let share = f64::from(view.nodes) / nodes.max(1) as f64;
         self.complete += share;
         self.count += 1;
-        if share >= COMPLETE {
-            self.ages_ms.push(view.oldest_ms);
+        if let Some(age_ms) = view.within_ms((nodes as f64 * COMPLETE).ceil() as u32) {
+            self.ages_ms.push(age_ms);
         }
         self.height = Some(view.height.into());
         let bytes = postcard::experimental::serialized_size(view).unwrap_or_default() as u64;

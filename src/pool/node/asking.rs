@@ -176,7 +176,7 @@ impl PoolNode {
     fn take_answer(&mut self, root: NodeId, question: &Question, answer: Answer, now: Instant) {
         let (nodes, age_ms) = match &answer {
             Answer::Helpers { nodes, age_ms, .. } => (*nodes, *age_ms),
-            Answer::View(report) => (report.nodes, report.oldest_ms),
+            Answer::View(report) => (report.nodes, report.age_ms()),
             Answer::Nothing => {
                 if question.wants_helpers() {
                     self.on_helpers(&[], now);

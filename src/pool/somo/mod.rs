@@ -7,6 +7,7 @@
 //! soft. Both gather modes of [0063]: unsynchronised, each node in its own rhythm, and the call, which runs down the tree at
 //! once and is answered upwards, each node waiting for its children no longer than it was given.
 
+mod ages;
 mod delegate;
 mod message;
 mod query;
@@ -16,6 +17,7 @@ mod tree;
 
 use std::time::Duration;
 
+pub use self::ages::Ages;
 pub use self::delegate::Delegation;
 pub(super) use self::delegate::Search;
 pub use self::message::{Answer, Down, NEWS_MAX, News, Question, SOMO_MESSAGE_MAX, SomoMessage};
@@ -334,7 +336,7 @@ impl Somo {
             return;
         }
         let way = me.place.round_trip(from.place).map_or(WAY, |trip| trip / 2);
-        report.oldest_ms = report.oldest_ms.saturating_add(way.as_millis() as u32);
+        report.ages.grow_older(way.as_millis() as u32);
         let (call_at, called_at, response, missed) = (Moment::NEVER, Moment::NEVER, Duration::ZERO, 0);
         let mut child = Child {
             peer: from,
@@ -399,9 +401,7 @@ impl Somo {
 
     fn merge_children(&self, all: &mut Report, counts: impl Fn(&Child) -> bool, now: Moment) {
         for child in self.children.iter().filter(|child| counts(child)) {
-            all.merge(&child.report);
-            let age = now.since(child.heard).as_millis() as u32;
-            all.oldest_ms = all.oldest_ms.max(child.report.oldest_ms.saturating_add(age));
+            all.merge(&child.report, now.since(child.heard).as_millis() as u32);
         }
         all.prune(&self.beacons);
     }

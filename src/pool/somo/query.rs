@@ -129,7 +129,7 @@ impl Desk {
 }
 
 fn answer(view: &Report, helpers: Vec<Helper>, kept: bool) -> Answer {
-    Answer::Helpers { nodes: view.nodes, age_ms: view.oldest_ms, helpers, kept }
+    Answer::Helpers { nodes: view.nodes, age_ms: view.age_ms(), helpers, kept }
 }
 
 fn told(helpers: &[Helper]) -> Vec<(Position, [u8; 3])> {

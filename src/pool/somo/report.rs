@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ages::Ages;
 use crate::pool::peer::{Peer, Place};
 
 /// Places that cells are named after.
@@ -48,8 +49,8 @@ pub struct Report {
     pub nodes: u32,
     /// Of those, who lends.
     pub lenders: u32,
-    /// How old the oldest part was when the report was sent, milliseconds.
-    pub oldest_ms: u32,
+    /// How old what it says of them was when it was sent.
+    pub ages: Ages,
     /// Steps from the deepest node up to the sender.
     pub height: u8,
     /// By priority: how many nodes have how much to give; see [`bucket`].
@@ -86,14 +87,14 @@ impl Report {
             histogram[bucket(if offer.lends { free } else { 0 })] = 1;
         }
         let helpers = if offer.lends { vec![Helper { peer, offer }] } else { Vec::new() };
-        Self { nodes: 1, lenders: offer.lends.into(), oldest_ms: 0, height: 0, free, helpers }
+        Self { nodes: 1, lenders: offer.lends.into(), ages: Ages::now(), height: 0, free, helpers }
     }
 
-    /// Adds what another report says of other nodes.
-    pub fn merge(&mut self, other: &Self) {
+    /// Adds what another report says of other nodes, which has grown older since by so much.
+    pub fn merge(&mut self, other: &Self, older_ms: u32) {
         self.nodes = self.nodes.saturating_add(other.nodes);
         self.lenders = self.lenders.saturating_add(other.lenders);
-        self.oldest_ms = self.oldest_ms.max(other.oldest_ms);
+        self.ages.add(&other.ages, older_ms);
         self.height = self.height.max(other.height.saturating_add(1));
         for (mine, theirs) in self.free.iter_mut().flatten().zip(other.free.iter().flatten()) {
             *mine = mine.saturating_add(*theirs);
@@ -101,8 +102,27 @@ impl Report {
         self.helpers.extend_from_slice(&other.helpers);
     }
 
-    /// Keeps the best few helpers of each cell. Call it once all has been merged.
+    /// The age of the oldest part, milliseconds.
+    #[must_use]
+    pub fn oldest_ms(&self) -> u32 {
+        self.ages.oldest_ms()
+    }
+
+    /// The age within which so many nodes are known, milliseconds; nothing if fewer are.
+    #[must_use]
+    pub fn within_ms(&self, nodes: u32) -> Option<u32> {
+        self.ages.within_ms(nodes)
+    }
+
+    /// The age within which 99 of 100 nodes are known, milliseconds.
+    #[must_use]
+    pub fn age_ms(&self) -> u32 {
+        self.within_ms(self.nodes - self.nodes / 100).unwrap_or_else(|| self.oldest_ms())
+    }
+
+    /// Keeps the best few helpers of each cell, and few ages. Call it once all has been merged.
     pub fn prune(&mut self, beacons: &Beacons) {
+        self.ages.prune();
         let rank = |helper: &Helper| {
             let [first, second, third] = helper.offer.free;
             let offer = (third, second, first, helper.offer.up_kbit_s);
@@ -121,7 +141,7 @@ impl Report {
     /// True when it is no larger than a report may be.
     #[must_use]
     pub fn is_bounded(&self) -> bool {
-        self.helpers.len() <= BEACONS_MAX * HELPERS_PER_CELL
+        self.helpers.len() <= BEACONS_MAX * HELPERS_PER_CELL && self.ages.is_bounded()
     }
 }
 
@@ -177,7 +197,7 @@ mod tests {
         let mut all = Report::default();
         for _ in 0..nodes {
             let (peer, offer) = node(random);
-            all.merge(&Report::of(peer, offer));
+            all.merge(&Report::of(peer, offer), 0);
             if all.helpers.len() > 2_000 {
                 all.prune(beacons);
             }
@@ -214,7 +234,7 @@ mod tests {
             (0..60).map(|_| node(random)).map(|(peer, offer)| Report::of(peer, offer)).collect();
         let gather = |nodes: &mut dyn Iterator<Item = &Report>| {
             let mut all = Report::default();
-            nodes.for_each(|one| all.merge(one));
+            nodes.for_each(|one| all.merge(one, 0));
             all.prune(&beacons);
             all
         };

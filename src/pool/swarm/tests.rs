@@ -5,7 +5,7 @@ use rand::SeedableRng;
 use super::*;
 use crate::pool::peer::Place;
 use crate::pool::ring::message::tests::{peer, samples as ring_samples};
-use crate::pool::somo::Delegation;
+use crate::pool::somo::{Ages, Delegation};
 use crate::pool::somo::{BEACONS_MAX, Beacons, Down, HELPERS_PER_CELL, Helper};
 use crate::pool::somo::{HELPERS_MAX, HelperQuery, NEWS_MAX, PLACES_MAX};
 
@@ -16,8 +16,10 @@ pub(crate) fn samples() -> Vec<SwarmMessage> {
     let offer = Offer { lends: true, free: [255; 3], up_kbit_s, down_kbit_s };
     let helpers = (0..BEACONS_MAX * HELPERS_PER_CELL).map(|_| Helper { peer: peer(random), offer });
     let (nodes, free) = (u32::MAX, [[u32::MAX; crate::pool::somo::BUCKETS]; 3]);
-    let report =
-        Report { nodes, lenders: nodes, oldest_ms: nodes, height: 255, free, helpers: helpers.collect() };
+    let mut ages = Ages::default();
+    (0..1_000).for_each(|i| ages.add(&Ages::now(), u32::MAX - i));
+    ages.prune();
+    let report = Report { nodes, lenders: nodes, ages, height: 255, free, helpers: helpers.collect() };
     let places = report.helpers.iter().map(|helper| helper.peer.place).take(BEACONS_MAX).collect();
     let (point, beacons) = (Position(u128::MAX), Some(Beacons { generation: 9, places }));
     let (number, region) = (u32::MAX, Region { level: 9, index: u64::MAX });
