@@ -192,7 +192,6 @@ fn arguments_and_files_that_are_wrong_exit_with_2() {
     assert_line(&host("--input silence --output null --bitrate 1k"), 2, &["1k"]);
     assert_line(&host("--input silence --output null --frame 7ms"), 2, &["7ms"]);
     assert_line(&host("--input silence --output null --objective bush"), 2, &["bush", "forest"]);
-    assert_line(&host("--input silence --output null --protect"), 2, &["--protect"]);
     assert_line(&host("--input silence --output null --degree 0"), 2, &["--degree"]);
     assert_line(&run(dir, "host"), 2, &["--session"]);
     assert_line(&run(dir, "sing"), 2, &["sing"]);
