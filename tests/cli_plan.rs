@@ -315,7 +315,7 @@ fn wrong_arguments_are_one_line_each() {
     let algorithms: Vec<_> = alm_planner::Algorithm::ALL.iter().map(|known| known.name()).collect();
     let cases = [
         ("", "alm: a command is missing; see `alm --help`".to_owned()),
-        ("plam", "alm: unknown command: plam; did you mean plan?".to_owned()),
+        ("plann", "alm: unknown command: plann; did you mean plan?".to_owned()),
         ("plan --matrx x", "alm: unknown flag: --matrx; did you mean --matrix?".to_owned()),
         ("plan --matrix", format!("alm: a value is missing: --matrix; {help}")),
         ("plan --matrix six.rtt --degrees paper", format!("alm: a flag is missing: --members <NODES>; {help}")),
