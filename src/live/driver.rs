@@ -1,5 +1,7 @@
 //! Moves bytes between the link and the node, and wakes the node when it wants to be woken.
 
+mod voices;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -98,12 +100,6 @@ enum AudioState {
     Running(Handle),
 }
 
-/// Members whose loudness is remembered.
-const VOLUMES_MAX: usize = 1_024;
-/// The loudest that somebody quiet can be made.
-const VOLUME_PERCENT_MAX: u16 = 400;
-/// Packets in a second: half of a voice's. A change of keys costs less.
-const UNOPENED_MIN: u64 = 25;
 /// Link events that are handled in a row before anything else gets a look in.
 const LINK_EVENTS_IN_A_ROW: usize = 64;
 
@@ -448,65 +444,6 @@ impl<L: Link> Driver<L> {
             self.hand_audio(ToAudio::Clock(clock));
         }
         self.hand_own_key();
-    }
-
-    /// The group has come to another epoch, or one of its keys has had its time.
-    fn on_keys(&mut self, keys: Keys) {
-        if self.keys.as_ref().is_none_or(|before| before.phrase != keys.phrase) {
-            self.tell(Event::Phrase { words: keys.phrase.clone() });
-        }
-        self.keys = Some(keys);
-        self.hand_own_key();
-        for source in self.sources.keys().copied().collect::<Vec<_>>() {
-            self.hand_keys(source);
-        }
-    }
-
-    fn hand_own_key(&mut self) {
-        if let (Some(keys), Some(own)) = (&self.keys, &self.own) {
-            let key = keys.seal.sender(own.node, &own.salt);
-            self.hand_audio(ToAudio::Seal(key));
-        }
-    }
-
-    fn hand_keys(&mut self, source: SourceIndex) {
-        if let (Some(keys), Some((node, salt))) = (&self.keys, self.sources.get(&source)) {
-            let keys = keys.open.iter().map(|key| key.sender(*node, salt)).collect();
-            let volume = self.volumes.get(node).copied();
-            self.hand_audio(ToAudio::Source(source, keys));
-            if let Some(percent) = volume {
-                self.hand_audio(ToAudio::Volume(source, f32::from(percent) / 100.0));
-            }
-        }
-    }
-
-    /// For whoever is in now or comes back.
-    fn set_volume(&mut self, node: NodeId, percent: u16) {
-        if self.volumes.len() >= VOLUMES_MAX && !self.volumes.contains_key(&node) {
-            return;
-        }
-        let percent = percent.min(VOLUME_PERCENT_MAX);
-        self.volumes.insert(node, percent);
-        if let Some((source, _)) = self.sources.iter().find(|(_, (known, _))| *known == node) {
-            let source = *source;
-            self.hand_audio(ToAudio::Volume(source, f32::from(percent) / 100.0));
-        }
-        self.tell(Event::Volume { node: node.to_string(), percent });
-    }
-
-    /// Says whose voice is silence here for want of a key, once until it is heard again.
-    fn watch_keys(&mut self, source: SourceIndex, node: NodeId, unknown: u64) {
-        let (before, was_said) = self.unopened.get(&source).copied().unwrap_or_default();
-        let came = unknown.saturating_sub(before);
-        let is_said = came >= UNOPENED_MIN || was_said && came > 0;
-        self.unopened.insert(source, (unknown, is_said));
-        if is_said && !was_said {
-            let name = self.node.roster().and_then(|roster| roster.by_node(node)).map(|m| m.name.clone());
-            let name = name.unwrap_or_else(|| node.short());
-            let message =
-                format!("{name} is not heard: the voice comes under a key that this node does not have");
-            self.tell(Event::Error { message });
-        }
     }
 
     fn on_audio(&mut self, from_audio: FromAudio) {

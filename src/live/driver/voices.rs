@@ -1,0 +1,78 @@
+//! Whose voices are heard here and how: the keys that open them, how loud each is played, and what is said when one stays
+//! silent for want of a key.
+
+use alm_media::SourceIndex;
+
+use super::{Driver, ToAudio};
+use crate::event::Event;
+use crate::identity::NodeId;
+use crate::net::Link;
+use crate::session::Keys;
+
+impl<L: Link> Driver<L> {
+    /// The group has come to another epoch, or one of its keys has had its time.
+    pub(super) fn on_keys(&mut self, keys: Keys) {
+        if self.keys.as_ref().is_none_or(|before| before.phrase != keys.phrase) {
+            self.tell(Event::Phrase { words: keys.phrase.clone() });
+        }
+        self.keys = Some(keys);
+        self.hand_own_key();
+        for source in self.sources.keys().copied().collect::<Vec<_>>() {
+            self.hand_keys(source);
+        }
+    }
+
+    pub(super) fn hand_own_key(&mut self) {
+        if let (Some(keys), Some(own)) = (&self.keys, &self.own) {
+            let key = keys.seal.sender(own.node, &own.salt);
+            self.hand_audio(ToAudio::Seal(key));
+        }
+    }
+
+    pub(super) fn hand_keys(&mut self, source: SourceIndex) {
+        if let (Some(keys), Some((node, salt))) = (&self.keys, self.sources.get(&source)) {
+            let keys = keys.open.iter().map(|key| key.sender(*node, salt)).collect();
+            let volume = self.volumes.get(node).copied();
+            self.hand_audio(ToAudio::Source(source, keys));
+            if let Some(percent) = volume {
+                self.hand_audio(ToAudio::Volume(source, f32::from(percent) / 100.0));
+            }
+        }
+    }
+
+    /// For whoever is in now or comes back.
+    pub(super) fn set_volume(&mut self, node: NodeId, percent: u16) {
+        if self.volumes.len() >= VOLUMES_MAX && !self.volumes.contains_key(&node) {
+            return;
+        }
+        let percent = percent.min(VOLUME_PERCENT_MAX);
+        self.volumes.insert(node, percent);
+        if let Some((source, _)) = self.sources.iter().find(|(_, (known, _))| *known == node) {
+            let source = *source;
+            self.hand_audio(ToAudio::Volume(source, f32::from(percent) / 100.0));
+        }
+        self.tell(Event::Volume { node: node.to_string(), percent });
+    }
+
+    /// Says whose voice is silence here for want of a key, once until it is heard again.
+    pub(super) fn watch_keys(&mut self, source: SourceIndex, node: NodeId, unknown: u64) {
+        let (before, was_said) = self.unopened.get(&source).copied().unwrap_or_default();
+        let came = unknown.saturating_sub(before);
+        let is_said = came >= UNOPENED_MIN || was_said && came > 0;
+        self.unopened.insert(source, (unknown, is_said));
+        if is_said && !was_said {
+            let name = self.node.roster().and_then(|roster| roster.by_node(node)).map(|m| m.name.clone());
+            let name = name.unwrap_or_else(|| node.short());
+            let message =
+                format!("{name} is not heard: the voice comes under a key that this node does not have");
+            self.tell(Event::Error { message });
+        }
+    }
+}
+
+/// Members whose loudness is remembered.
+const VOLUMES_MAX: usize = 1_024;
+/// The loudest that somebody quiet can be made.
+const VOLUME_PERCENT_MAX: u16 = 400;
+/// Packets in a second: half of a voice's. A change of keys costs less.
+const UNOPENED_MIN: u64 = 25;
