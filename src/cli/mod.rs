@@ -10,6 +10,7 @@ mod config;
 mod coords;
 mod demo;
 mod devices;
+mod doctor;
 mod draw;
 mod error;
 mod gen_matrix;
@@ -121,6 +122,8 @@ enum Command {
     Lab(Box<lab::Args>),
     /// List sound devices
     Devices(devices::Args),
+    /// Say what works on this machine, what does not, and what to do
+    Doctor(doctor::Args),
     /// Plan a tree on a recorded latency matrix
     Plan(Box<plan::Args>),
     /// Simulate many sessions on a recorded latency matrix
@@ -163,6 +166,7 @@ impl Command {
             Self::Demo(args) => demo::run(&args, out),
             Self::Lab(args) => lab::run(*args, out),
             Self::Devices(args) => devices::run(&args, out),
+            Self::Doctor(args) => doctor::run(&args, out),
             Self::Sim(args) => sim::run(args, out),
             Self::Plan(args) => plan::run(&args.resolve()?, out),
             Self::Bench(args) => bench::run(*args, out),

@@ -103,6 +103,16 @@ impl NetArgs {
         self.degree.or(self.uplink.map(from_uplink)).unwrap_or(DEGREE_DEFAULT)
     }
 
+    /// The address to listen on, if one was named.
+    pub(super) fn listen(&self) -> Option<SocketAddr> {
+        self.listen
+    }
+
+    /// Nodes of the pool that were named.
+    pub(super) fn bootstraps(&self) -> &[SocketAddr] {
+        &self.bootstrap
+    }
+
     /// Opens the state directory and the socket. Must be called within the tokio runtime that the node is to live in.
     pub(super) fn open(&self, lends: bool) -> Result<Net, CliError> {
         let mut state = State::open(self.state.clone())?;

@@ -11,7 +11,7 @@ use super::DriverConfig;
 use crate::identity::NodeId;
 use crate::net::{Channel, DialError, Link, LinkEvent, Mdns, next_event};
 use crate::pool::somo::{Helper, Report};
-use crate::pool::{Answer, Contact, Event, Output, PoolConfig, PoolNode, Question};
+use crate::pool::{Answer, Contact, Event, Output, PoolConfig, PoolNode, Question, Reach};
 use crate::wire::Message;
 
 /// See the [module](self).
@@ -64,6 +64,26 @@ impl<L: Link> Onlooker<L> {
     #[must_use]
     pub fn failed(&self) -> &BTreeMap<SocketAddr, DialError> {
         &self.failed
+    }
+
+    /// Talks to nodes, so that they say where they see this one.
+    pub async fn meet(&mut self, nodes: &[Helper], within: Duration) {
+        let deadline = Instant::now() + within;
+        for Helper { peer, .. } in nodes {
+            let contact = Contact { node: peer.node, addrs: peer.addrs().collect() };
+            self.pool.want(contact, Instant::now().into_std());
+        }
+        while !nodes.iter().all(|helper| self.pool.is_joined(helper.peer.node)) {
+            if self.next(deadline).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// What stands before this machine as far as those it has talked to tell, and where they see it.
+    #[must_use]
+    pub fn seen(&self) -> (Reach, SocketAddr) {
+        self.pool.seen()
     }
 
     /// Has nodes measure the round trips to each other, each pair once; `progress` hears how many pairs are done.

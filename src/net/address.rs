@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// A UDP port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,29 @@ fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;
     Ok(socket.into())
+}
+
+/// What the kernel keeps of a socket's packets, bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Buffers {
+    /// Of those that have come and have not been read.
+    pub receive: usize,
+    /// Of those that have not gone out.
+    pub send: usize,
+    /// What was asked for.
+    pub wanted: usize,
+}
+
+/// What the kernel has granted to a socket of [`bind_udp`].
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn buffers(socket: &UdpSocket) -> io::Result<Buffers> {
+    let socket = SockRef::from(socket);
+    // Linux shows twice of what packets may take, for its own bookkeeping (socket(7)).
+    let share = if cfg!(target_os = "linux") { 2 } else { 1 };
+    let (receive, send) = (socket.recv_buffer_size()? / share, socket.send_buffer_size()? / share);
+    Ok(Buffers { receive, send, wanted: SOCKET_BUFFER })
 }
 
 /// What others can dial to reach a socket bound to `bound`: a wildcard is replaced by this machine's addresses, those of

@@ -13,7 +13,7 @@ mod port_map;
 pub mod emulated;
 pub mod quic;
 
-pub use self::address::{ListenError, bind_udp, concrete_addresses, is_detour};
+pub use self::address::{Buffers, ListenError, bind_udp, buffers, concrete_addresses, is_detour};
 pub use self::budget::Budget;
 pub(crate) use self::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
 pub use self::link::{

@@ -33,6 +33,7 @@ use super::links::Links;
 use super::message::{Answer, Contact, NodeReport, PoolMessage, ROUND_TRIPS_MAX};
 use super::moment::Moment;
 use super::peer::{Peer, Place};
+use super::reach::Reach;
 use super::records::{Record, RecordsConfig};
 use super::ring::RingConfig;
 use super::round_trip::{self, PING, PONG};
@@ -543,6 +544,12 @@ impl PoolNode {
     #[must_use]
     pub fn standing(&self) -> Option<Standing> {
         self.standing
+    }
+
+    /// What stands before this node as far as others tell, and where they see it.
+    #[must_use]
+    pub fn seen(&self) -> (Reach, SocketAddr) {
+        (self.seen.reach(), self.seen.endpoint())
     }
 
     /// What this node says of itself.
