@@ -75,11 +75,7 @@ pub(crate) fn grown_within(
     limits: HelperLimits,
 ) -> Result<Draft, PlanError> {
     check_degrees(instance, limits)?;
-    let from = |hub, attempts| {
-        let section_a: &mut dyn SectionA =
-            if limits.most == 0 { &mut NoHelpers } else { &mut CriticalNode::new(criterion, limits) };
-        grow(instance, hub, attempts, section_a)
-    };
+    let from = |hub, attempts| grown_from(instance, hub, attempts, criterion, limits);
     if instance.problem.objective == Objective::Height {
         return from(0, ATTEMPTS_MAX);
     }
@@ -95,6 +91,19 @@ pub(crate) fn grown_within(
     best.map_or_else(|| from(0, 1), Ok)
 }
 
+/// The tree that growth makes around `hub`, which is one of the helpers that `limits` admits if it is not a member.
+pub(crate) fn grown_from(
+    instance: &Instance<'_>,
+    hub: usize,
+    attempts: usize,
+    criterion: Criterion,
+    limits: HelperLimits,
+) -> Result<Draft, PlanError> {
+    let section_a: &mut dyn SectionA =
+        if limits.most == 0 { &mut NoHelpers } else { &mut CriticalNode::new(criterion, limits) };
+    grow(instance, hub, attempts, section_a)
+}
+
 /// The draft of least value.
 fn least_of(drafts: impl Iterator<Item = Draft>, instance: &Instance<'_>) -> Option<Draft> {
     let valued = drafts.map(|draft| (draft.value(instance), draft));
@@ -102,7 +111,11 @@ fn least_of(drafts: impl Iterator<Item = Draft>, instance: &Instance<'_>) -> Opt
 }
 
 /// Up to `count` of `nodes`: those from which the farthest member is nearest.
-fn most_central(instance: &Instance<'_>, nodes: impl Iterator<Item = usize>, count: usize) -> Vec<usize> {
+pub(crate) fn most_central(
+    instance: &Instance<'_>,
+    nodes: impl Iterator<Item = usize>,
+    count: usize,
+) -> Vec<usize> {
     let mut nodes: Vec<(f32, usize)> = nodes
         .map(|node| {
             let reach = instance.costs(node)[..instance.members].iter().copied();

@@ -2,8 +2,8 @@
 //! (`smooth`) goes on from the best of them, and what comes out is never worse than any of them.
 //!
 //! For the height the tree hangs from the session's root. For the diameter it hangs from its own middle, which moves as
-//! the tree changes: there the height is half of the diameter. Where directions differ, the annealing for the diameter
-//! works on their mean, and the result is judged on both.
+//! the tree changes: there the height is half of the diameter; and trees around several middles race (`race`). Where
+//! directions differ, the annealing for the diameter works on their mean, and the result is judged on both.
 //!
 //! A proposal takes O(1) to judge, one that brings a helper in O(H) over H helpers to choose from, and O(depth + subtree)
 //! to make; at 20 members and 470 helpers some five million are judged in a second. The starts take what `table_a`,
@@ -26,6 +26,7 @@ mod moves;
 mod near;
 mod pace;
 mod propose;
+mod race;
 mod small;
 mod smooth;
 mod spare;
@@ -46,6 +47,7 @@ use crate::vast;
 use anneal::{Schedule, Walk};
 pub(crate) use installed::Installed;
 use near::Near;
+use race::raced;
 use small::{annealed_then_solved, is_small};
 
 /// How long `best` may search.
@@ -120,6 +122,8 @@ pub(crate) fn best(
     let alike = mean.as_ref().unwrap_or(instance);
     let found = if is_small(alike, helpers_max) {
         annealed_then_solved(alike, &start, helpers_max, budget)
+    } else if shared {
+        raced(alike, start.clone(), helpers_max, budget)
     } else {
         annealed(alike, &start, helpers_max, None, within(budget))
     };
