@@ -34,6 +34,8 @@ pub enum Event {
         node: String,
         /// What they call themselves.
         name: String,
+        /// They keep what is said.
+        records: bool,
     },
     /// Somebody is out.
     MemberLeft {

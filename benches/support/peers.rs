@@ -137,7 +137,7 @@ fn enter(node: &mut Node, me: NodeId, number: u8, part: Part, degree: u32, addrs
     match part {
         Part::Host(bootstrap) => {
             let addrs = addrs.to_vec();
-            let own = Participant { index: 0, node: me, name, salt, degree, addrs };
+            let own = Participant { index: 0, node: me, name, salt, degree, records: false, addrs };
             let (objective, priority) = (Objective::Diameter, Priority::LOWEST);
             let config = ManagerConfig {
                 title: "bench".to_owned(),
@@ -150,7 +150,7 @@ fn enter(node: &mut Node, me: NodeId, number: u8, part: Part, degree: u32, addrs
             bootstrap.into_iter().for_each(|addr| node.handle(Input::Bootstrap(addr), now()));
             node.host(&session_key(number), config, now());
         }
-        Part::Member(invite) => node.join(MemberConfig { invite, name, salt, degree }, now()),
+        Part::Member(invite) => node.join(MemberConfig { invite, name, salt, degree, records: false }, now()),
     }
 }
 

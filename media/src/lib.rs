@@ -47,6 +47,7 @@ mod level;
 mod listener;
 mod mixer;
 mod packet;
+mod record;
 mod relay;
 mod repair;
 mod seal;
@@ -78,6 +79,7 @@ pub use self::packet::{
     COUNTER_MAX, CaptureTime, HEADER_LEN, MEDIA_KIND, METADATA_LEN, MediaPacket, PACKET_MAX, PAYLOAD_MAX,
     PacketError, SFRAME_HEADER_MAX, SourceIndex, TAG_LEN, TreeId, VERSION, peek_tree, set_tree,
 };
+pub use self::record::{FILES_MAX, MIX_NAME, RecordError, Recording};
 pub use self::relay::{
     EPOCHS_MAX, ForwardingTable, LINKS_MAX, LinkId, Route, TREES_MAX, TableError, TreeLinks,
 };

@@ -21,7 +21,7 @@ pub const SOURCES_MAX: usize = 512;
 pub const PULL_SAMPLES_MAX: usize = FRAME_SAMPLES_MAX;
 
 /// A packet that was proved and taken up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
     /// Who sent it.
     pub source: SourceIndex,
@@ -29,6 +29,8 @@ pub struct Heard {
     pub counter: u64,
     /// When it was captured; with the session's clock at arrival, how long it was on its way.
     pub capture_time: CaptureTime,
+    /// What was said: a payload of Opus.
+    pub payload: Bytes,
 }
 
 /// Why a packet is not taken up. It was counted; the listener is otherwise unchanged.
@@ -146,9 +148,9 @@ impl Listener {
             self.stats.unknown_source += 1;
             return Err(OpenError::UnknownSource.into());
         };
-        source.push(&packet, now)?;
+        let payload = source.push(&packet, now)?;
         let MediaPacket { source, counter, capture_time, .. } = packet;
-        Ok(Heard { source, counter, capture_time })
+        Ok(Heard { source, counter, capture_time, payload })
     }
 
     /// Fills `out`, at most [`PULL_SAMPLES_MAX`] samples of each channel, interleaved, with what is to be played from `now` on. To be
@@ -223,7 +225,7 @@ impl Source {
         }
     }
 
-    fn push(&mut self, packet: &MediaPacket<'_>, now: Instant) -> Result<(), HearError> {
+    fn push(&mut self, packet: &MediaPacket<'_>, now: Instant) -> Result<Bytes, HearError> {
         let opened = self.opener.open(packet);
         let payload = opened.inspect_err(|error| match error {
             OpenError::Replayed => {
@@ -245,8 +247,8 @@ impl Source {
             Some(jitter) if jitter.0 == frame => jitter,
             other => other.insert((frame, JitterBuffer::new(frame))),
         };
-        jitter.push(packet.counter, packet.capture_time, payload, now);
-        Ok(())
+        jitter.push(packet.counter, packet.capture_time, payload.clone(), now);
+        Ok(payload)
     }
 
     fn pull(&mut self, now: Instant, out: &mut [f32]) {

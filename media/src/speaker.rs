@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::codec::{CodecConfig, CodecError, Encoder, FrameLength, is_pause};
-use crate::level::Level;
+use crate::level::{LEVEL_LEN, Level};
 use crate::packet::{CaptureTime, MediaPacket, PACKET_MAX, SourceIndex, TreeId};
 use crate::seal::{Sealer, SenderKey};
 
@@ -44,6 +44,11 @@ impl Speaker {
     /// The source that it speaks for.
     pub fn source(&self) -> SourceIndex {
         self.source
+    }
+
+    /// What the last packet holds of the voice: a payload of Opus.
+    pub fn payload(&self) -> &[u8] {
+        self.plain.get(LEVEL_LEN..).unwrap_or_default()
     }
 
     /// How much sound goes into one packet.

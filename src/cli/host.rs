@@ -75,7 +75,8 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
         net.config.troubles.extend(media.troubles);
         let node = net.config.identity.node_id();
         let (name, addrs) = (name.unwrap_or_else(user_name), net.addrs.clone());
-        let own = Participant { index: 0, node, name, salt: random(), degree, addrs };
+        let (salt, records) = (random(), media.audio.recording.is_some());
+        let own = Participant { index: 0, node, name, salt, degree, records, addrs };
         let config = ManagerConfig { title: session, objective, priority, protect, secret: random(), own };
         Ok(Role::Host { key: new_identity(), config, audio: media.audio })
     };

@@ -45,7 +45,8 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
         let media = media.open()?;
         net.config.troubles.extend(media.troubles);
         let name = name.unwrap_or_else(user_name);
-        let config = MemberConfig { invite, name, salt: random(), degree };
+        let (salt, records) = (random(), media.audio.recording.is_some());
+        let config = MemberConfig { invite, name, salt, degree, records };
         Ok(Role::Join { config, audio: media.audio })
     };
     live(&net, Purpose::Join, role, out)

@@ -1,9 +1,10 @@
 //! The flags of a voice and a pair of ears, and what they come to: devices and an encoder.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use alm_media::device::{DeviceError, InputSpec, OutputSpec};
-use alm_media::{BITRATE_MAX, BITRATE_MIN, CodecConfig, Encoder, FrameLength, WavError};
+use alm_media::{BITRATE_MAX, BITRATE_MIN, CodecConfig, Encoder, FrameLength, Recording, WavError};
 
 use super::error::{CliError, reason};
 use super::units;
@@ -35,6 +36,10 @@ pub(super) struct MediaArgs {
     /// Sound in one packet: 2.5ms, 5ms, 10ms, 20ms, 40ms or 60ms
     #[arg(long, value_name = "TIME", value_parser = frame, default_value = "20ms")]
     frame: FrameLength,
+
+    /// Keep what everybody says in this directory, a file for each and one for all; the others are told
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
 
     /// Send nothing while nothing is said; whoever relays can then tell when you speak
     #[arg(long)]
@@ -102,10 +107,16 @@ impl MediaArgs {
             }
             _ => refused(&error, &self.output),
         })?;
-        Ok(Media {
-            audio: AudioConfig { capture, playback, codec, pace: Pace::Thread, muted: self.muted },
-            troubles,
-        })
+        // Last: nothing is left behind by a command that cannot begin.
+        let recording = self.record.as_deref().and_then(|dir| match Recording::create(dir) {
+            Ok(recording) => Some(recording),
+            Err(error) => {
+                troubles.push(format!("nothing is recorded: {error}"));
+                None
+            }
+        });
+        let (pace, muted) = (Pace::Thread, self.muted);
+        Ok(Media { audio: AudioConfig { capture, playback, codec, pace, muted, recording }, troubles })
     }
 }
 

@@ -1,6 +1,6 @@
 //! A conference as its events tell it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::Serialize;
 
@@ -25,6 +25,8 @@ pub struct Conference {
     pub muted: bool,
     /// Who is in, this node included: what each calls itself.
     pub members: BTreeMap<String, String>,
+    /// Who of them keeps what is said.
+    pub recorders: BTreeSet<String>,
     /// What carries the media.
     pub plan: Option<Plan>,
     /// What is heard, by source.
@@ -88,11 +90,15 @@ impl Conference {
             Event::Session { id, name, role } => {
                 self.session = Some(SessionView { id: id.clone(), name: name.clone(), role });
             }
-            Event::MemberJoined { node, name } => {
+            Event::MemberJoined { node, name, records } => {
                 self.members.insert(node.clone(), name.clone());
+                if *records {
+                    self.recorders.insert(node.clone());
+                }
             }
             Event::MemberLeft { node, .. } => {
                 self.members.remove(node);
+                self.recorders.remove(node);
                 self.media.remove(node);
                 self.levels_db.remove(node);
                 self.heard.retain(|source| source != node);
@@ -201,14 +207,19 @@ mod tests {
     #[test]
     fn who_leaves_is_forgotten_and_who_falls_silent_is_not_heard() {
         let mut conference = Conference::default();
-        let joined = |node: &str| Event::MemberJoined { node: node.into(), name: node.to_uppercase() };
+        let joined = |node: &str| {
+            let (name, records) = (node.to_uppercase(), node == "b");
+            Event::MemberJoined { node: node.into(), name, records }
+        };
         for event in [joined("a"), joined("b"), media("a", 50), media("b", 50), media("a", 50)] {
             conference.apply(&event);
         }
         assert_eq!(conference.heard, ["b"]);
         assert_eq!(conference.name("a"), "A");
+        assert!(conference.recorders.contains("b") && conference.recorders.len() == 1);
         conference.apply(&Event::MemberLeft { node: "b".into(), reason: Departure::Left });
         assert!(conference.heard.is_empty() && !conference.media.contains_key("b"));
+        assert!(conference.recorders.is_empty());
         assert_eq!(conference.name("0123456789"), "01234567", "a helper goes by its id");
     }
 

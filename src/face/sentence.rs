@@ -12,6 +12,7 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
             format!("{id}\nothers join with: alm join {id}")
         }
         Event::Session { name, .. } => format!("you are in {name:?}"),
+        Event::MemberJoined { name, records: true, .. } => format!("{name} is here and records"),
         Event::MemberJoined { name, .. } => format!("{name} is here"),
         Event::MemberLeft { node, reason } => {
             let how = serde_json::to_value(reason).ok();

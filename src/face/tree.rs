@@ -225,7 +225,7 @@ mod tests {
     fn conference() -> Conference {
         let mut conference = Conference { node: "b".into(), ..Conference::default() };
         for (node, name) in [("a", "Ada"), ("b", "Ben"), ("c", "<Chi>\"")] {
-            conference.apply(&Event::MemberJoined { node: node.into(), name: name.into() });
+            conference.apply(&Event::MemberJoined { node: node.into(), name: name.into(), records: false });
         }
         let edges = [("a", "h"), ("h", "b"), ("h", "c")].map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec();
         conference.apply(&Event::Tree(Plan {

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use alm_media::device::{Capture, Playback};
 use alm_media::{
-    CaptureTime, CodecConfig, Level, Listener, SAMPLE_RATE, SenderKey, SourceIndex, SourceStats, Speaker,
-    TreeId,
+    CaptureTime, CodecConfig, Level, Listener, Recording, SAMPLE_RATE, SenderKey, SourceIndex, SourceStats,
+    Speaker, TreeId,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::recorder::Recorder;
 use crate::session::SessionClock;
 
 /// The voice and the ears that a member brings.
@@ -30,6 +31,8 @@ pub struct AudioConfig {
     pub pace: Pace,
     /// Nothing of the voice goes out until a command says so.
     pub muted: bool,
+    /// What everybody says is kept there.
+    pub recording: Option<Recording>,
 }
 
 /// What ticks the audio.
@@ -51,6 +54,8 @@ pub(super) enum ToAudio {
     Clock(SessionClock),
     /// The own voice is sealed by this key from now on, and not sent before the first.
     Seal(SenderKey),
+    /// What a source, or the own voice, calls itself.
+    Name(SourceIndex, String),
     /// A source is played at so many times its own loudness.
     Volume(SourceIndex, f32),
     /// From now on, silence in place of the voice, or the voice again.
@@ -146,6 +151,7 @@ pub struct Audio {
     levels_at: Instant,
     /// The loudest since levels were told.
     input: Level,
+    recorder: Option<Recorder>,
     inbox: Receiver<ToAudio>,
     outbox: mpsc::Sender<FromAudio>,
 }
@@ -165,11 +171,16 @@ struct Over;
 impl Audio {
     /// Starts the audio of the member whose number in the session is `source`; the first tick is at `now`.
     pub(super) fn start(config: AudioConfig, source: SourceIndex, now: Instant) -> Handle {
-        let AudioConfig { capture, playback, codec, pace, muted } = config;
+        let AudioConfig { capture, playback, codec, pace, muted, recording } = config;
         let frame = codec.frame;
         let tick = frame.duration().min(TICK_MAX);
         let (to_audio, inbox) = sync_channel(QUEUE_MAX);
         let (outbox, from_audio) = mpsc::channel(QUEUE_MAX);
+        let recorder = recording.map(|recording| {
+            let outbox = outbox.clone();
+            // A driver that does not keep up has lost more than that already.
+            Recorder::start(recording, now, move |trouble| drop(outbox.try_send(FromAudio::Trouble(trouble))))
+        });
         let samples = (tick.as_secs_f64() * f64::from(SAMPLE_RATE)).round() as usize;
         let audio = Self {
             capture,
@@ -192,6 +203,7 @@ impl Audio {
             source,
             codec,
             speaker: None,
+            recorder,
             inbox,
             outbox,
         };
@@ -259,6 +271,9 @@ impl Audio {
         self.due += self.tick;
         if self.levels_at <= now {
             self.levels_at = now + LEVELS_INTERVAL;
+            if self.recorder.as_mut().is_some_and(|recorder| recorder.tick(now)) {
+                self.tell(FromAudio::Trouble(BEHIND.to_owned()));
+            }
             let input = std::mem::replace(&mut self.input, Level::SILENCE);
             self.tell(FromAudio::Levels(input, self.listener.levels(now).collect()));
         }
@@ -293,6 +308,10 @@ impl Audio {
         let capture_time = CaptureTime(clock.ticks(begun));
         let encoded = speaker.packet(&self.captured, capture_time, &[TreeId(0)], &mut self.packets);
         debug_assert_eq!(encoded, Ok(()), "exactly one frame is captured");
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| !self.packets.is_empty()) {
+            let payload = Bytes::copy_from_slice(speaker.payload());
+            recorder.frame(self.source, begun, 0, payload);
+        }
         while let Some(packet) = self.packets.pop() {
             self.tell(FromAudio::Packet(packet));
         }
@@ -307,6 +326,9 @@ impl Audio {
                         && let Some(clock) = self.clock
                     {
                         let since_capture = CaptureTime(clock.ticks(at)).ticks_since(heard.capture_time);
+                        if let Some(recorder) = &mut self.recorder {
+                            recorder.frame(heard.source, at, since_capture.into(), heard.payload);
+                        }
                         let path = f64::from(since_capture) / 48.0 - self.frame.as_secs_f64() * 1_000.0;
                         let mean = self.paths_ms.entry(heard.source).or_insert(path);
                         *mean += (path - *mean) / PATH_SMOOTHING;
@@ -318,8 +340,16 @@ impl Audio {
                     self.listener.remove_source(source);
                     self.paths_ms.remove(&source);
                     self.gaps.remove(&source);
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.gone(source);
+                    }
                 }
                 Ok(ToAudio::Clock(clock)) => self.clock = Some(clock),
+                Ok(ToAudio::Name(source, name)) => {
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.name(source, name);
+                    }
+                }
                 Ok(ToAudio::Volume(source, volume)) => {
                     self.listener.set_volume(source, volume);
                 }
@@ -355,6 +385,9 @@ impl Audio {
         let _ = self.outbox.try_send(what);
     }
 }
+
+/// Said when parts of a recording are lost.
+const BEHIND: &str = "the disk does not keep up: the recording has holes";
 
 /// Packets over which the path's mean is taken, as RTP's jitter is (RFC 3550, section 6.4.1).
 const PATH_SMOOTHING: f64 = 16.0;

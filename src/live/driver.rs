@@ -393,12 +393,14 @@ impl<L: Link> Driver<L> {
                 }
             }
             session::Event::MemberJoined(member) => {
+                let source = SourceIndex(member.index);
+                self.hand_audio(ToAudio::Name(source, member.name.clone()));
                 if member.node != self.me {
-                    let source = SourceIndex(member.index);
                     self.sources.insert(source, (member.node, member.salt));
                     self.hand_keys(source);
                 }
-                self.tell(Event::MemberJoined { node: member.node.to_string(), name: member.name });
+                let (node, records) = (member.node.to_string(), member.records);
+                self.tell(Event::MemberJoined { node, name: member.name, records });
             }
             session::Event::MemberLeft(node, reason) => {
                 let gone: Vec<SourceIndex> =

@@ -9,6 +9,7 @@ mod driver;
 mod notices;
 mod onlooker;
 mod places;
+mod recorder;
 
 pub use self::audio::{Audio, AudioConfig, Pace};
 pub use self::command::Command;

@@ -30,6 +30,8 @@ pub struct MemberConfig {
     pub salt: [u8; 16],
     /// Tree links that this machine can carry.
     pub degree: u32,
+    /// What is said is kept here: everybody is told.
+    pub records: bool,
 }
 
 /// See the [module](self).
@@ -487,11 +489,12 @@ impl Member {
             return;
         }
         let Some(manager) = self.manager() else { return };
-        let MemberConfig { invite, name, salt, degree } = self.config.clone();
+        let MemberConfig { invite, name, salt, degree, records } = self.config.clone();
         let proof = admission_proof(&invite.secret, invite.session, self.me, manager);
         let (attempt, key_package, mark) = self.group.apply(now);
         let session = invite.session;
-        let join = SessionMessage::Join { session, proof, name, salt, degree, key_package, attempt, mark };
+        let join =
+            SessionMessage::Join { session, proof, name, salt, degree, records, key_package, attempt, mark };
         self.send(manager, join);
     }
 

@@ -57,6 +57,8 @@ pub enum SessionMessage {
         salt: [u8; 16],
         /// Tree links that it can carry.
         degree: u32,
+        /// It keeps what is said.
+        records: bool,
         /// What to let it into the group by ([`alm_media::Applicant`]), and which of its attempts that is.
         key_package: Vec<u8>,
         /// Counts them.

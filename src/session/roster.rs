@@ -29,6 +29,8 @@ pub struct Participant {
     pub salt: [u8; 16],
     /// Tree links that it can carry.
     pub degree: u32,
+    /// It keeps what is said: everybody is told.
+    pub records: bool,
     /// Where it listens.
     pub addrs: Vec<SocketAddr>,
 }

@@ -128,7 +128,7 @@ mod tests {
     fn keys_mute_choose_and_leave_after_a_question() {
         let (mut screen, mut conference) = (Screen::default(), Conference::default());
         for node in ["a", "b"] {
-            conference.apply(&Event::MemberJoined { node: node.into(), name: node.into() });
+            conference.apply(&Event::MemberJoined { node: node.into(), name: node.into(), records: false });
         }
         assert_eq!(press(&mut screen, KeyCode::Char('m'), &conference), Some(Command::Mute(true)));
         conference.apply(&Event::Voice { muted: true });

@@ -56,6 +56,10 @@ fn title(conference: &Conference, width: u16) -> Line<'_> {
     if let Some(pool) = conference.pool.as_ref().filter(|pool| pool.size > 1) {
         about.push(Span::from(format!(", {} nodes in the pool", pool.size)).dim());
     }
+    if !conference.recorders.is_empty() {
+        about.push(Span::from("  "));
+        about.push(Span::from(" recorded ").white().on_red());
+    }
     let microphone = if conference.muted {
         Span::from(" mic OFF ").white().on_red()
     } else {
@@ -97,6 +101,7 @@ fn people_pane<'a>(conference: &'a Conference, screen: &Screen, area: Rect) -> P
                 }
                 (None, _) => "not heard yet".to_owned(),
             };
+            let right = if conference.recorders.contains(node) { format!("rec {right}") } else { right };
             let name: String =
                 plain(name).chars().take(room.saturating_sub(right.chars().count() + 4)).collect();
             let gap =
@@ -306,7 +311,11 @@ mod tests {
         let id = format!("alm{}", "a".repeat(77));
         conference.apply(&Event::Session { id, name: "standup".into(), role: "host" });
         for (node, name) in nodes {
-            conference.apply(&Event::MemberJoined { node: node.into(), name: name.into() });
+            conference.apply(&Event::MemberJoined {
+                node: node.into(),
+                name: name.into(),
+                records: node == "cccc",
+            });
         }
         let edge = |(a, b): (&str, &str)| (a.to_owned(), b.to_owned());
         let tree = |source: &str, edges: &[(&str, &str)]| Tree {
@@ -375,21 +384,21 @@ mod tests {
         let lines = shown(&conference(), &Screen { chosen: 1, ..Screen::default() }, 80, 24);
         let all = lines.join("\n");
         for words in [
-            "standup  3 here",
+            "standup  3 here   recorded ",
             "mic on",
             "● Ben[31m",
             "12 ms good",
             "▮▮▮    12 ms good",
             "▮     you",
             "lusab babad gutih tugad",
-            "not heard yet",
+            "rec not heard yet",
             "to you by hhhhhhhh",
             "you pass it on to Chi",
             "2 hops, 40 ms buffered",
             "plan 3 (Chi joined): worst pair 21.4 ms",
             "helper hhhhhhhh",
             "link hhhhhhhh: 5 ms, 100 out, 200 in",
-            "Chi is here",
+            "Chi is here and records",
             "q leave",
         ] {
             assert!(all.contains(words), "{words} is missing:\n{all}");

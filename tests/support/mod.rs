@@ -83,6 +83,7 @@ impl Peer {
             playback,
             codec: CodecConfig { voice: false, ..CodecConfig::default() },
             muted: false,
+            recording: None,
             pace,
         };
         let (name, salt) = (format!("m{index}"), [index as u8; 16]);
@@ -91,13 +92,16 @@ impl Peer {
         let role = match part {
             Part::Idle | Part::Helper | Part::Measured => Role::Pool,
             Part::Host(objective) => {
-                let own = Participant { index: 0, node: id, name, salt, degree, addrs: link.listen_addrs() };
+                let (records, addrs) = (false, link.listen_addrs());
+                let own = Participant { index: 0, node: id, name, salt, degree, records, addrs };
                 let (priority, secret) = (Priority::LOWEST, [5; 16]);
                 let (title, protect) = ("test".into(), false);
                 let config = ManagerConfig { title, objective, priority, protect, secret, own };
                 Role::Host { key: Identity::from_seed([200; 32]), config, audio }
             }
-            Part::Member(invite) => Role::Join { config: MemberConfig { invite, name, salt, degree }, audio },
+            Part::Member(invite) => {
+                Role::Join { config: MemberConfig { invite, name, salt, degree, records: false }, audio }
+            }
         };
         let config = DriverConfig {
             identity,

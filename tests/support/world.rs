@@ -220,6 +220,7 @@ impl World {
             name: format!("m{index}"),
             salt: [index as u8; 16],
             degree,
+            records: false,
             addrs: vec![addr_of(index)],
         };
         let (priority, secret) = (Priority::LOWEST, self.secret);
@@ -239,7 +240,7 @@ impl World {
     pub fn join(&mut self, index: usize, degree: u32, invite: Invite) {
         let (name, salt) = (format!("m{index}"), [index as u8; 16]);
         let now = self.now;
-        self.with(index, |node| node.join(MemberConfig { invite, name, salt, degree }, now));
+        self.with(index, |node| node.join(MemberConfig { invite, name, salt, degree, records: false }, now));
     }
 
     /// Has a member speak from now on.

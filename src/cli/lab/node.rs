@@ -107,7 +107,8 @@ impl LabNode {
                 InputSpec::Silence.open(false).map_err(|error| CliError::failed(error, "silence", ""))?
             };
             let playback = Box::new(Ears::new(number, common.voices, heard.clone()));
-            Ok(AudioConfig { capture, playback, codec: common.codec, pace: Pace::Task, muted: false })
+            let (codec, pace) = (common.codec, Pace::Task);
+            Ok(AudioConfig { capture, playback, codec, pace, muted: false, recording: None })
         };
         let node = identity.node_id();
         let mut salt = [0; 16];
@@ -117,14 +118,15 @@ impl LabNode {
             Part::Helper => (Role::Pool, &common.bootstrap[..]),
             Part::Host(objective, protect) => {
                 let addrs = vec![address_of(site)];
-                let own = Participant { index: 0, node, name: name.clone(), salt, degree, addrs };
+                let (name, records) = (name.clone(), false);
+                let own = Participant { index: 0, node, name, salt, degree, records, addrs };
                 let (title, priority, secret) = ("lab".to_owned(), Priority::LOWEST, salt);
                 let config = ManagerConfig { title, objective, priority, protect, secret, own };
                 let role = Role::Host { key: Identity::from_seed(key(4)), config, audio: audio()? };
                 (role, &common.bootstrap[..])
             }
             Part::Member(invite) => {
-                let config = MemberConfig { invite, name: name.clone(), salt, degree };
+                let config = MemberConfig { invite, name: name.clone(), salt, degree, records: false };
                 // Members know nothing but the id.
                 (Role::Join { config, audio: audio()? }, &[][..])
             }

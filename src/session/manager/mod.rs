@@ -204,8 +204,10 @@ impl Manager {
                 let found = SessionMessage::Found { delegation: self.delegation.clone(), addrs: vec![] };
                 self.send(from, found);
             }
-            SessionMessage::Join { proof, name, salt, degree, key_package, attempt, mark, .. } => {
-                let applicant = Participant { index: 0, node: from, name, salt, degree, addrs };
+            SessionMessage::Join {
+                proof, name, salt, degree, records, key_package, attempt, mark, ..
+            } => {
+                let applicant = Participant { index: 0, node: from, name, salt, degree, records, addrs };
                 self.on_join(applicant, &proof, (attempt, key_package), mark, now);
             }
             SessionMessage::Leave { .. } => self.on_leave(from, now),

@@ -127,9 +127,10 @@ impl Manager {
     #[must_use]
     pub fn retire(self) -> (MemberConfig, String, Roster, Group) {
         let ManagerConfig { title, secret, own, .. } = self.config;
-        let Participant { name, salt, degree, .. } = own;
+        let Participant { name, salt, degree, records, .. } = own;
         let invite = crate::session::Invite { session: self.session, secret, entry_points: vec![] };
-        (MemberConfig { invite, name, salt, degree }, title, self.roster, self.members.into_group())
+        let config = MemberConfig { invite, name, salt, degree, records };
+        (config, title, self.roster, self.members.into_group())
     }
 
     /// The session's clock minus this node's own, microseconds.

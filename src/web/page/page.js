@@ -5,7 +5,7 @@ import { drawPeople, drawWay } from "./people.js";
 import { Map2D } from "./map.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { node: "", members: {}, media: {}, heard: [], levels_db: {}, input_db: null, phrase: null, links: {}, places: {}, news: [], session: null, plan: null, pool: null, muted: false };
+const state = { node: "", members: {}, recorders: [], media: {}, heard: [], levels_db: {}, input_db: null, phrase: null, links: {}, places: {}, news: [], session: null, plan: null, pool: null, muted: false };
 const map = new Map2D($("map"), choose);
 /** Whose voice is looked at; null for whoever speaks. */
 let chosen = null;

@@ -18,6 +18,7 @@ export function drawPeople(list, view) {
       ? [state.muted ? "you, microphone off" : "you"]
       : media ? [speaks ? "speaks" : "silent", ...(how ? [WORDS[how]] : [])] : ["not heard yet"];
     if (node === state.plan?.root && state.session) words.push("manages the session");
+    if (state.recorders.includes(node)) words.push(own ? "you record this" : "records this");
     row.className = [speaks ? "speaks" : "", own && state.muted ? "muted" : "", how ?? ""].join(" ").trim();
     set(row.querySelector(".name"), name(node));
     set(row.querySelector(".how"), words.join(", "));
