@@ -68,7 +68,7 @@ impl Node {
             return;
         }
         let routes = self.carrier.routes();
-        for tree in self.carrier.own_trees(session) {
+        for tree in self.carrier.own_trees(session, now) {
             if let Some(route) = routes.route(tree, None) {
                 let packet = addressed(packet, tree);
                 for link in route.links {

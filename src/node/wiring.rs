@@ -162,7 +162,10 @@ impl Node {
             session::Output::Message(to, message) => self.send(to, message),
             session::Output::Query(members, wide) => self.pool.query(members, wide, now),
             session::Output::Probe(by, targets) => self.pool.probe(by, targets, now),
-            session::Output::Plan(job) => self.outputs.push_back(Output::Plan(job)),
+            session::Output::Plan(mut job) => {
+                job.refresh(self.pool.report());
+                self.outputs.push_back(Output::Plan(job));
+            }
             session::Output::Reserve(helper, reservation) => self.pool.reserve(helper, reservation),
             session::Output::Release(helper) => {
                 if let Some(session) = self.own_session() {

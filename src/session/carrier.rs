@@ -12,6 +12,7 @@ use alm_media::{TableError, TreeId, TreeLinks};
 
 use super::feeds::{CarriedTree, Repeats};
 use super::keys::{Delegation, Signed};
+use super::overlap::{OVERLAP, lingering};
 use super::plan::{Installation, PlanDefect, SessionPlan, degrees_of};
 use super::routes::Routes;
 use crate::identity::{NodeId, SessionId};
@@ -121,6 +122,8 @@ pub(super) struct Epoch {
     /// When to tell the manager who is still missing.
     report_at: Option<Instant>,
     plan: Option<SessionPlan>,
+    /// Trees along which own media still goes after the epoch has been replaced, and until when.
+    lingering: Option<(Instant, Vec<TreeId>)>,
     pub(super) stage: Stage,
 }
 
@@ -226,6 +229,7 @@ impl Carrier {
             neighbours,
             missing,
             plan,
+            lingering: None,
             stage: Stage::Pending(now + PENDING_MAX),
         });
         self.epochs_taken += 1;
@@ -259,9 +263,10 @@ impl Carrier {
         if !matches!(epochs[position].stage, Stage::Pending(_)) {
             return None;
         }
-        for epoch in &mut *epochs {
-            if epoch.stage == Stage::Active {
-                epoch.stage = Stage::Draining(now + DRAIN);
+        if let Some(before) = epochs.iter().position(|epoch| epoch.stage == Stage::Active) {
+            epochs[before].stage = Stage::Draining(now + DRAIN);
+            if let (Some(old), Some(new)) = (&epochs[before].plan, &epochs[position].plan) {
+                epochs[before].lingering = Some((now + OVERLAP, lingering(old, new)));
             }
         }
         epochs[position].stage = Stage::Active;
@@ -305,9 +310,13 @@ impl Carrier {
         &self.routes
     }
 
-    /// The trees along which this node's own media leaves now.
-    pub fn own_trees(&self, session: SessionId) -> impl Iterator<Item = TreeId> + '_ {
-        self.active(session).into_iter().flat_map(|epoch| epoch.trees.iter().map(CarriedTree::id))
+    /// The trees along which this node's own media leaves now: the plan's, and for a while those of the plan before.
+    pub fn own_trees(&self, session: SessionId, now: Instant) -> impl Iterator<Item = TreeId> + '_ {
+        let epochs = self.carried.get(&session).into_iter().flatten();
+        let lingering = epochs.filter_map(|epoch| epoch.lingering.as_ref());
+        let lingering = lingering.filter(move |(until, _)| now < *until).flat_map(|(_, trees)| trees);
+        let active = self.active(session).into_iter().flat_map(|epoch| &epoch.trees);
+        active.map(CarriedTree::id).chain(lingering.copied())
     }
 
     /// The peers that carry the session's media to and from this node now.
@@ -430,11 +439,11 @@ mod tests {
         assert_eq!(route(&carrier, 1, 2).unwrap(), [node(3), node(4)]);
         assert_eq!(route(&carrier, 2, 3).unwrap(), [node(4), node(2)]);
         assert!(
-            carrier.own_trees(session()).eq([TreeId(tree_number(session(), (1, 1), 0))]),
+            carrier.own_trees(session(), start).eq([TreeId(tree_number(session(), (1, 1), 0))]),
             "not yet activated"
         );
         carrier.activate(session(), 2, manager().node_id(), start + MS);
-        assert!(carrier.own_trees(session()).eq([TreeId(tree_number(session(), (1, 2), 0))]));
+        assert!(carrier.own_trees(session(), start).eq([TreeId(tree_number(session(), (1, 2), 0))]));
         assert!(route(&carrier, 1, 2).is_some(), "packets under way");
         carrier.handle_timeout(start + MS + DRAIN);
         assert_eq!(route(&carrier, 1, 2), None);
@@ -474,7 +483,7 @@ mod tests {
             assert_eq!(install(&mut carrier, &installation(old), now).unwrap_err(), InstallError::OutOfDate);
         }
         carrier.activate(session(), 5, node(66), now);
-        assert_eq!(carrier.own_trees(session()).count(), 0);
+        assert_eq!(carrier.own_trees(session(), now).count(), 0);
     }
 
     #[test]

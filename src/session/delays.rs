@@ -55,6 +55,28 @@ impl Delays {
         self.measured[a * self.index.len() + b]
     }
 
+    /// Links between the first `members` nodes and helpers that nobody has measured, (member, helper), all of one helper
+    /// together: first those of the helper over which the members' longest ways would be shortest, as far as one can
+    /// tell.
+    pub(super) fn promising(&self, members: usize) -> Vec<(usize, usize)> {
+        let n = self.index.len();
+        let pairs = (0..members).flat_map(|a| (0..a).map(move |b| (a, b)));
+        let mut longest: Vec<(usize, usize)> = pairs.collect();
+        longest.sort_by(|(a, b), (c, d)| self.one_way_ms[c * n + d].total_cmp(&self.one_way_ms[a * n + b]));
+        longest.truncate(members);
+        let gain = |helper: usize| -> f64 {
+            let over = |(a, b): &(usize, usize)| {
+                self.one_way_ms[a * n + b] - self.hop_ms(*a, helper) - self.one_way_ms[helper * n + b]
+            };
+            longest.iter().map(over).sum()
+        };
+        let is_new = |helper: usize| move |member: &usize| !self.is_measured(*member, helper);
+        let mut helpers: Vec<(f64, usize)> = (members..n).map(|helper| (gain(helper), helper)).collect();
+        helpers.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let links = |(_, helper)| (0..members).filter(is_new(helper)).map(move |member| (member, helper));
+        helpers.into_iter().flat_map(links).filter(|(a, b)| !self.is_forbidden(*a, *b)).collect()
+    }
+
     pub(super) fn index(&self, node: NodeId) -> Option<usize> {
         self.index.get(&node).copied()
     }

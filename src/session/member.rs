@@ -82,7 +82,7 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often others are asked for the manager again: it may have changed, or they may have come late.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long a leaver waits for the tree to do without it.
-const LEAVE_TIMEOUT: Duration = Duration::from_millis(1_500);
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(2_200);
 /// How long a session goes on without its manager.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(20);
 

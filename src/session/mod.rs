@@ -18,6 +18,7 @@ mod manager;
 mod member;
 mod membership;
 mod message;
+mod overlap;
 mod plan;
 mod plan_wire;
 mod planning;

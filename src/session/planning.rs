@@ -76,6 +76,10 @@ pub struct Planned {
     pub value_ms: Option<(f64, f64)>,
     /// Links of the plan to helpers that nobody has measured.
     pub unmeasured: Vec<(NodeId, NodeId)>,
+    /// Other such links that may bring something, the most promising first.
+    pub promising: Vec<(NodeId, NodeId)>,
+    /// What the plan comes to rests on links that nobody has measured.
+    pub is_guess: bool,
     /// Why there is one tree for each voice where two were asked for.
     pub unprotected: Option<String>,
 }
@@ -113,13 +117,18 @@ impl PlanningJob {
                     .flat_map(|tree| &tree.edges)
                     .map(|(a, b)| (*a.min(b), *a.max(b)))
                     .collect();
+                let is_guess = links.iter().any(|(a, b)| !delays.is_measured(*a, *b));
                 let guessed = |(a, b): &(usize, usize)| self.is_guess(*a, *b, &delays);
-                let unmeasured = links.into_iter().filter(guessed).map(|(a, b)| (nodes[a].0, nodes[b].0));
-                let unmeasured = unmeasured.collect();
+                let ends = |(a, b): (usize, usize)| (nodes[a].0, nodes[b].0);
+                let promising = delays.promising(self.members.len()).into_iter();
+                let promising = promising.filter(|link| !links.contains(link)).map(ends).collect();
+                let unmeasured = links.into_iter().filter(guessed).map(ends).collect();
                 Planned {
                     plan: Ok(self.session_plan(&plan, &nodes, &delays)),
                     value_ms,
                     unmeasured,
+                    promising,
+                    is_guess,
                     reason: self.reason,
                     unprotected,
                 }
@@ -128,10 +137,18 @@ impl PlanningJob {
                 plan: Err(why),
                 value_ms: None,
                 unmeasured: Vec::new(),
+                promising: Vec::new(),
+                is_guess: false,
                 reason: self.reason,
                 unprotected: None,
             },
         }
+    }
+
+    /// What the task manager's own node knows by now: its links to those who came after the reports were made.
+    pub(crate) fn refresh(&mut self, own: NodeReport) {
+        self.reports.retain(|report| report.node != own.node);
+        self.reports.insert(0, own);
     }
 
     /// These two cannot talk.
@@ -488,6 +505,18 @@ mod tests {
         assert_eq!(shared.check(), Ok(()));
         let again = job(&members[1..], Some(shared)).run().plan.unwrap();
         assert_eq!((again.objective, again.check()), (Objective::Forest, Ok(())));
+    }
+
+    #[test]
+    fn links_to_helpers_that_may_shorten_the_longest_way_are_named_first() {
+        // Of one helper nothing is known, of the other that it is far from a member.
+        let mut job = job();
+        job.reports.iter_mut().for_each(|report| report.round_trips_ms.retain(|(to, _)| *to != node(9)));
+        job.reports.push(report(8, true, 8, &[(0, 500.0)]));
+        let planned = job.run();
+        assert!(planned.plan.unwrap().helpers.is_empty());
+        let named: Vec<NodeId> = planned.promising.iter().map(|(_, helper)| *helper).collect();
+        assert_eq!(named, [9, 9, 9, 9, 8, 8, 8].map(node));
     }
 
     #[test]

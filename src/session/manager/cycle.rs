@@ -42,14 +42,16 @@ const RENEWAL: Duration = Duration::from_secs(20);
 /// connect.
 const EXCLUSION: Duration = Duration::from_secs(30);
 /// After a joiner has had time to measure the others, the plan is looked at again.
-const SETTLE: Duration = Duration::from_secs(2);
-/// And then this often.
+pub(super) const SETTLE: Duration = Duration::from_secs(2);
+/// And then at twice the interval each time, up to this.
 const REVIEW: Duration = Duration::from_secs(15);
 /// A review moves edges only for an objective that is less by this much and this share, or to let a helper go.
 const REVIEW_GAIN_MS: f64 = 3.0;
 const REVIEW_GAIN_SHARE: f64 = 0.05;
 /// The reason of a plan that nothing asked for.
 pub(super) const REVIEW_REASON: &str = "review";
+/// The reason of a plan that is the old one, now that its links have been measured.
+const MEASURED_REASON: &str = "measured";
 /// How long a snapshot of the pool is good for plans that must not wait: two reviews.
 const REPORTS_LIFE: Duration = Duration::from_secs(30);
 /// How long after the first word that a relay is dead it is planned without: it is lost by then, if it is, and the others
@@ -117,7 +119,8 @@ impl Manager {
             self.want("relay silent", now);
         }
         if due(&self.review_at) {
-            self.review_at = now + REVIEW;
+            self.review_at = now + self.review_wait;
+            self.review_wait = (self.review_wait * 2).min(REVIEW);
             self.want(REVIEW_REASON, now);
         }
         match &self.phase {
@@ -218,6 +221,7 @@ impl Manager {
                 return;
             }
         };
+        let to_measure = self.to_measure(&job, &planned);
         let mut plan = match planned.plan {
             Ok(plan) => plan,
             Err(_) if !self.forbidden.is_empty() => {
@@ -256,8 +260,8 @@ impl Manager {
             self.advance(now);
             return;
         }
-        if !planned.unmeasured.is_empty() {
-            self.measure(*job, &planned.unmeasured, now);
+        if !to_measure.is_empty() {
+            self.measure(*job, &to_measure, now);
             return;
         }
         let helpers_saved = self.installed.as_ref().is_some_and(|old| plan.helpers.len() < old.helpers.len());
@@ -269,14 +273,19 @@ impl Manager {
             !old.trees.iter().any(|tree| tree.edges.iter().any(|edge| job.forbids(*edge)))
         };
         let all_planned = all_planned && self.installed.as_ref().is_some_and(stands);
-        if plan.reason == REVIEW_REASON && all_planned && !worth_moving(planned.value_ms, helpers_saved) {
+        let is_same = self.installed.as_ref().is_some_and(|installed| same_edges(installed, &plan));
+        let is_known = is_same && self.is_guess && !planned.is_guess;
+        let is_idle = plan.reason == REVIEW_REASON && all_planned;
+        let is_worth = !is_idle || worth_moving(planned.value_ms, helpers_saved);
+        if !is_known && (is_same || !is_worth) {
             self.advance(now);
             return;
         }
-        if self.installed.as_ref().is_some_and(|installed| same_edges(installed, &plan)) {
-            self.advance(now);
-            return;
+        if is_known {
+            // Now it is known what it comes to, and everybody is told.
+            MEASURED_REASON.clone_into(&mut plan.reason);
         }
+        self.is_guess = planned.is_guess;
         plan.planned_us = elapsed.as_micros() as u64;
         self.epoch += 1;
         number(&mut plan, self.session, self.delegation.term, self.epoch);
@@ -474,7 +483,10 @@ impl Manager {
             self.farewells.push((now + FAREWELL_DELAY, leaver));
         }
         self.appoint_heirs();
-        self.review_at = now + if plan.reason == REVIEW_REASON { REVIEW } else { SETTLE };
+        if plan.reason != REVIEW_REASON && plan.reason != MEASURED_REASON {
+            self.review_wait = 2 * SETTLE;
+            self.review_at = now + SETTLE;
+        }
         self.installed = Some(plan);
         self.advance(now);
     }

@@ -26,6 +26,7 @@ use self::office::Office;
 use self::probes::Probes;
 use super::keys::{Delegation, PROOF_LEN, admits};
 use super::message::{Departure, Refusal, SessionMessage};
+use super::overlap::OVERLAP;
 use super::plan::SessionPlan;
 use super::roster::{MEMBERS_MAX, Participant, Roster, clean_name};
 use super::rules::Rules;
@@ -69,10 +70,14 @@ pub struct Manager {
     /// Why to plan again as soon as the phase allows.
     wanted: Option<&'static str>,
     review_at: Instant,
+    /// From that review to the next one.
+    review_wait: Duration,
     /// Somebody's relay is said to be dead: when to plan without the link between them, if nobody has been lost by then.
     doubts_at: Option<Instant>,
     epoch: u64,
     installed: Option<SessionPlan>,
+    /// What the last plan was said to come to was not all measured.
+    is_guess: bool,
     reports: Vec<NodeReport>,
     /// Until when they are good enough for plans that must not wait.
     reports_end: Instant,
@@ -101,8 +106,9 @@ pub struct Manager {
 
 /// Former members that are remembered.
 const FORMER_MAX: usize = 1_024;
-/// How long a leaver keeps relaying after the others have moved on: the packets under way.
-const FAREWELL_DELAY: Duration = Duration::from_millis(300);
+/// How long a leaver keeps relaying after the others have moved on: the packets under way, and while voices go along both
+/// the old way and the new one.
+const FAREWELL_DELAY: Duration = OVERLAP;
 
 impl Manager {
     /// Starts a session whose key is `key`, managed by `identity`.
@@ -143,9 +149,11 @@ impl Manager {
             phase: Phase::Idle,
             wanted: Some("start"),
             review_at: now,
+            review_wait: cycle::SETTLE,
             doubts_at: None,
             epoch: 0,
             installed: None,
+            is_guess: true,
             reports: Vec::new(),
             reports_end: now,
             probes: Probes::default(),

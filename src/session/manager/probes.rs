@@ -9,7 +9,7 @@ use super::cycle::Phase;
 use crate::identity::NodeId;
 use crate::pool::{Contact, PoolNode};
 use crate::session::Output;
-use crate::session::planning::PlanningJob;
+use crate::session::planning::{Planned, PlanningJob};
 
 /// Round trips that were measured for plans.
 #[derive(Debug, Default)]
@@ -27,6 +27,11 @@ const BELIEVED_FOR: Duration = Duration::from_secs(600);
 const KNOWN_MAX: usize = 4_096;
 
 impl Probes {
+    /// How many links that no plan has asked for may be measured, to find better plans.
+    pub(super) fn explorable(&self) -> usize {
+        PROBES_MAX.saturating_sub(self.known.len()).min(PROBES_A_ROUND)
+    }
+
     pub(super) fn measured(&self) -> Vec<(NodeId, NodeId, f32)> {
         self.known.iter().map(|((a, b), (ms, _))| (*a, *b, *ms)).collect()
     }
@@ -46,6 +51,15 @@ impl Probes {
 }
 
 impl Manager {
+    /// Links to measure before `planned` may be installed: those that it uses, and in a review those that may bring
+    /// something. Where the places of newcomers are all that is known, the latter are most of what helpers bring.
+    pub(super) fn to_measure(&self, job: &PlanningJob, planned: &Planned) -> Vec<(NodeId, NodeId)> {
+        let explores = job.review && job.probes == 0;
+        let room =
+            if explores { self.probes.explorable().saturating_sub(planned.unmeasured.len()) } else { 0 };
+        planned.unmeasured.iter().chain(planned.promising.iter().take(room)).copied().collect()
+    }
+
     /// Has links measured that a plan would like to use, or does without what is left when enough were.
     pub(super) fn measure(&mut self, mut job: PlanningJob, links: &[(NodeId, NodeId)], now: Instant) {
         let room = PROBES_MAX.saturating_sub(job.probes as usize).min(PROBES_A_ROUND);
