@@ -8,9 +8,12 @@ mod world;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use alm::identity::NodeId;
+use alm::identity::{NodeId, SessionId};
+use alm::net::LinkEvent;
 use alm::node::Input;
+use alm::pool::{PoolMessage, Priority, Reservation};
 use alm::session::{Event, Lost, Moderation};
+use alm::wire::Message;
 use alm_planner::Objective;
 
 use world::{MS, World};
@@ -109,6 +112,34 @@ fn a_relay_that_dies_is_replaced_before_a_syllable_is_lost() {
     }
     gaps.sort();
     assert!(gaps[gaps.len() / 2] <= 200 * MS && *gaps.last().unwrap() <= 500 * MS, "{gaps:?}");
+}
+
+#[test]
+fn a_helper_that_is_taken_away_is_done_without_before_it_stops() {
+    let (mut world, members) = world(4, Objective::Diameter);
+    let voice = members[1];
+    world.speak(voice);
+    world.run(Duration::from_secs(2));
+    let helper = world.plan(voice).unwrap().helpers.first().and_then(|helper| world.index(*helper)).unwrap();
+    let (before, now) = (world.elapsed(), world.now());
+    // Somebody else's session, of a higher priority, takes all of it.
+    let wanted = Reservation {
+        request: 1,
+        session: SessionId([9; 20]),
+        priority: Priority::try_from(1).unwrap(),
+        degrees: 8,
+        lease_ms: 60_000,
+    };
+    let bytes = Message::Pool(PoolMessage::Reserve(wanted)).encode();
+    let asked = Input::Link(LinkEvent::Control { from: world.slots[members[2]].id, bytes });
+    world.with(helper, |node| node.handle(asked, now));
+    world.run(Duration::from_secs(8));
+    let id = world.slots[helper].id;
+    assert!(world.is_settled(&members) && !world.plan(voice).unwrap().helpers.contains(&id));
+    for ear in members.into_iter().filter(|ear| *ear != voice) {
+        assert_eq!(world.missed(ear, voice, before), 0, "{ear}");
+    }
+    assert_eq!(world.looped(), None);
 }
 
 #[test]

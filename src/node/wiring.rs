@@ -114,8 +114,7 @@ impl Node {
             pool::Event::Measured(peer) => self.read_clock(peer),
             pool::Event::Evicted(session) => {
                 if self.own_session() != Some(session) {
-                    self.carrier.drop_session(session);
-                    self.on_carried(now);
+                    self.carrier.give_notice(session, now);
                 }
             }
             pool::Event::BootstrapFailed(addr, error) => {

@@ -21,6 +21,9 @@ use crate::pool::Contact;
 
 /// How long an epoch is still carried after its successor has been activated.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long a session that has lost its degrees here is still carried: for its manager to plan without this node, install
+/// that, and have voices go along both ways for a while. What the machine sends in all stays bounded meanwhile.
+const NOTICE: Duration = Duration::from_secs(5);
 /// How long neighbours may take to connect before the manager is told.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long an epoch may wait for its links and its activation.
@@ -99,6 +102,8 @@ pub struct Carrier {
     pub(super) routes: Arc<Routes>,
     epochs_taken: u64,
     budgets: BTreeMap<SessionId, Arc<Budget>>,
+    /// Sessions that hold nothing here any more, and until when they are carried.
+    notices: BTreeMap<SessionId, Instant>,
     pub(super) carried: BTreeMap<SessionId, Vec<Epoch>>,
     /// What came lately by links that are not the plan's.
     pub(super) repeats: Repeats,
@@ -233,6 +238,7 @@ impl Carrier {
             stage: Stage::Pending(now + PENDING_MAX),
         });
         self.epochs_taken += 1;
+        self.notices.remove(&session);
         Ok(Installed { session, epoch: number, wanted, waits })
     }
 
@@ -273,6 +279,13 @@ impl Carrier {
         epochs[position].plan.as_ref()
     }
 
+    /// A session holds nothing here any more: it is forgotten when its manager has had time to do without.
+    pub fn give_notice(&mut self, session: SessionId, now: Instant) {
+        if self.carried.contains_key(&session) {
+            self.notices.entry(session).or_insert(now + NOTICE);
+        }
+    }
+
     /// Forgets all epochs of a session.
     pub fn drop_session(&mut self, session: SessionId) {
         for epoch in self.carried.remove(&session).unwrap_or_default() {
@@ -283,6 +296,9 @@ impl Carrier {
     /// Forgets the epochs whose time is over; says which still wait for neighbours that should be there by now.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<Readiness> {
         let mut late = Vec::new();
+        for (session, _) in self.notices.extract_if(.., |_, until| *until <= now).collect::<Vec<_>>() {
+            self.drop_session(session);
+        }
         for (session, epochs) in &mut self.carried {
             for over in epochs.extract_if(.., |epoch| epoch.stage.ends().is_some_and(|ends| ends <= now)) {
                 over.retire(Arc::make_mut(&mut self.routes), &mut self.repeats);
@@ -301,7 +317,8 @@ impl Carrier {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let epochs = self.carried.values().flatten();
-        epochs.flat_map(|epoch| [epoch.stage.ends(), epoch.report_at]).flatten().min()
+        let epochs = epochs.flat_map(|epoch| [epoch.stage.ends(), epoch.report_at]).flatten();
+        epochs.chain(self.notices.values().copied()).min()
     }
 
     /// Where packets go now. Another one whenever that changes.
