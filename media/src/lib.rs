@@ -56,6 +56,7 @@ mod stretch;
 #[cfg(test)]
 mod testing;
 mod transit;
+mod voice;
 mod wav;
 
 pub use self::codec::{
@@ -88,6 +89,7 @@ pub use self::repair::{
 };
 pub use self::seal::{KEYS_MAX, OpenError, Opener, REPLAY_WINDOW, SealError, Sealer, SenderKey};
 pub use self::speaker::Speaker;
+pub use self::voice::{VOICE_BLOCK, VoiceConfig, VoiceProcessor};
 pub use self::wav::{
     WAV_CHANNELS_MAX, WAV_RATES, WAV_SAMPLES_MAX, WAV_SECONDS_MAX, WavError, WavWriter, read_wav,
 };

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use alm_media::device::{DeviceError, InputSpec, OutputSpec};
-use alm_media::{BITRATE_MAX, BITRATE_MIN, CodecConfig, Encoder, FrameLength, Recording, WavError};
+use alm_media::{
+    BITRATE_MAX, BITRATE_MIN, CodecConfig, Encoder, FrameLength, Recording, VoiceConfig, WavError,
+};
 
 use super::error::{CliError, reason};
 use super::units;
@@ -36,6 +38,22 @@ pub(super) struct MediaArgs {
     /// Sound in one packet: 2.5ms, 5ms, 10ms, 20ms, 40ms or 60ms
     #[arg(long, value_name = "TIME", value_parser = frame, default_value = "20ms")]
     frame: FrameLength,
+
+    /// Leave in the microphone what the loudspeaker says
+    #[arg(long)]
+    no_echo: bool,
+
+    /// Leave noise in the voice
+    #[arg(long)]
+    no_noise: bool,
+
+    /// Leave the voice as loud or quiet as it is
+    #[arg(long)]
+    no_gain: bool,
+
+    /// All three: send the microphone as it is, for music say
+    #[arg(long)]
+    no_processing: bool,
 
     /// Keep what everybody says in this directory, a file for each and one for all; the others are told
     #[arg(long, value_name = "DIR")]
@@ -115,8 +133,13 @@ impl MediaArgs {
                 None
             }
         });
+        // What stands in for a microphone is heard as it is.
+        let voice = match self.input.is_device() && !self.no_processing {
+            true => VoiceConfig { echo: !self.no_echo, noise: !self.no_noise, gain: !self.no_gain },
+            false => VoiceConfig::NONE,
+        };
         let (pace, muted) = (Pace::Thread, self.muted);
-        Ok(Media { audio: AudioConfig { capture, playback, codec, pace, muted, recording }, troubles })
+        Ok(Media { audio: AudioConfig { capture, playback, voice, codec, pace, muted, recording }, troubles })
     }
 }
 

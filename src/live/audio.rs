@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use alm_media::device::{Capture, Playback};
 use alm_media::{
     CaptureTime, CodecConfig, Level, Listener, Recording, SAMPLE_RATE, SenderKey, SourceIndex, SourceStats,
-    Speaker, TreeId,
+    Speaker, TreeId, VOICE_BLOCK, VoiceConfig, VoiceProcessor,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -25,6 +25,8 @@ pub struct AudioConfig {
     pub capture: Box<dyn Capture>,
     /// Where what it hears goes.
     pub playback: Box<dyn Playback>,
+    /// What is done to the voice before it is encoded.
+    pub voice: VoiceConfig,
     /// How the voice is encoded.
     pub codec: CodecConfig,
     /// What keeps time.
@@ -151,6 +153,7 @@ pub struct Audio {
     levels_at: Instant,
     /// The loudest since levels were told.
     input: Level,
+    processor: Option<VoiceProcessor>,
     recorder: Option<Recorder>,
     inbox: Receiver<ToAudio>,
     outbox: mpsc::Sender<FromAudio>,
@@ -171,7 +174,7 @@ struct Over;
 impl Audio {
     /// Starts the audio of the member whose number in the session is `source`; the first tick is at `now`.
     pub(super) fn start(config: AudioConfig, source: SourceIndex, now: Instant) -> Handle {
-        let AudioConfig { capture, playback, codec, pace, muted, recording } = config;
+        let AudioConfig { capture, playback, voice, codec, pace, muted, recording } = config;
         let frame = codec.frame;
         let tick = frame.duration().min(TICK_MAX);
         let (to_audio, inbox) = sync_channel(QUEUE_MAX);
@@ -203,6 +206,8 @@ impl Audio {
             source,
             codec,
             speaker: None,
+            processor: (voice != VoiceConfig::NONE)
+                .then(|| VoiceProcessor::new(voice, frame.samples().min(VOICE_BLOCK))),
             recorder,
             inbox,
             outbox,
@@ -249,6 +254,9 @@ impl Audio {
         self.take_inbox()?;
         self.listener.pull(now, &mut self.played);
         self.tell_gaps();
+        if let Some(processor) = &mut self.processor {
+            processor.play(&self.played);
+        }
         if let Err(error) = self.playback.write(&self.played) {
             self.tell(FromAudio::Trouble(error.to_string()));
         }
@@ -258,6 +266,10 @@ impl Audio {
         }
         self.input = self.input.min(Level::of(&self.captured[self.filled..self.filled + step]));
         self.filled += step;
+        let piece = VOICE_BLOCK.min(self.captured.len());
+        if let Some(processor) = self.processor.as_mut().filter(|_| self.filled.is_multiple_of(piece)) {
+            processor.process(&mut self.captured[self.filled - piece..self.filled]);
+        }
         if self.muted {
             // Of what was said before in this frame, too.
             self.captured[..self.filled].fill(0.0);

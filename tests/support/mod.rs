@@ -12,8 +12,8 @@ use alm::live::{AudioConfig, Command, Driver, DriverConfig, Pace, Role};
 use alm::net::{Link, bind_udp, emulated, quic};
 use alm::pool::{PoolConfig, Priority};
 use alm::session::{Ending, Invite, ManagerConfig, MemberConfig, Participant};
-use alm_media::CodecConfig;
 use alm_media::device::{DeviceError, InputSpec, Playback};
+use alm_media::{CodecConfig, VoiceConfig};
 use alm_planner::Objective;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -81,6 +81,7 @@ impl Peer {
         let audio = AudioConfig {
             capture,
             playback,
+            voice: VoiceConfig::NONE,
             codec: CodecConfig { voice: false, ..CodecConfig::default() },
             muted: false,
             recording: None,

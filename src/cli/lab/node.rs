@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use alm_media::CodecConfig;
 use alm_media::device::{Capture, InputSpec};
+use alm_media::{CodecConfig, VoiceConfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
@@ -107,8 +107,8 @@ impl LabNode {
                 InputSpec::Silence.open(false).map_err(|error| CliError::failed(error, "silence", ""))?
             };
             let playback = Box::new(Ears::new(number, common.voices, heard.clone()));
-            let (codec, pace) = (common.codec, Pace::Task);
-            Ok(AudioConfig { capture, playback, codec, pace, muted: false, recording: None })
+            let (voice, codec, pace) = (VoiceConfig::NONE, common.codec, Pace::Task);
+            Ok(AudioConfig { capture, playback, voice, codec, pace, muted: false, recording: None })
         };
         let node = identity.node_id();
         let mut salt = [0; 16];
