@@ -71,7 +71,8 @@ pub fn protect(problem: &Problem, budget: Budget<'_>) -> Result<Plan, PlanError>
 }
 
 /// Two trees that keep what they can of the installed plan's two: each planned from what is installed beside the other.
-/// Both anew if that does not work out, as where somebody relays in both; and all trees of a forest.
+/// Both anew if that does not work out, as where somebody relays in both. For the height and the diameter: a forest's
+/// pairs are replanned with all its trees (`forest::replanned`).
 ///
 /// # Errors
 /// `PlanError` if no two trees fit, or none were found.
@@ -85,9 +86,6 @@ pub(crate) fn replanned(
         Budget::Moves(moves) => protect(problem, Budget::Moves(*moves)),
         Budget::Share(share) => protect(problem, Budget::Share(&mut **share)),
     };
-    if problem.objective == Objective::Forest {
-        return anew(budget);
-    }
     let problem = problem.unprotected();
     check(&problem)?;
     let part = |at: usize| Plan {

@@ -3,9 +3,10 @@
 //! the links that it moves.
 //!
 //! First the installed tree is repaired: every link that may still be is kept, and what has come off hangs where that
-//! costs the objective least (`pieces`), or below a helper in the place of the node that has gone. From there the annealing of `best` goes on, in which every link that the
-//! installed plan does not have costs its price (`MovePrice`), and every link that comes back brings it. A forest is
-//! repaired tree by tree and annealed as a whole.
+//! costs the objective least (`pieces`), or below a helper in the place of the node that has gone. From there the
+//! annealing of `best` goes on, in which every link that the installed plan does not have costs its price (`MovePrice`),
+//! and every link that comes back brings it. A forest is repaired tree by tree and annealed as a whole, two trees a source
+//! or one.
 //!
 //! Between two plans, [`Slots`] attaches a joiner at once, and [`backups`] says for every node where it goes when its
 //! parent dies.
