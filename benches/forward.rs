@@ -75,7 +75,7 @@ impl Helper {
         let key = Identity::from_seed([200; 32]);
         let session = SessionId::of(&key.node_id());
         let (priority, degrees, lease_ms) = (Priority::LOWEST, fan_out + 1, 60_000);
-        let reservation = Reservation { request: 1, session, priority, degrees, lease_ms };
+        let reservation = Reservation { request: 1, session, priority, degrees, lease_ms, grant: None };
         helper.tell(sender, &Message::Pool(PoolMessage::Reserve(reservation)));
         let part = TreePart {
             tree: TREE.0,

@@ -66,3 +66,38 @@ fn where_nobody_is_there_it_says_so() {
     assert_eq!((end.status.code(), stderr.lines().count()), (Some(1), 1), "{end:?}");
     assert!(stderr.starts_with("alm: no") && stderr.contains("--bootstrap"), "{stderr}");
 }
+
+#[test]
+fn a_grant_is_made_for_one_machine_and_good_for_no_other() {
+    let dir = TempDir::new().unwrap();
+    let dir = dir.path();
+    let said = |line: &str| {
+        let output = alm(dir, &line.split_whitespace().collect::<Vec<_>>()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let host = said("grant --state host");
+    assert_eq!(host.len(), 52, "{host}");
+    assert_eq!(said("grant --state host"), host, "the key is kept");
+    let grant = said(&format!("grant {host} --priority 2 --days 1 --state authority"));
+    assert!(grant.starts_with("almgrant"), "{grant}");
+    let refused = |line: &str| {
+        let output = alm(dir, &line.split_whitespace().collect::<Vec<_>>()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let host_with = |grant: &str, state: &str| {
+        format!("host --session s --grant {grant} --no-mdns --no-web --listen 127.0.0.1:0 --state {state}")
+    };
+    let line = refused(&host_with(&grant, "other"));
+    assert!(line.starts_with("alm: the grant is for another machine: --grant; "), "{line}");
+    let line = refused(&host_with(&grant[..grant.len() - 8], "host"));
+    assert!(line.contains("the grant is cut short or mistyped"), "{line}");
+
+    let authority = said("grant --state authority");
+    let mut pool = Process::live(dir, "pool", &format!("pool --authority {authority}"));
+    let entry = pool.wait("ready")["listen"][0].as_str().unwrap().to_owned();
+    let more = format!("--session s --priority 2 --grant {grant} --bootstrap {entry}");
+    let mut granted = Process::live(dir, "host", &format!("host {more}"));
+    granted.wait("session");
+}

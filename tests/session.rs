@@ -129,6 +129,7 @@ fn a_helper_that_is_taken_away_is_done_without_before_it_stops() {
         priority: Priority::try_from(1).unwrap(),
         degrees: 8,
         lease_ms: 60_000,
+        grant: None,
     };
     let bytes = Message::Pool(PoolMessage::Reserve(wanted)).encode();
     let asked = Input::Link(LinkEvent::Control { from: world.slots[members[2]].id, bytes });

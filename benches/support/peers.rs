@@ -143,6 +143,7 @@ fn enter(node: &mut Node, me: NodeId, number: u8, part: Part, degree: u32, addrs
                 title: "bench".to_owned(),
                 objective,
                 priority,
+                grant: None,
                 protect: false,
                 secret: SECRET,
                 own,

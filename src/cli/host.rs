@@ -9,9 +9,11 @@ use super::join::user_name;
 use super::live::{Purpose, live};
 use super::media_args::MediaArgs;
 use super::net_args::{NetArgs, new_identity};
+use super::report::unix_seconds;
 use super::state::random;
+use crate::identity::{Identity, SessionId};
 use crate::live::Role;
-use crate::pool::Priority;
+use crate::pool::{Grant, Priority, SessionGrant};
 use crate::session::{ManagerConfig, Participant};
 
 /// What was typed.
@@ -34,6 +36,10 @@ pub(super) struct Args {
     /// The session's claim on helpers, 1 to 3; 1 is the highest
     #[arg(long, value_name = "N", value_parser = priority, default_value = "3")]
     priority: Priority,
+
+    /// By whose word, where a pool asks for one: what `alm grant` printed for this machine
+    #[arg(long, value_name = "GRANT")]
+    grant: Option<Grant>,
 
     /// Every voice along two trees in which no node relays twice: one that dies costs nothing, the uplinks carry twice as much
     #[arg(long)]
@@ -58,14 +64,25 @@ fn objective(text: &str) -> Result<Objective, String> {
     text.parse().map_err(|_| "use forest, diameter or height".to_owned())
 }
 
-fn priority(text: &str) -> Result<Priority, String> {
+pub(super) fn priority(text: &str) -> Result<Priority, String> {
     let number = text.parse::<u8>().map_err(|_| "a priority is 1, 2 or 3".to_owned())?;
     Priority::try_from(number).map_err(str::to_owned)
 }
 
+fn lay_out(grant: Grant, holder: &Identity, session: SessionId) -> Result<SessionGrant, CliError> {
+    if grant.holder != holder.node_id() {
+        let todo = "ask for one for the key that `alm grant` prints here, while no other `alm` runs";
+        return Err(CliError::wrong("the grant is for another machine", "--grant", todo));
+    }
+    if grant.until_s <= unix_seconds() as u64 {
+        return Err(CliError::wrong("the grant has ended", "--grant", "ask for a new one"));
+    }
+    Ok(SessionGrant::new(grant, holder, session))
+}
+
 /// Hosts until the end.
 pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
-    let Args { session, name, objective, priority, protect, media, net } = args;
+    let Args { session, name, objective, priority, grant, protect, media, net } = args;
     if session.trim().is_empty() {
         return Err(CliError::wrong("the session has no name", "--session", "give it one, such as standup"));
     }
@@ -77,8 +94,12 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
         let (name, addrs) = (name.unwrap_or_else(user_name), net.addrs.clone());
         let (salt, records) = (random(), media.audio.recording.is_some());
         let own = Participant { index: 0, node, name, salt, degree, records, addrs };
-        let config = ManagerConfig { title: session, objective, priority, protect, secret: random(), own };
-        Ok(Role::Host { key: new_identity(), config, audio: media.audio })
+        let key = new_identity();
+        let lay_out = |grant| lay_out(grant, &net.config.identity, SessionId::of(&key.node_id()));
+        let grant = grant.map(lay_out).transpose()?.map(Box::new);
+        let secret = random();
+        let config = ManagerConfig { title: session, objective, priority, grant, protect, secret, own };
+        Ok(Role::Host { key, config: Box::new(config), audio: media.audio })
     };
     live(&net, Purpose::Host, role, out)
 }

@@ -14,6 +14,7 @@ mod doctor;
 mod draw;
 mod error;
 mod gen_matrix;
+mod grant;
 mod host;
 mod input;
 mod installed;
@@ -82,6 +83,8 @@ enum Command {
     Join(Box<join::Args>),
     /// Lend this machine to conferences
     Pool(pool::Args),
+    /// Show this machine's key, or promise a host priority in a pool
+    Grant(grant::Args),
     /// Show the pool as its root sees it
     Status(status::Args),
     /// Measure the pool into a latency matrix
@@ -146,6 +149,7 @@ impl Command {
             Self::Host(args) => host::run(*args, out),
             Self::Join(args) => join::run(*args, out),
             Self::Pool(args) => pool::run(&args, out),
+            Self::Grant(args) => grant::run(&args, out),
             Self::Status(args) => status::run(&args, out),
             Self::Measure(args) => measure::run(&args, out),
             Self::Mute(args) => voice::mute(&args, out),

@@ -4,13 +4,18 @@ use std::io::Write;
 
 use super::error::CliError;
 use super::live::{Purpose, live};
-use super::net_args::NetArgs;
+use super::net_args::{Net, NetArgs};
+use crate::identity::NodeId;
 use crate::live::Role;
 
 /// What was typed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
+    /// Serve conferences at priority 1 and 2 only by this machine's grant: the key that `alm grant` prints there
+    #[arg(long, value_name = "KEY")]
+    authority: Option<NodeId>,
+
     #[command(flatten)]
     net: NetArgs,
 }
@@ -23,5 +28,10 @@ The machine relays media for conferences that need it, and can read none of it. 
 
 /// Lends this machine until a signal comes.
 pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
-    live(&args.net, Purpose::Lend, |_| Ok(Role::Pool), out)
+    let authority = args.authority;
+    let role = move |net: &mut Net| {
+        net.config.pool.authority = authority;
+        Ok(Role::Pool)
+    };
+    live(&args.net, Purpose::Lend, role, out)
 }

@@ -18,7 +18,7 @@ pub(super) struct State {
     pub(super) dir: PathBuf,
     identity: Option<Identity>,
     /// Held as long as this lives.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl State {
@@ -34,13 +34,26 @@ impl State {
         match lock.try_lock() {
             Ok(()) => {
                 let identity = Some(load_or_make(&dir.join(KEY_FILE))?);
-                Ok(Self { dir, identity, _lock: Some(lock) })
+                Ok(Self { dir, identity, lock: Some(lock) })
             }
             Err(TryLockError::WouldBlock) => {
-                Ok(Self { dir, identity: Some(Identity::from_seed(random())), _lock: None })
+                Ok(Self { dir, identity: Some(Identity::from_seed(random())), lock: None })
             }
             Err(TryLockError::Error(error)) => Err(refused("lock the state directory", &lock_path, &error)),
         }
+    }
+
+    /// The key that is kept, once; not one for the lifetime of this process.
+    pub(super) fn lasting_identity(&mut self) -> Result<Identity, CliError> {
+        if self.lock.is_none() {
+            let todo = "end that one first, or name another directory with --state DIR";
+            return Err(CliError::failed(
+                "another process goes by this machine's key",
+                self.dir.display(),
+                todo,
+            ));
+        }
+        Ok(self.take_identity())
     }
 
     /// The key, once.

@@ -50,7 +50,7 @@ pub enum Role {
         /// The session's key.
         key: Identity,
         /// What the session is to be.
-        config: ManagerConfig,
+        config: Box<ManagerConfig>,
         /// The host's voice and ears.
         audio: AudioConfig,
     },
@@ -137,7 +137,7 @@ impl<L: Link> Driver<L> {
                 let mut entry_points = known;
                 entry_points.truncate(ENTRY_POINTS_MAX);
                 let invite = Invite { session, secret: config.secret, entry_points };
-                node.host(&key, config, now);
+                node.host(&key, *config, now);
                 ("host", Some(invite), AudioState::Ready(Box::new(audio)))
             }
             Role::Join { config, audio } => {

@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::degree::{Holding, Priority};
+use super::grant::SessionGrant;
 use super::peer::{Endpoint, Local, Peer, Place};
 use super::reach::Reach;
 use super::records::Record;
@@ -231,6 +232,8 @@ pub struct Reservation {
     pub degrees: u32,
     /// How long, unless renewed, milliseconds.
     pub lease_ms: u32,
+    /// By whose word at that priority.
+    pub grant: Option<Box<SessionGrant>>,
 }
 
 /// What can be asked of SOMO's root.

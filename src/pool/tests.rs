@@ -318,6 +318,7 @@ fn degrees_are_reserved_preempted_and_released_between_nodes() {
         priority: Priority::try_from(priority).unwrap(),
         degrees,
         lease_ms: 60_000,
+        grant: None,
     };
     let mut reserve = |by: u8, reservation: Reservation| {
         world.at(by).reserve(node(1), reservation);
@@ -346,7 +347,8 @@ fn degrees_are_reserved_preempted_and_released_between_nodes() {
 fn a_machine_that_does_not_lend_reserves_nothing() {
     let mut world = World::bootstrapped(2, &PoolConfig::default());
     let (session, priority) = (SessionId([1; 20]), Priority::LOWEST);
-    world.at(2).reserve(node(1), Reservation { request: 1, session, priority, degrees: 1, lease_ms: 1_000 });
+    let ask = Reservation { request: 1, session, priority, degrees: 1, lease_ms: 1_000, grant: None };
+    world.at(2).reserve(node(1), ask);
     world.run(3 * ONE_WAY);
     assert!(world.seen(2).iter().any(|event| matches!(event, Event::Reserved { granted: false, .. })));
 }
@@ -409,4 +411,37 @@ fn who_looks_on_sees_the_root_s_view_and_finds_a_record_without_being_on_the_rin
     for n in 1..=6 {
         assert_eq!(world.at(n).swarm().ring().leaves().count(), 5, "it is not on the ring");
     }
+}
+
+#[test]
+fn an_authority_decides_who_comes_first() {
+    let [authority, host] = [71, 72].map(|seed| Identity::from_seed([seed; 32]));
+    let config = PoolConfig { authority: Some(authority.node_id()), born_s: 1_000, ..lending() };
+    let mut world = World::bootstrapped(3, &config);
+    let high = Priority::try_from(1).unwrap();
+    let laid_out = |until_s, session| {
+        SessionGrant::new(Grant::new(&authority, host.node_id(), high, until_s), &host, session)
+    };
+    let mut held_at = |session: u8, grant: Option<SessionGrant>| {
+        let session = SessionId([session; 20]);
+        let (degrees, lease_ms) = (1, 60_000);
+        world.at(2).reserve(
+            node(1),
+            Reservation {
+                request: 1,
+                session,
+                priority: high,
+                degrees,
+                lease_ms,
+                grant: grant.map(Box::new),
+            },
+        );
+        world.run(3 * ONE_WAY);
+        let holding = world.at(1).degrees().holdings().find(|holding| holding.session == session).cloned();
+        u8::from(holding.unwrap().priority)
+    };
+    assert_eq!(held_at(1, None), 3, "without a grant");
+    assert_eq!(held_at(2, Some(laid_out(5_000, SessionId([2; 20])))), 1);
+    assert_eq!(held_at(3, Some(laid_out(5_000, SessionId([2; 20])))), 3, "another session's");
+    assert_eq!(held_at(4, Some(laid_out(900, SessionId([4; 20])))), 3, "it has ended");
 }

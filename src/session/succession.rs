@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::Delegation;
 use super::rules::Rules;
 use crate::identity::NodeId;
-use crate::pool::Priority;
+use crate::pool::{Priority, SessionGrant};
 
 /// Heirs that a manager names.
 pub(super) const HEIRS_MAX: usize = 8;
@@ -37,6 +37,8 @@ pub struct Charter {
     pub objective: Objective,
     /// What it has on helpers.
     pub priority: Priority,
+    /// By whose word.
+    pub grant: Option<Box<SessionGrant>>,
     /// Whether two trees carry every voice.
     pub protect: bool,
     /// The next number of a source.

@@ -97,8 +97,8 @@ impl Peer {
                 let own = Participant { index: 0, node: id, name, salt, degree, records, addrs };
                 let (priority, secret) = (Priority::LOWEST, [5; 16]);
                 let (title, protect) = ("test".into(), false);
-                let config = ManagerConfig { title, objective, priority, protect, secret, own };
-                Role::Host { key: Identity::from_seed([200; 32]), config, audio }
+                let config = ManagerConfig { title, objective, priority, grant: None, protect, secret, own };
+                Role::Host { key: Identity::from_seed([200; 32]), config: Box::new(config), audio }
             }
             Part::Member(invite) => {
                 Role::Join { config: MemberConfig { invite, name, salt, degree, records: false }, audio }

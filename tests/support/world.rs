@@ -224,7 +224,8 @@ impl World {
             addrs: vec![addr_of(index)],
         };
         let (priority, secret) = (Priority::LOWEST, self.secret);
-        let config = ManagerConfig { title: "test".into(), objective, priority, protect, secret, own };
+        let config =
+            ManagerConfig { title: "test".into(), objective, priority, grant: None, protect, secret, own };
         let now = self.now;
         self.with(index, |node| node.host(&Self::session_key(), config, now));
         index

@@ -121,7 +121,8 @@ impl LabNode {
                 let (name, records) = (name.clone(), false);
                 let own = Participant { index: 0, node, name, salt, degree, records, addrs };
                 let (title, priority, secret) = ("lab".to_owned(), Priority::LOWEST, salt);
-                let config = ManagerConfig { title, objective, priority, protect, secret, own };
+                let config = ManagerConfig { title, objective, priority, grant: None, protect, secret, own };
+                let config = Box::new(config);
                 let role = Role::Host { key: Identity::from_seed(key(4)), config, audio: audio()? };
                 (role, &common.bootstrap[..])
             }

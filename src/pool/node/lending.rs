@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Event, PoolNode};
 use crate::identity::{NodeId, SessionId};
 use crate::pool::degree::{Holding, Priority, Refused};
+use crate::pool::grant::SessionGrant;
 use crate::pool::message::{PoolMessage, Reservation};
 
 impl PoolNode {
@@ -32,7 +33,8 @@ impl PoolNode {
     }
 
     pub(super) fn on_reserve(&mut self, from: NodeId, asked: &Reservation, now: Instant) {
-        let Reservation { request, session, priority, degrees, lease_ms } = *asked;
+        let Reservation { request, session, degrees, lease_ms, .. } = *asked;
+        let priority = self.priority_of(asked, now);
         // A machine that does not lend serves its own session only.
         let outcome = if self.config.lends {
             let wanted = Holding { session, owner: from, priority, degrees };
@@ -50,6 +52,20 @@ impl PoolNode {
         self.tell(from, PoolMessage::Reserved { request, session, refused });
         self.publish_offer(now);
         self.wake = now;
+    }
+
+    /// What a session has here: what it asks for, or no more than its grant says where an authority is asked for that.
+    fn priority_of(&self, asked: &Reservation, now: Instant) -> Priority {
+        let Some(authority) = self.config.authority else { return asked.priority };
+        let by_grant = |grant: &SessionGrant| {
+            let now_s = self.config.born_s + now.saturating_duration_since(self.started).as_secs();
+            grant.priority(authority, asked.session, now_s)
+        };
+        let most = match &asked.grant {
+            Some(grant) if asked.priority < Priority::LOWEST => by_grant(grant),
+            _ => Priority::LOWEST,
+        };
+        asked.priority.max(most)
     }
 
     pub(super) fn evict(&mut self, loser: Holding) {

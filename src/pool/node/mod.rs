@@ -57,12 +57,14 @@ pub struct PoolConfig {
     pub lost_after: Duration,
     /// Unix time when the node starts, seconds: records expire by it.
     pub born_s: u64,
+    /// Whose grants count for priorities 1 and 2; without one, everybody's word does.
+    pub authority: Option<NodeId>,
 }
 
 impl Default for PoolConfig {
     fn default() -> Self {
         let (heartbeat, lost_after) = (Duration::from_secs(1), Duration::from_millis(3_500));
-        Self { degree: 4, lends: false, observer: false, heartbeat, lost_after, born_s: 0 }
+        Self { degree: 4, lends: false, observer: false, heartbeat, lost_after, born_s: 0, authority: None }
     }
 }
 

@@ -429,6 +429,7 @@ impl Manager {
             priority: self.config.priority,
             degrees,
             lease_ms: LEASE.as_millis() as u32,
+            grant: self.config.grant.clone(),
         };
         self.outputs.push_back(Output::Reserve(helper, reservation));
     }
