@@ -17,8 +17,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use alm_media::{
-    CaptureTime, CodecConfig, Listener, Repair, SAMPLE_RATE, SenderKey, SourceIndex, Speaker, TreeId,
-    WavWriter, read_wav,
+    CaptureTime, Carried, CodecConfig, Listener, Repair, SAMPLE_RATE, SenderKey, SourceIndex, Speaker,
+    TreeId, WavWriter, read_wav,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -100,7 +100,8 @@ fn carry(speech: &[f32], loss: Option<Loss>, layers: Layers, seed: u64, begin: I
             );
             sealed.expect("one frame");
             for path in 0..layers.paths {
-                repairs[path][0].on_packet(&packets[0], None, 1, at(ms));
+                let carried = Carried { datagram: &packets[0], came_by: None, copies: 1, is_heard: false };
+                repairs[path][0].on_packet(carried, at(ms), &mut |_, _| {});
                 let lost = is_lost(loss, &mut burst[path], &mut random);
                 if !lost {
                     way.push((
@@ -117,26 +118,23 @@ fn carry(speech: &[f32], loss: Option<Loss>, layers: Layers, seed: u64, begin: I
             let (came_ms, path, to, bytes) = way.remove(0);
             let [source, member] = &mut repairs[path];
             if to == 0 {
-                for name in source.handle(&bytes, Duration::ZERO, at(came_ms), |_, came_by| came_by.is_none())
-                {
-                    let again = source.recent(name).expect("just named").to_vec();
+                let mut again = Vec::new();
+                let is_sent_to = |_, came_by: Option<u8>| came_by.is_none();
+                source.on_told(&bytes, at(came_ms), is_sent_to, &mut |packet| again.push(packet.to_vec()));
+                for packet in again {
                     // A repeat is as likely to get lost.
                     if !is_lost(loss, &mut 0, &mut random) {
-                        way.push((came_ms + ONE_WAY_MS, path, 1, again));
+                        way.push((came_ms + ONE_WAY_MS, path, 1, packet));
                     }
                 }
             } else {
-                member.on_packet(&bytes, Some(0), 0, at(came_ms));
+                let carried = Carried { datagram: &bytes, came_by: Some(0), copies: 0, is_heard: true };
+                member.on_packet(carried, at(came_ms), &mut |_, told| {
+                    if layers.repeats {
+                        way.push((came_ms + ONE_WAY_MS, path, 0, told.to_vec()));
+                    }
+                });
                 let _ = listener.push(&bytes, at(came_ms));
-            }
-        }
-        if layers.repeats {
-            for (path, [_, member]) in repairs.iter_mut().enumerate() {
-                for packet in member
-                    .poll_transmit(at(ms), |_| Some(Duration::from_secs_f64(ONE_WAY_MS * 2.0 / 1_000.0)))
-                {
-                    way.push((ms + ONE_WAY_MS, path, 0, packet.bytes().to_vec()));
-                }
             }
         }
         let mut out = [0.0; TICK];

@@ -214,6 +214,8 @@ pub struct Media {
     pub lost: u64,
     /// Of those, played all the same from redundancy in the next.
     pub recovered: u64,
+    /// Packets that were asked for again, hop by hop, and came in time to go on; these are not lost.
+    pub repaired: u64,
     /// Sound made up for the rest.
     pub concealed_ms: f64,
     /// Packets that came after their turn.

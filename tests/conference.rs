@@ -204,3 +204,29 @@ async fn a_host_that_vanishes_or_leaves_is_succeeded() {
         assert_everyone_hears_everyone(&members(&peers));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_on_a_link_is_asked_for_again() {
+    let lossy = |from, to| PathProfile { loss: 0.03, ..path(from, to) };
+    let mut peers = start(support::quic_links(NODES, 2, lossy), Objective::Forest, Pace::Task).await;
+    settle(&mut peers, NODES - HELPERS).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let (mut packets, mut repaired, mut lost, mut recovered) = (0, 0, 0, 0);
+    for (_, peer) in peers.range_mut(HELPERS..) {
+        let mut last = BTreeMap::new();
+        for event in peer.log() {
+            if let Event::Media(media) = event {
+                last.insert(media.source.clone(), media.clone());
+            }
+        }
+        for media in last.values() {
+            packets += media.packets;
+            repaired += media.repaired;
+            lost += media.lost;
+            recovered += media.recovered;
+        }
+    }
+    println!("{packets} packets, {repaired} repaired, {lost} lost, {recovered} recovered");
+    // Of what the links lost, most came again; of the rest, most is in the next packet.
+    assert!(repaired > packets / 100 && repaired > 2 * lost, "{packets} {repaired} {lost}");
+}

@@ -84,9 +84,7 @@ pub use self::record::{FILES_MAX, MIX_NAME, RecordError, Recording};
 pub use self::relay::{
     EPOCHS_MAX, ForwardingTable, LINKS_MAX, LinkId, Route, TREES_MAX, TableError, TreeLinks,
 };
-pub use self::repair::{
-    LOSS_KIND, LinkPacket, RECENT_MAX, REQUEST_KIND, Recent, Repair, RepairStats, STREAMS_MAX,
-};
+pub use self::repair::{Carried, LOSS_KIND, RECENT_MAX, REQUEST_KIND, Repair, RepairStats, STREAMS_MAX};
 pub use self::seal::{KEYS_MAX, OpenError, Opener, REPLAY_WINDOW, SealError, Sealer, SenderKey};
 pub use self::speaker::Speaker;
 pub use self::voice::{VOICE_BLOCK, VoiceConfig, VoiceProcessor};

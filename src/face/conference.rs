@@ -184,7 +184,7 @@ mod tests {
 
     fn media(source: &str, packets: u64) -> Event {
         let (source, path_ms) = (source.to_owned(), None);
-        let (lost, recovered, late, duplicates, hops) = (0, 0, 0, 0, 1);
+        let (lost, recovered, repaired, late, duplicates, hops) = (0, 0, 0, 0, 0, 1);
         let (forged, unknown_key) = (0, 0);
         let (concealed_ms, buffer_ms, jitter_ms) = (0.0, 0.0, 0.0);
         Event::Media(Media {
@@ -192,6 +192,7 @@ mod tests {
             packets,
             lost,
             recovered,
+            repaired,
             concealed_ms,
             late,
             duplicates,

@@ -56,6 +56,8 @@ pub(super) enum ToAudio {
     Clock(SessionClock),
     /// The own voice is sealed by this key from now on, and not sent before the first.
     Seal(SenderKey),
+    /// So many percent of the voice are lost at its worst listener.
+    ExpectLoss(u8),
     /// What a source, or the own voice, calls itself.
     Name(SourceIndex, String),
     /// A source is played at so many times its own loudness.
@@ -357,6 +359,11 @@ impl Audio {
                     }
                 }
                 Ok(ToAudio::Clock(clock)) => self.clock = Some(clock),
+                Ok(ToAudio::ExpectLoss(percent)) => {
+                    if let Some(speaker) = &mut self.speaker {
+                        speaker.set_loss_percent(percent.clamp(self.codec.loss_percent, LOSS_MAX));
+                    }
+                }
                 Ok(ToAudio::Name(source, name)) => {
                     if let Some(recorder) = &mut self.recorder {
                         recorder.name(source, name);
@@ -397,6 +404,9 @@ impl Audio {
         let _ = self.outbox.try_send(what);
     }
 }
+
+/// The most loss that the voice is prepared for, percent: beyond it the repeats would take the voice's own bits.
+const LOSS_MAX: u8 = 30;
 
 /// Said when parts of a recording are lost.
 const BEHIND: &str = "the disk does not keep up: the recording has holes";

@@ -469,13 +469,17 @@ impl<L: Link> Driver<L> {
                     let Some((node, _)) = self.sources.get(&stats.source).copied() else { continue };
                     self.watch_keys(stats.source, node, stats.unknown_key);
                     let hops = self.node.plan().and_then(|plan| plan.hops(node, self.me)).unwrap_or(0);
-                    self.tell(notices::media(node, &stats, hops, path_ms));
+                    let repaired = self.node.mended(stats.source).unwrap_or(0);
+                    self.tell(notices::media(node, &stats, repaired, hops, path_ms));
                 }
             }
         }
     }
 
     fn tell_links(&mut self) {
+        if let Some(percent) = self.node.own_loss(Instant::now().into_std()) {
+            self.hand_audio(ToAudio::ExpectLoss(percent));
+        }
         for (peer, rtt, mut counts) in self.node.links() {
             let switched = self.link.switch_counts(peer);
             counts.sent += switched.sent;

@@ -35,13 +35,20 @@ pub(super) fn tree(plan: &SessionPlan) -> Event {
     })
 }
 
-pub(super) fn media(source: NodeId, stats: &SourceStats, hops: u32, path_ms: Option<f64>) -> Event {
+pub(super) fn media(
+    source: NodeId,
+    stats: &SourceStats,
+    repaired: u64,
+    hops: u32,
+    path_ms: Option<f64>,
+) -> Event {
     let jitter = &stats.jitter;
     Event::Media(Media {
         source: source.to_string(),
         packets: jitter.packets,
         lost: jitter.lost,
         recovered: jitter.recovered,
+        repaired,
         concealed_ms: rounded(jitter.concealed_ms),
         late: jitter.late,
         duplicates: jitter.duplicates,

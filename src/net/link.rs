@@ -90,8 +90,14 @@ pub enum LinkEvent {
 /// Where a datagram goes that a peer has sent, decided as it arrives, before the node hears of it. What is asked here must
 /// neither allocate nor wait.
 pub trait Switch: Debug + Send + Sync {
-    /// Names to `forward` each peer that the datagram goes on to.
-    fn route(&self, from: NodeId, datagram: &[u8], at: Instant, forward: &mut dyn FnMut(NodeId)) -> Verdict;
+    /// Gives `send` each peer that the datagram goes on to, and what else is to be said to whom.
+    fn route(
+        &self,
+        from: NodeId,
+        datagram: &[u8],
+        at: Instant,
+        send: &mut dyn FnMut(NodeId, &[u8]),
+    ) -> Verdict;
 }
 
 /// What has become of a datagram.

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use alm_media::{MediaPacket, SourceIndex, TreeId, peek_tree, set_tree};
+use alm_media::{Carried, MediaPacket, SourceIndex, TreeId, peek_tree, set_tree};
 use bytes::{Bytes, BytesMut};
 
+use super::mending::Mending;
 use super::sources::SourceBudgets;
 use super::{Node, Output};
 use crate::identity::NodeId;
@@ -19,10 +20,20 @@ use crate::session::{PULSE, Routes};
 pub(super) struct Forwarding {
     routes: Arc<Routes>,
     sources: Arc<SourceBudgets>,
+    mending: Mending,
 }
 
 impl Switch for Forwarding {
-    fn route(&self, from: NodeId, datagram: &[u8], at: Instant, forward: &mut dyn FnMut(NodeId)) -> Verdict {
+    fn route(
+        &self,
+        from: NodeId,
+        datagram: &[u8],
+        at: Instant,
+        send: &mut dyn FnMut(NodeId, &[u8]),
+    ) -> Verdict {
+        if self.mending.on_told(from, datagram, &self.routes, at, send) {
+            return Verdict::Passed { deliver: false };
+        }
         // A tree under repair is the node's affair, which knows what has come before.
         let Some(tree) = peek_tree(datagram).filter(|tree| !self.routes.is_guarded(*tree)) else {
             return Verdict::Keep;
@@ -33,8 +44,13 @@ impl Switch for Forwarding {
         if !self.sources.draw(tree, datagram, at) || budget.is_some_and(|budget| !budget.draw(copies, at)) {
             return Verdict::Refused;
         }
+        let (copies, is_heard) = (route.links.len(), route.deliver);
+        let carried = Carried { datagram, came_by: Some(from), copies, is_heard };
+        if !self.mending.on_packet(carried, at, send) {
+            return Verdict::Passed { deliver: false };
+        }
         for link in route.links {
-            forward(self.routes.peer(*link));
+            send(self.routes.peer(*link), datagram);
         }
         Verdict::Passed { deliver: route.deliver }
     }
@@ -42,6 +58,11 @@ impl Switch for Forwarding {
 
 impl Node {
     pub(super) fn forward(&mut self, from: NodeId, packet: Bytes, at: Instant) {
+        let mut said = Vec::new();
+        let mut say = |to, bytes: &[u8]| said.push((to, Bytes::copy_from_slice(bytes)));
+        if self.mending.on_told(from, &packet, self.carrier.routes(), at, &mut say) {
+            return self.say_all(said);
+        }
         let tree = peek_tree(&packet).filter(|tree| !self.carrier.is_repeat(*tree, from, &packet));
         let routes = self.carrier.routes();
         let Some(route) = tree.and_then(|tree| routes.route(tree, Some(from))) else {
@@ -50,6 +71,11 @@ impl Node {
             }
             return;
         };
+        let (copies, is_heard) = (route.links.len(), route.deliver);
+        let carried = Carried { datagram: &packet, came_by: Some(from), copies, is_heard };
+        if !self.mending.on_packet(carried, at, &mut say) {
+            return;
+        }
         for link in route.links {
             let to = routes.peer(*link);
             self.counts.entry(to).or_default().sent += 1;
@@ -60,6 +86,7 @@ impl Node {
         if route.deliver && self.is_heard(&packet) {
             self.outputs.push_back(Output::Play(packet, at));
         }
+        self.say_all(said);
     }
 
     pub(super) fn send_own(&mut self, packet: &[u8], now: Instant) {
@@ -71,6 +98,9 @@ impl Node {
         for tree in self.carrier.own_trees(session, now) {
             if let Some(route) = routes.route(tree, None) {
                 let packet = addressed(packet, tree);
+                let copies = route.links.len();
+                let carried = Carried { datagram: &packet, came_by: None, copies, is_heard: false };
+                self.mending.on_packet(carried, now, &mut |_, _| {});
                 for link in route.links {
                     let to = routes.peer(*link);
                     self.counts.entry(to).or_default().sent += 1;
@@ -91,8 +121,8 @@ impl Node {
         let routes = self.carrier.routes();
         if !Arc::ptr_eq(routes, &self.switched) {
             self.switched = routes.clone();
-            let (routes, sources) = (routes.clone(), self.sources.clone());
-            self.outputs.push_back(Output::Switch(Arc::new(Forwarding { routes, sources })));
+            let (routes, sources, mending) = (routes.clone(), self.sources.clone(), self.mending.clone());
+            self.outputs.push_back(Output::Switch(Arc::new(Forwarding { routes, sources, mending })));
         }
     }
 

@@ -7,6 +7,7 @@
 mod chat;
 mod control;
 mod forwarding;
+mod mending;
 mod office;
 mod sources;
 mod wiring;
@@ -20,6 +21,7 @@ use alm_media::SourceIndex;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 
+use self::mending::Mending;
 use self::sources::SourceBudgets;
 use crate::identity::{Identity, NodeId, Position, SessionId};
 use crate::net::{Channel, LinkEvent, Switch};
@@ -122,6 +124,7 @@ pub struct Node {
     /// The routes that the link has.
     switched: Arc<Routes>,
     sources: Arc<SourceBudgets>,
+    mending: Mending,
     repairs: Repairs,
     pulse: Pulse,
     keyring: Keyring,
@@ -180,6 +183,7 @@ impl Node {
             pool,
             switched: carrier.routes().clone(),
             sources: Arc::new(SourceBudgets::new(now)),
+            mending: Mending::default(),
             carrier,
             repairs: Repairs::default(),
             pulse: Pulse::default(),

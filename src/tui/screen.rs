@@ -345,7 +345,7 @@ mod tests {
             reason,
         }));
         let source = "bbbb".to_owned();
-        let (packets, lost, recovered, late, duplicates, hops) = (500, 3, 2, 0, 0, 2);
+        let (packets, lost, recovered, repaired, late, duplicates, hops) = (500, 3, 2, 0, 0, 0, 2);
         let (forged, unknown_key) = (0, 0);
         let (concealed_ms, buffer_ms, jitter_ms, path_ms) = (20.0, 40.0, 0.3, Some(12.1));
         conference.apply(&Event::Media(Media {
@@ -353,6 +353,7 @@ mod tests {
             packets,
             lost,
             recovered,
+            repaired,
             concealed_ms,
             late,
             duplicates,

@@ -88,6 +88,12 @@ const VOICES: &[Metric] = &[
     metric("alm_voice_packets_total", "Packets that arrived.", "/packets", 1.0),
     metric("alm_voice_lost_packets_total", "Packets that were missing when their turn came.", "/lost", 1.0),
     metric("alm_voice_recovered_packets_total", "Of those, played from redundancy.", "/recovered", 1.0),
+    metric(
+        "alm_voice_repaired_packets_total",
+        "Asked for again hop by hop, and come; not lost.",
+        "/repaired",
+        1.0,
+    ),
     metric("alm_voice_late_packets_total", "Packets that came after their turn.", "/late", 1.0),
     metric("alm_voice_duplicate_packets_total", "Packets that came twice.", "/duplicates", 1.0),
     metric("alm_voice_forged_packets_total", "Packets in its name that it did not make.", "/forged", 1.0),

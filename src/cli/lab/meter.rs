@@ -43,10 +43,16 @@ fn count(sent: &Sent, packet: &[u8]) {
 }
 
 impl Switch for Metered {
-    fn route(&self, from: NodeId, datagram: &[u8], at: Instant, forward: &mut dyn FnMut(NodeId)) -> Verdict {
-        self.switch.route(from, datagram, at, &mut |to| {
-            count(&self.sent, datagram);
-            forward(to);
+    fn route(
+        &self,
+        from: NodeId,
+        datagram: &[u8],
+        at: Instant,
+        send: &mut dyn FnMut(NodeId, &[u8]),
+    ) -> Verdict {
+        self.switch.route(from, datagram, at, &mut |to, packet| {
+            count(&self.sent, packet);
+            send(to, packet);
         })
     }
 }

@@ -151,7 +151,7 @@ impl Hops {
 
     /// Has a datagram go on where the switch says, and up to the node where it is to be.
     fn pass(&self, table: &Table, hop: &Hop, datagram: &[u8], at: Instant, batch: &mut Batch) {
-        let mut forward = |to: NodeId| {
+        let mut send = |to: NodeId, datagram: &[u8]| {
             if let Some(next) = table.by_peer.get(&to)
                 && next.send(datagram, &self.budget, at, batch).is_ok()
             {
@@ -160,7 +160,7 @@ impl Hops {
         };
         let switch = self.switch.load();
         let verdict = match &*switch {
-            Some(switch) => switch.0.route(hop.peer, datagram, at, &mut forward),
+            Some(switch) => switch.0.route(hop.peer, datagram, at, &mut send),
             None => Verdict::Keep,
         };
         let (from, bytes) = (hop.peer, || Bytes::copy_from_slice(datagram));

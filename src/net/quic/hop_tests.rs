@@ -131,14 +131,14 @@ impl Switch for Through {
         from: NodeId,
         datagram: &[u8],
         _at: std::time::Instant,
-        forward: &mut dyn FnMut(NodeId),
+        send: &mut dyn FnMut(NodeId, &[u8]),
     ) -> Verdict {
         match (datagram.first(), from == self.from) {
             (Some(b'?'), _) => return Verdict::Keep,
             (_, false) => return Verdict::Refused,
             _ => {}
         }
-        self.to.iter().for_each(|to| forward(*to));
+        self.to.iter().for_each(|to| send(*to, datagram));
         Verdict::Passed { deliver: self.deliver }
     }
 }

@@ -1,0 +1,81 @@
+//! Lost packets asked for again, live: one memory of what a node has carried, shared by the link's switch, which uses it as
+//! each packet passes, and the node, which uses it for its own voice.
+//!
+//! Whoever finds the memory in use goes on without it: a packet that is not remembered cannot be asked for again, which is
+//! better than one that waits.
+
+use std::sync::{Arc, Mutex, TryLockError};
+use std::time::Instant;
+
+use alm_media::{Carried, Repair, SourceIndex};
+use bytes::Bytes;
+
+use super::{Node, Output};
+use crate::identity::NodeId;
+use crate::net::Channel;
+use crate::session::Routes;
+
+/// See the [module](self).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Mending(Arc<Mutex<Repair<NodeId>>>);
+
+impl Mending {
+    /// A packet passes. `false` if it has come the same way before.
+    pub(super) fn on_packet(
+        &self,
+        carried: Carried<'_, NodeId>,
+        at: Instant,
+        tell: &mut dyn FnMut(NodeId, &[u8]),
+    ) -> bool {
+        self.with(|repair| repair.on_packet(carried, at, tell)).unwrap_or(true)
+    }
+
+    /// A peer asks for packets again, or tells of loss; `false` if it does neither.
+    pub(super) fn on_told(
+        &self,
+        from: NodeId,
+        datagram: &[u8],
+        routes: &Routes,
+        at: Instant,
+        send: &mut dyn FnMut(NodeId, &[u8]),
+    ) -> bool {
+        if !Repair::<NodeId>::is_told(datagram) {
+            return false;
+        }
+        let is_sent_to = |tree, came_by| {
+            let route = routes.route(tree, came_by);
+            route.is_some_and(|route| route.links.iter().any(|link| routes.peer(*link) == from))
+        };
+        self.with(|repair| repair.on_told(datagram, at, is_sent_to, &mut |packet| send(from, packet)));
+        true
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Repair<NodeId>) -> T) -> Option<T> {
+        match self.0.try_lock() {
+            Ok(mut repair) => Some(work(&mut repair)),
+            // It is whole after every statement.
+            Err(TryLockError::Poisoned(poisoned)) => Some(work(&mut poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+impl Node {
+    /// Packets of a source that were asked for again and came.
+    #[must_use]
+    pub fn mended(&self, source: SourceIndex) -> Option<u64> {
+        self.mending.with(|repair| repair.repaired(source))
+    }
+
+    /// The share of this node's own voice that the worst of its listeners misses, percent, as far as that is known.
+    #[must_use]
+    pub fn own_loss(&self, now: Instant) -> Option<u8> {
+        self.mending.with(|repair| repair.own_loss(now)).flatten()
+    }
+
+    /// Sends what the memory has to say.
+    pub(super) fn say_all(&mut self, said: Vec<(NodeId, Bytes)>) {
+        let said = said.into_iter().map(|(to, bytes)| Output::Send(to, Channel::Datagram, bytes));
+        self.outputs.extend(said);
+    }
+}
