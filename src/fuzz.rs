@@ -4,32 +4,36 @@
 //! drive the same functions with the stable compiler, on real messages that were damaged, and on noise.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use alm_media::{MediaPacket, peek_tree};
+use alm_media::{Carried, MediaPacket, Repair, peek_tree};
 use alm_planner::parse_matrix;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::identity::{NodeId, Position};
+use crate::net;
 use crate::pool::bandwidth::BandwidthConfig;
 use crate::pool::records::RecordsConfig;
 use crate::pool::ring::RingConfig;
 use crate::pool::somo::SomoConfig;
 use crate::pool::swarm::{Input, SwarmMessage, SwarmNode};
 use crate::pool::{Moment, Peer};
-use crate::session::Invite;
+use crate::session::{Installation, Invite};
 use crate::wire::Message;
 
 /// One of them.
 pub type Target = fn(&[u8]);
 
 /// All of them by name, which is that of their target in `fuzz/` too.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("control_message", control_message),
     ("swarm_message", swarm_message),
     ("swarm_node", swarm_node),
     ("media_packet", media_packet),
+    ("media_repair", media_repair),
+    ("udp_packet", udp_packet),
+    ("installation", installation),
     ("invite", invite),
     ("matrix", matrix),
 ];
@@ -92,6 +96,44 @@ pub fn media_packet(bytes: &[u8]) {
     }
 }
 
+/// A peer's media packets, requests for lost ones and reports of loss, as one node after the other: a byte of length, a byte
+/// of who, and the datagram. What is repeated for it stays within bounds.
+pub fn media_repair(bytes: &[u8]) {
+    #[expect(clippy::disallowed_methods, reason = "any instant will do: only what passes since counts")]
+    let mut now = Instant::now();
+    let (mut node, mut rest) = (Repair::new(), bytes);
+    for _ in 0..TURNS_MAX {
+        let Some(([length, who], others)) = rest.split_first_chunk() else { break };
+        let (datagram, others) = others.split_at(usize::from(*length).min(others.len()));
+        rest = others;
+        now += Duration::from_millis(u64::from(who >> 3));
+        let (mut told, mut repeated) = (0, 0);
+        let carried = Carried { datagram, came_by: Some(who & 7), copies: 3, is_heard: true };
+        node.on_packet(carried, now, &mut |_, _| told += 1);
+        node.on_told(datagram, now, |_, _| true, &mut |_| repeated += 1);
+        assert!(told <= TOLD_MAX && repeated <= ASKED_MAX, "{told} told, {repeated} repeated");
+    }
+}
+
+/// A UDP packet beside QUIC, and a datagram that asks for a detour.
+pub fn udp_packet(bytes: &[u8]) {
+    assert!(net::survives(bytes));
+}
+
+/// What a task manager has signed for a node: its part of the trees, and the plan.
+pub fn installation(bytes: &[u8]) {
+    if let Ok(installation) = postcard::from_bytes::<Installation>(bytes) {
+        let encode = |it: &Installation| postcard::to_stdvec(it).unwrap_or_default();
+        let again = postcard::from_bytes::<Installation>(&encode(&installation));
+        assert_eq!(again.map(|again| encode(&again)), Ok(encode(&installation)));
+        if let Some(plan) = &installation.plan
+            && plan.check().is_ok()
+        {
+            assert!(plan.parts_of(installation.to).len() <= plan.trees.len());
+        }
+    }
+}
+
 /// What `alm host` prints and people type.
 pub fn invite(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes)
@@ -116,12 +158,36 @@ const LENGTH_STEP: usize = 6;
 /// Messages that a node may send for each that comes: a row of the table for each of its 32 digits, a leaf set asked, retries.
 const SENT_MAX: usize = 128;
 
+/// Packets that one request may name: one, and those of the sixteen after it.
+const ASKED_MAX: usize = 17;
+/// What one packet makes a node say to whom it came from: a request, and a report.
+const TOLD_MAX: usize = 2;
+
 #[cfg(test)]
 mod tests {
+    use alm_media::{CaptureTime, SourceIndex, TreeId};
+    use alm_planner::Objective;
     use rand::{Rng, RngExt};
 
     use super::*;
+    use crate::identity::SessionId;
     use crate::pool::swarm::tests::samples;
+    use crate::session::{PlanTree, SessionPlan};
+
+    fn packet(counter: u64) -> Vec<u8> {
+        let (capture_time, frame) = (CaptureTime(counter as u32), [3; 50].as_slice());
+        let packet = MediaPacket {
+            tree: TreeId(9),
+            source: SourceIndex(1),
+            counter,
+            capture_time,
+            priority: false,
+            frame,
+        };
+        let mut bytes = Vec::new();
+        packet.write(&mut bytes);
+        bytes
+    }
 
     /// Valid input for each target, to be damaged.
     fn seeds(target: &str) -> Vec<Vec<u8>> {
@@ -146,6 +212,40 @@ mod tests {
             }
             "matrix" => {
                 vec![b"# name: it\n0 5 7\n5 0 -1\n7 nan 0\n".to_vec(), b"1 2 500\n2 3 700\n".to_vec()]
+            }
+            "media_packet" => vec![packet(7)],
+            "media_repair" => {
+                let framed = |counter: u64| {
+                    let bytes = packet(counter);
+                    [&[bytes.len() as u8, 16], bytes.as_slice()].concat()
+                };
+                vec![[1, 2, 9, 4, 12].map(framed).concat()]
+            }
+            "udp_packet" => {
+                [0x80, 0x81, 0x7a, 0x7b].map(|first| [&[first], [5; 60].as_slice()].concat()).into()
+            }
+            "installation" => {
+                let name = |node: u8| NodeId([node; 32]);
+                let edges = vec![(name(1), name(2)), (name(2), name(3))];
+                let tree =
+                    PlanTree { tree: 9, sources: vec![name(1)], edges, backups: Vec::new(), shared: false };
+                let plan = SessionPlan {
+                    epoch: 4,
+                    objective: Objective::Forest,
+                    root: name(1),
+                    trees: vec![tree],
+                    helpers: vec![name(3)],
+                    worst_ms: 80.0,
+                    height_ms: 70.0,
+                    diameter_ms: 90.0,
+                    planned_us: 12,
+                    probes: 0,
+                    reason: "joined".to_owned(),
+                };
+                let (session, to, trees) = (SessionId([8; 20]), name(2), plan.parts_of(name(2)));
+                let (epoch, contacts) = (plan.epoch, Vec::new());
+                let all = Installation { session, epoch, to, trees, contacts, plan: Some(plan) };
+                vec![postcard::to_stdvec(&all).unwrap()]
             }
             _ => vec![vec![0; 40], vec![1; 90]],
         }

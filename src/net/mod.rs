@@ -21,3 +21,9 @@ pub use self::link::{
 };
 pub use self::mdns::{Discovered, Mdns};
 pub use self::port_map::PortMap;
+
+/// What is read of a packet beside QUIC, or of a datagram that asks for a detour, is written as it came; see
+/// [`crate::fuzz`].
+pub(crate) fn survives(bytes: &[u8]) -> bool {
+    hop::survives(bytes) && quic::detour_survives(bytes)
+}

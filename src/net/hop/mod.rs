@@ -57,6 +57,12 @@ pub(super) fn on_udp(socket: UdpSocket, events: mpsc::Sender<LinkEvent>) -> io::
     Ok(on_any(TokioRuntime.wrap_udp_socket(socket)?, events))
 }
 
+/// The header of a packet is written as it was read.
+pub(super) fn survives(packet: &[u8]) -> bool {
+    let header = packet::Header::read(packet);
+    header.is_none_or(|header| packet.starts_with(&header.bytes()) && packet::is_hop_packet(packet))
+}
+
 /// Hops on whatever carries QUIC's packets.
 pub(super) fn on_any(socket: Arc<dyn AsyncUdpSocket>, events: mpsc::Sender<LinkEvent>) -> Carried {
     let hops = Hops::new(Out::Each(socket.clone()), events);

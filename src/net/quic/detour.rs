@@ -104,6 +104,11 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// A frame is written as it was read.
+pub(crate) fn survives(datagram: &[u8]) -> bool {
+    Frame::read(datagram).is_none_or(|frame| *frame.write() == *datagram)
+}
+
 impl Detours {
     /// The address that stands for a way; nothing if there are too many.
     pub(super) fn address(&self, way: Way) -> Option<SocketAddr> {

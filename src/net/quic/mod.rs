@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use self::connection::Connection;
-pub(super) use self::detour::DETOUR_NET;
+pub(super) use self::detour::{DETOUR_NET, survives as detour_survives};
 use self::detour::{Detoured, Detours, Frame, Way};
 use self::tls::Tls;
 use super::address::{canonical, concrete_addresses, is_detour, mapped_for};
