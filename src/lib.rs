@@ -1,10 +1,13 @@
 //! `alm`: conferencing without servers.
 //!
 //! The map: [`net`] reaches peers, [`pool`] knows who is there, [`session`] runs one conference, [`node`] wires the two
-//! and the forwarding table into one state machine, [`live`] drives it, [`sim`] runs many in virtual time, [`cli`] is what
+//! and the forwarding table into one state machine, [`live`] drives it, [`web`] shows it in a
+//! browser and `browser` lets one in, [`sim`] runs many in virtual time, [`cli`] is what
 //! people type.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "browser")]
+pub mod browser;
 pub mod cli;
 pub mod control;
 pub mod event;

@@ -76,7 +76,7 @@ fn the_page_shows_and_does_for_who_has_its_link_alone() {
         text.contains("content-security-policy: default-src 'none'") && !text.contains(&page.token),
         "{text}"
     );
-    for file in ["page.css", "page.js", "people.js", "map.js", "layout.js", "icon.svg"] {
+    for file in ["page.css", "page.js", "people.js", "call.js", "map.js", "layout.js", "icon.svg"] {
         let (status, text) = page.ask(&format!("GET /{file}"), &[], "");
         assert_eq!(status, 200, "{file}");
         assert!(!text.contains("https://"), "{file}");
@@ -117,6 +117,24 @@ fn the_page_shows_and_does_for_who_has_its_link_alone() {
     assert_eq!(page.order(&json!({"do": "say", "text": "a".repeat(9_000)}), &[]), 413);
     assert_eq!(page.ask("GET /etc/passwd", own, "").0, 404);
     assert_eq!(page.ask("DELETE /api/v1/state", own, "").0, 405);
+
+    // A browser is let in by its offer, and by the token.
+    let sdp = ("Content-Type", "application/sdp");
+    let offer = |headers: &[(&str, &str)], body: &str| page.ask("POST /whip?name=Ida", headers, body);
+    assert_eq!(offer(&[sdp], "v=0\r\n").0, 401);
+    assert_eq!(offer(&[own[0], sdp, ("Origin", "http://evil.example")], "v=0\r\n").0, 403);
+    assert_eq!(offer(own, "v=0\r\n").0, 415);
+    assert_eq!(offer(&[own[0], sdp], &"v=0\r\n".repeat(8_000)).0, 413);
+    let line = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n";
+    for broken in ["", "v=0\r\n", "v=0\r\nm=video 9 x 96\r\n", &format!("v=0\r\n{line}")] {
+        let (status, text) = offer(&[own[0], sdp], broken);
+        assert_eq!(status, 400, "{broken:?}: {text}");
+    }
+    for (way, status) in [("PATCH", 405), ("GET", 405), ("DELETE", 404)] {
+        assert_eq!(page.ask(&format!("{way} /whip/0"), own, "").0, status, "{way}");
+    }
+    let flood = (0..40).filter(|_| offer(&[own[0], sdp], "").0 == 429).count();
+    assert!(flood > 10, "{flood}");
 
     assert_eq!(page.order(&json!({"do": "leave"}), &[("Origin", &format!("http://{}", page.addr))]), 200);
     assert_eq!(host.end().code, Some(0));

@@ -86,12 +86,12 @@ fn dependencies_point_one_way() {
     assert_absent(&["src/session"], &["crate::node", "crate::live", "crate::cli", "crate::event"], upward);
     assert_absent(&["src/node"], &["crate::live", "crate::cli", "crate::event"], upward);
     assert_absent(
-        &["src/live", "src/sim", "src/face", "src/control", "src/tui", "src/web"],
+        &["src/live", "src/sim", "src/face", "src/control", "src/tui", "src/web", "src/browser"],
         &["crate::cli"],
         upward,
     );
     assert_absent(&["src/face", "src/control"], &["crate::live", "crate::tui", "crate::web"], upward);
-    assert_absent(&["src/web"], &["crate::live", "crate::tui"], upward);
+    assert_absent(&["src/web"], &["crate::live", "crate::tui", "crate::browser"], upward);
     assert_absent(
         &["src/face", "src/control", "src/tui"],
         &["crate::node", "crate::pool", "crate::net"],

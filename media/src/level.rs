@@ -20,6 +20,11 @@ impl Level {
         if below.is_nan() { Self::SILENCE } else { Self(below.clamp(0.0, 127.0).round() as u8) }
     }
 
+    /// So many decibels below full scale, 127 at most.
+    pub const fn decibels_below(decibels: u8) -> Self {
+        Self(if decibels > 127 { 127 } else { decibels })
+    }
+
     /// As it stands on the wire; the top bit is kept free.
     pub fn from_byte(byte: u8) -> Self {
         Self(byte & 0x7f)

@@ -40,6 +40,7 @@
 
 mod codec;
 pub mod device;
+mod envelope;
 mod group;
 mod heard;
 mod jitter;
@@ -63,6 +64,7 @@ pub use self::codec::{
     BITRATE_MAX, BITRATE_MIN, CHANNELS_MAX, Channels, CodecConfig, CodecError, Decoder, Encoder,
     FRAME_SAMPLES_MAX, FrameLength, carries_previous, is_pause, payload_samples,
 };
+pub use self::envelope::Envelope;
 pub use self::group::{
     Applicant, GROUP_MEMBERS_MAX, GROUP_MESSAGE_MAX, Group, GroupChange, GroupError, GroupSigner,
     KEY_PACKAGE_MAX, NodeKey,

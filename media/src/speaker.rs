@@ -3,22 +3,17 @@
 use bytes::Bytes;
 
 use crate::codec::{CodecConfig, CodecError, Encoder, FrameLength, is_pause};
-use crate::level::{LEVEL_LEN, Level};
-use crate::packet::{CaptureTime, MediaPacket, PACKET_MAX, SourceIndex, TreeId};
-use crate::seal::{Sealer, SenderKey};
+use crate::envelope::Envelope;
+use crate::level::Level;
+use crate::packet::{CaptureTime, SourceIndex, TreeId};
+use crate::seal::SenderKey;
 
 /// The capture side of one source.
 pub struct Speaker {
     encoder: Encoder,
-    sealer: Sealer,
-    source: SourceIndex,
-    counter: u64,
-    priority: bool,
+    envelope: Envelope,
     /// The last payload began or continued a pause.
     pausing: bool,
-    /// What is sealed: the level, and the encoded frame.
-    plain: Vec<u8>,
-    frame: Vec<u8>,
 }
 
 impl Speaker {
@@ -28,27 +23,17 @@ impl Speaker {
     /// A configuration that Opus or the packet has no room for.
     pub fn new(source: SourceIndex, key: &SenderKey, config: CodecConfig) -> Result<Self, CodecError> {
         let encoder = Encoder::new(config)?;
-        let sealer = Sealer::new(key, source);
-        Ok(Self {
-            encoder,
-            sealer,
-            source,
-            counter: 0,
-            priority: false,
-            pausing: false,
-            plain: Vec::with_capacity(PACKET_MAX),
-            frame: Vec::with_capacity(PACKET_MAX),
-        })
+        Ok(Self { encoder, envelope: Envelope::new(source, key), pausing: false })
     }
 
     /// The source that it speaks for.
     pub fn source(&self) -> SourceIndex {
-        self.source
+        self.envelope.source()
     }
 
     /// What the last packet holds of the voice: a payload of Opus.
     pub fn payload(&self) -> &[u8] {
-        self.plain.get(LEVEL_LEN..).unwrap_or_default()
+        self.envelope.payload()
     }
 
     /// How much sound goes into one packet.
@@ -58,7 +43,7 @@ impl Speaker {
 
     /// Sets the priority bit of the packets to come. Default off.
     pub fn set_priority(&mut self, priority: bool) {
-        self.priority = priority;
+        self.envelope.set_priority(priority);
     }
 
     /// Sets the loss to prepare for, in percent; above 100 counts as 100.
@@ -68,7 +53,7 @@ impl Speaker {
 
     /// Seals by another epoch's key from now on; counters go on.
     pub fn set_key(&mut self, key: &SenderKey) {
-        self.sealer.set_key(key, self.source);
+        self.envelope.set_key(key);
     }
 
     /// Makes every packet of the same size from now on, so that sizes and pauses say nothing to who relays; or not.
@@ -96,27 +81,9 @@ impl Speaker {
         if std::mem::replace(&mut self.pausing, pausing) && pausing {
             return Ok(());
         }
-        self.plain.clear();
-        self.plain.push(level.byte());
-        self.plain.extend_from_slice(payload);
-        let mut packet = MediaPacket {
-            tree: TreeId(0),
-            source: self.source,
-            counter: self.counter,
-            capture_time,
-            priority: self.priority,
-            frame: &[],
-        };
-        self.sealer
-            .seal(self.counter, &packet.metadata(), &self.plain, &mut self.frame)
+        self.envelope
+            .packet(level, payload, capture_time, trees, out)
             .expect("the counter grows by one, for millennia, and the encoder keeps to the longest payload");
-        self.counter += 1;
-        packet.frame = &self.frame;
-        for &tree in trees {
-            let mut bytes = Vec::with_capacity(packet.len());
-            MediaPacket { tree, ..packet }.write(&mut bytes);
-            out.push(bytes.into());
-        }
         Ok(())
     }
 }

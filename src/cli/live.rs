@@ -109,7 +109,7 @@ fn run(
         let conference = Arc::clone(&desk.conference);
         let desk = Arc::new(desk);
         let (changed, changes) = watch::channel(0);
-        let page = page::open(args, desk.clone(), changes, &mut config.troubles)?;
+        let page = page::open(args, desk.clone(), &conference, changes, &mut config.troubles)?;
         let server = Server::open(&state.dir, desk);
         if let Err(error) = &server {
             let message = format!("`alm mute` and its like will not find this process ({})", reason(error));

@@ -113,13 +113,23 @@ impl NetArgs {
         &self.bootstrap
     }
 
+    /// What carries media.
+    pub(super) fn carrier(&self) -> Carrier {
+        if self.quic_only { Carrier::Quic } else { Carrier::Hops }
+    }
+
+    /// The one address of this machine that is listened on, if not on all.
+    #[cfg(feature = "browser")]
+    pub(super) fn listen_ip(&self) -> Option<std::net::IpAddr> {
+        self.listen.map(|addr| addr.ip())
+    }
+
     /// Opens the state directory and the socket. Must be called within the tokio runtime that the node is to live in.
     pub(super) fn open(&self, lends: bool) -> Result<Net, CliError> {
         let mut state = State::open(self.state.clone())?;
         let identity = Arc::new(state.take_identity());
         let socket = bind_udp(self.listen).map_err(|error| self.listen_error(&error))?;
-        let carrier = if self.quic_only { Carrier::Quic } else { Carrier::Hops };
-        let mut link = QuicLink::open_with(&identity, Socket::Udp(socket), carrier)
+        let mut link = QuicLink::open_with(&identity, Socket::Udp(socket), self.carrier())
             .map_err(|error| self.listen_error(&ListenError::Other(error)))?;
         let links_bps = u64::from(self.degree()) * SPEAKERS * COPY_RATE_MAX;
         link.set_budget(self.uplink.unwrap_or(links_bps));

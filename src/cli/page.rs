@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
@@ -10,12 +10,14 @@ use super::error::{CliError, reason};
 use super::net_args::NetArgs;
 use super::state::random;
 use crate::control::Served;
-use crate::web::{Page, Token};
+use crate::face::Conference;
+use crate::web::{Gateway, Page, Token};
 
 /// Opens it, unless it is not wanted. A port that was named must be free; without any, the conference goes on.
 pub(super) fn open(
     args: &NetArgs,
     desk: Arc<dyn Served>,
+    conference: &Arc<Mutex<Conference>>,
     changes: watch::Receiver<u64>,
     troubles: &mut Vec<String>,
 ) -> Result<Option<Page>, CliError> {
@@ -23,7 +25,8 @@ pub(super) fn open(
         return Ok(None);
     }
     let listen = args.web_listen.unwrap_or(ANY_PORT);
-    match Page::open(listen, Token::new(random()), desk, changes) {
+    let gateway = gateway(args, listen.ip(), conference, troubles);
+    match Page::open(listen, Token::new(random()), desk, changes, gateway) {
         Ok(page) => Ok(Some(page)),
         Err(error) if args.web_listen.is_some() => {
             let what = match error.kind() {
@@ -38,6 +41,41 @@ pub(super) fn open(
             Ok(None)
         }
     }
+}
+
+/// Lets browsers in that reach the page.
+#[cfg(feature = "browser")]
+fn gateway(
+    args: &NetArgs,
+    page: std::net::IpAddr,
+    conference: &Arc<Mutex<Conference>>,
+    troubles: &mut Vec<String>,
+) -> Option<Arc<dyn Gateway>> {
+    let config = crate::browser::GatewayConfig {
+        conference: Arc::clone(conference),
+        listen: args.listen_ip(),
+        carrier: args.carrier(),
+        page,
+        chance: random,
+        unix_seconds: super::report::unix_seconds,
+    };
+    match crate::browser::Gateway::open(config) {
+        Ok(gateway) => Some(Arc::new(gateway)),
+        Err(error) => {
+            troubles.push(format!("browsers cannot join here ({})", reason(&error)));
+            None
+        }
+    }
+}
+
+#[cfg(not(feature = "browser"))]
+fn gateway(
+    _: &NetArgs,
+    _: std::net::IpAddr,
+    _: &Arc<Mutex<Conference>>,
+    _: &mut Vec<String>,
+) -> Option<Arc<dyn Gateway>> {
+    None
 }
 
 /// The page is for this machine alone.

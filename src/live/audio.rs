@@ -5,7 +5,6 @@
 //! tracks the wall clock.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use alm_media::device::{Capture, Playback};
@@ -15,6 +14,7 @@ use alm_media::{
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 
 use super::recorder::Recorder;
 use crate::session::SessionClock;
@@ -82,7 +82,7 @@ pub(super) enum FromAudio {
 }
 
 /// Packets and commands between the network and the audio: a second of fifty sources.
-const QUEUE_MAX: usize = 2_560;
+pub(super) const QUEUE_MAX: usize = 2_560;
 /// The longest tick; frames are whole numbers of ticks. A frame waits for half a tick on average, and twice as many
 /// ticks cost a hundredth of a core.
 const TICK_MAX: Duration = Duration::from_millis(5);
@@ -96,13 +96,21 @@ const LEVELS_INTERVAL: Duration = Duration::from_millis(250);
 /// Both ends of a running audio; dropping it stops the audio and closes its devices.
 pub(super) struct Handle {
     pub(super) from_audio: mpsc::Receiver<FromAudio>,
-    to_audio: SyncSender<ToAudio>,
+    to_audio: mpsc::Sender<ToAudio>,
     /// Commands that found the queue full: they must not be lost, as packets may.
     backlog: VecDeque<ToAudio>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Handle {
+    pub(super) fn new(
+        from_audio: mpsc::Receiver<FromAudio>,
+        to_audio: mpsc::Sender<ToAudio>,
+        thread: Option<std::thread::JoinHandle<()>>,
+    ) -> Self {
+        Self { from_audio, to_audio, backlog: VecDeque::new(), thread }
+    }
+
     /// Hands something over without waiting. Ears that do not keep up lose packets, which the jitter buffer conceals.
     pub(super) fn send(&mut self, what: ToAudio) {
         self.backlog.push_back(what);
@@ -157,7 +165,7 @@ pub struct Audio {
     input: Level,
     processor: Option<VoiceProcessor>,
     recorder: Option<Recorder>,
-    inbox: Receiver<ToAudio>,
+    inbox: mpsc::Receiver<ToAudio>,
     outbox: mpsc::Sender<FromAudio>,
 }
 
@@ -179,7 +187,7 @@ impl Audio {
         let AudioConfig { capture, playback, voice, codec, pace, muted, recording } = config;
         let frame = codec.frame;
         let tick = frame.duration().min(TICK_MAX);
-        let (to_audio, inbox) = sync_channel(QUEUE_MAX);
+        let (to_audio, inbox) = mpsc::channel(QUEUE_MAX);
         let (outbox, from_audio) = mpsc::channel(QUEUE_MAX);
         let recorder = recording.map(|recording| {
             let outbox = outbox.clone();
@@ -221,7 +229,7 @@ impl Audio {
                 None
             }
         };
-        Handle { from_audio, to_audio, backlog: VecDeque::new(), thread }
+        Handle::new(from_audio, to_audio, thread)
     }
 
     #[expect(
@@ -373,8 +381,8 @@ impl Audio {
                     self.listener.set_volume(source, volume);
                 }
                 Ok(ToAudio::Mute(muted)) => self.muted = muted,
-                Err(std::sync::mpsc::TryRecvError::Empty) => return Ok(()),
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => return Err(Over),
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Err(Over),
             }
         }
     }

@@ -18,6 +18,7 @@ use super::audio::{Audio, AudioConfig, FromAudio, Handle, ToAudio};
 use super::command::Command;
 use super::notices;
 use super::places::Places;
+use super::stand_in::{StandIn, StandInConfig};
 use crate::event::Event;
 use crate::identity::{Identity, NodeId};
 use crate::net::{Link, LinkEvent, Mdns, PortMap, next_event};
@@ -61,6 +62,13 @@ pub enum Role {
         /// The member's voice and ears.
         audio: AudioConfig,
     },
+    /// To join one for somebody who speaks and listens elsewhere.
+    StandIn {
+        /// Which, and as whom.
+        config: MemberConfig,
+        /// Where the voice comes from and what is heard goes.
+        ends: StandInConfig,
+    },
 }
 
 /// See the [module](self).
@@ -97,6 +105,7 @@ enum AudioState {
     None,
     /// Waiting for the session to begin.
     Ready(Box<AudioConfig>),
+    StandIn(StandInConfig),
     Running(Handle),
 }
 
@@ -144,6 +153,11 @@ impl<L: Link> Driver<L> {
                 let invite = config.invite.clone();
                 node.join(config, now);
                 ("member", Some(invite), AudioState::Ready(Box::new(audio)))
+            }
+            Role::StandIn { config, ends } => {
+                let invite = config.invite.clone();
+                node.join(config, now);
+                ("member", Some(invite), AudioState::StandIn(ends))
             }
         };
         let (planner, planned) = mpsc::channel(1);
@@ -435,12 +449,19 @@ impl<L: Link> Driver<L> {
     }
 
     fn start_audio(&mut self, own: Participant) {
-        let AudioState::Ready(mut config) = std::mem::replace(&mut self.audio, AudioState::None) else {
-            return;
+        let (source, now) = (SourceIndex(own.index), Instant::now().into_std());
+        let handle = match std::mem::replace(&mut self.audio, AudioState::None) {
+            AudioState::Ready(mut config) => {
+                config.muted = self.muted;
+                Audio::start(*config, source, now)
+            }
+            AudioState::StandIn(ends) => StandIn::start(ends, source),
+            other @ (AudioState::None | AudioState::Running(_)) => {
+                self.audio = other;
+                return;
+            }
         };
-        config.muted = self.muted;
-        let now = Instant::now().into_std();
-        self.audio = AudioState::Running(Audio::start(*config, SourceIndex(own.index), now));
+        self.audio = AudioState::Running(handle);
         self.own = Some(own);
         if let Some(clock) = self.node.clock() {
             self.hand_audio(ToAudio::Clock(clock));
@@ -522,7 +543,7 @@ async fn next_from_audio(audio: &mut AudioState) -> FromAudio {
             Some(from_audio) => from_audio,
             None => std::future::pending().await,
         },
-        AudioState::None | AudioState::Ready(_) => std::future::pending().await,
+        AudioState::None | AudioState::Ready(_) | AudioState::StandIn(_) => std::future::pending().await,
     }
 }
 

@@ -109,7 +109,7 @@ impl Guard {
 
 /// The page's own files hold no secret: they are the same everywhere.
 fn is_open(path: &str) -> bool {
-    !path.starts_with("/api/") && path != "/metrics"
+    !["/api/", "/whip", "/whep"].iter().any(|start| path.starts_with(start)) && path != "/metrics"
 }
 
 #[cfg(test)]
@@ -147,7 +147,7 @@ mod tests {
     fn what_is_known_takes_the_token() {
         let (host, token) = (("host", "127.0.0.1:4000"), Token::new([7; 16]));
         let (right, wrong) = (format!("Bearer {token}"), format!("Bearer {}", Token::new([8; 16])));
-        for path in ["/api/v1/state", "/api/v1/do", "/metrics", "/api/"] {
+        for path in ["/api/v1/state", "/api/v1/do", "/metrics", "/api/", "/whip", "/whep", "/whip/0"] {
             assert_eq!(check(Method::GET, path, &[host]), Some(401), "{path}");
             assert_eq!(check(Method::GET, path, &[host, ("authorization", &wrong)]), Some(401), "{path}");
             assert_eq!(check(Method::GET, &format!("{path}?token="), &[host]), Some(401), "{path}");

@@ -2,13 +2,17 @@
 //! address of this machine alone.
 //!
 //! [`server`] is a thread with a runtime of its own, so that nobody who looks holds up a packet; [`guard`] decides who may
-//! ask; [`routes`] is what can be asked; [`feed`] tells what changes, [`metrics`] is the state as numbers. The page itself is three files in `page/`, embedded.
+//! ask; [`routes`] is what can be asked; [`feed`] tells what changes, [`metrics`] is the state as numbers,
+//! [`calls`] lets browsers in by WHIP and WHEP. The page itself is files in `page/`, embedded.
 
+mod calls;
 mod feed;
+mod gateway;
 mod guard;
 mod metrics;
 mod routes;
 mod server;
 
+pub use self::gateway::{Answering, Call, Gateway, MEMBER_MAX, OFFER_MAX, Opened, Refused, Way};
 pub use self::guard::Token;
 pub use self::server::Page;

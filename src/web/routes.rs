@@ -17,7 +17,9 @@ use axum::routing::{get, post};
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
+use super::calls;
 use super::feed::feed;
+use super::gateway::Gateway;
 use super::guard::Guard;
 use super::metrics::metrics;
 use crate::control::{Answer, Request, Served};
@@ -29,11 +31,22 @@ pub(super) struct Site {
     desk: Arc<dyn Served>,
     changes: watch::Receiver<u64>,
     readers: Arc<Semaphore>,
+    gateway: Option<Arc<dyn Gateway>>,
 }
 
 impl Site {
-    pub(super) fn new(guard: Guard, desk: Arc<dyn Served>, changes: watch::Receiver<u64>) -> Self {
-        Self { guard, desk, changes, readers: Arc::new(Semaphore::new(READERS_MAX)) }
+    pub(super) fn new(
+        guard: Guard,
+        desk: Arc<dyn Served>,
+        changes: watch::Receiver<u64>,
+        gateway: Option<Arc<dyn Gateway>>,
+    ) -> Self {
+        Self { guard, desk, changes, readers: Arc::new(Semaphore::new(READERS_MAX)), gateway }
+    }
+
+    /// Who lets browsers in, if anybody does.
+    pub(super) fn gateway(&self) -> Option<&dyn Gateway> {
+        self.gateway.as_deref()
     }
 }
 
@@ -43,6 +56,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/page.css", get(|| file("text/css", include_str!("page/page.css"))))
         .route("/page.js", get(|| file("text/javascript", include_str!("page/page.js"))))
         .route("/people.js", get(|| file("text/javascript", include_str!("page/people.js"))))
+        .route("/call.js", get(|| file("text/javascript", include_str!("page/call.js"))))
         .route("/map.js", get(|| file("text/javascript", include_str!("page/map.js"))))
         .route("/layout.js", get(|| file("text/javascript", include_str!("page/layout.js"))))
         .route("/icon.svg", get(|| file("image/svg+xml", include_str!("page/icon.svg"))))
@@ -50,6 +64,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/api/v1/state", get(state))
         .route("/api/v1/events", get(events))
         .route("/api/v1/do", post(order))
+        .merge(calls::routes())
         .fallback(|| async {
             refusal(StatusCode::NOT_FOUND, "there is nothing here: see ARCHITECTURE.md for what is")
         })
@@ -123,7 +138,7 @@ fn answered(answer: Answer) -> Response {
     }
 }
 
-fn refusal(status: StatusCode, sentence: &str) -> Response {
+pub(super) fn refusal(status: StatusCode, sentence: &str) -> Response {
     json_answer(status, &json!({ "error": sentence }))
 }
 

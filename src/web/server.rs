@@ -11,6 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use super::gateway::Gateway;
 use super::guard::{Guard, Token};
 use super::routes::{Site, router};
 use crate::control::Served;
@@ -20,25 +21,39 @@ pub struct Page {
     addr: SocketAddr,
     token: Token,
     /// The thread ends with it.
-    _stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Until nobody is served any more, and who came in by the page is out.
+impl Drop for Page {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been printed already.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Page {
-    /// Opens the page on an address of this machine. `desk` answers; `changes` says when it would answer something else.
+    /// Opens the page on an address of this machine. `desk` answers; `changes` says when it would answer something else;
+    /// `gateway` lets browsers in.
     pub fn open(
         listen: SocketAddr,
         token: Token,
         desk: Arc<dyn Served>,
         changes: watch::Receiver<u64>,
+        gateway: Option<Arc<dyn Gateway>>,
     ) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let guard = Guard::new(addr, token.clone());
-        let site = Site::new(guard, desk, changes);
+        let site = Site::new(guard, desk, changes, gateway);
         let (stop, stopped) = oneshot::channel();
-        std::thread::Builder::new().name("page".to_owned()).spawn(move || {
+        let thread = std::thread::Builder::new().name("page".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     () = serve(listener, site) => {}
@@ -46,7 +61,7 @@ impl Page {
                 }
             });
         })?;
-        Ok(Self { addr, token, _stop: stop })
+        Ok(Self { addr, token, stop: Some(stop), thread: Some(thread) })
     }
 
     /// What to open in a browser of this machine.

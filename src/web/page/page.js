@@ -3,6 +3,7 @@
 
 import { drawPeople, drawWay } from "./people.js";
 import { Map2D } from "./map.js";
+import { Call } from "./call.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { node: "", members: {}, recorders: [], media: {}, heard: [], levels_db: {}, input_db: null, phrase: null, links: {}, places: {}, news: [], session: null, plan: null, pool: null, muted: false };
@@ -26,6 +27,10 @@ function takeToken() {
 }
 
 const headers = { Authorization: `Bearer ${token}` };
+
+const call = new Call(headers, () => draw());
+// For who looks from the browser's console.
+window.alm = { stats: () => call.stats() };
 
 /** Asks the node for something; says what it answers when that is no. */
 async function ask(request) {
@@ -85,6 +90,7 @@ async function listen() {
 }
 
 function gone() {
+  call.leave("alm has ended");
   $("bar").hidden = true;
   $("about").textContent = state.left ? "over" : "not connected";
   document.body.classList.add("gone");
@@ -117,6 +123,8 @@ function take(news) {
   if (state.session && news.session === null) state.left = true;
   Object.assign(state, news);
   if (news.media) remember(news.media);
+  if (news.members) call.noteMembers(news.members);
+  if (news.session === null) call.leave("the conference is over");
   draw();
 }
 
@@ -163,7 +171,7 @@ function speaks(node) {
 const SILENCE_DB = -127;
 const SPEAKS_DB = -55;
 
-const view = { state, name, quality, speaks, get chosen() { return chosen; }, choose, kick };
+const view = { state, name, quality, speaks, get chosen() { return chosen; }, get browser() { return call.node; }, choose, kick };
 
 let waiting = false;
 function draw() {
@@ -176,6 +184,7 @@ function draw() {
     drawPeople($("people"), view);
     drawWay($("way"), view);
     drawPhrase();
+    drawCall();
     drawPlan();
     drawNews();
     drawBar();
@@ -217,6 +226,29 @@ function drawPlan() {
   $("plan").textContent =
     `Plan ${plan.epoch} (${plan.reason}): worst pair ${plan.worst_ms.toFixed(1)} ms one way, ` +
     `${helpers === 0 ? "no helper" : helpers === 1 ? "1 helper" : `${helpers} helpers`}.`;
+}
+
+function drawCall() {
+  const { state: how, muted, deaf, trouble, level } = call;
+  $("call-part").hidden = !state.session && how === "out";
+  $("call-out").hidden = how !== "out";
+  $("call-in").hidden = how === "out";
+  $("call-mic").hidden = deaf;
+  $("call-level").hidden = deaf;
+  $("call-mic").setAttribute("aria-pressed", String(!muted));
+  put($("call-mic"), muted ? "Microphone is off" : "Microphone is on");
+  $("call-level").value = Math.sqrt(level);
+  const twice = how === "in" && !state.muted && (state.input_db ?? SILENCE_DB) > SILENCE_DB;
+  const words = [];
+  if (how === "out") words.push(trouble ? `${trouble}.` : "");
+  else if (how === "entering") words.push("One moment…");
+  else words.push(deaf ? "You listen; this browser has no microphone, or must not use it." : muted ? "You listen, and nobody hears you." : "You are in with this browser.");
+  if (twice) words.push("alm's own microphone is on as well: switch it off below, unless two people speak here.");
+  put($("call-words"), words.join(" "));
+}
+
+function put(place, text) {
+  if (place.textContent !== text) place.textContent = text;
 }
 
 let told = [];
@@ -312,6 +344,16 @@ $("say").addEventListener("submit", async (event) => {
   const text = $("say-text").value.trim();
   if (text && (await ask({ do: "say", text }))) $("say-text").value = "";
 });
+
+$("call-name").value = localStorage.getItem("name") ?? "";
+$("call-out").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const name = $("call-name").value.trim();
+  localStorage.setItem("name", name);
+  call.join(name || "Browser");
+});
+$("call-mic").addEventListener("click", () => call.setMuted(!call.muted));
+$("call-leave").addEventListener("click", () => call.leave());
 
 let outcast = null;
 function kick(node) {

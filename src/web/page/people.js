@@ -16,6 +16,8 @@ export function drawPeople(list, view) {
     const how = quality(node);
     const words = own
       ? [state.muted ? "you, microphone off" : "you"]
+      : node === view.browser
+        ? [speaks ? "you, by this browser, speaks" : "you, by this browser"]
       : media ? [speaks ? "speaks" : "silent", ...(how ? [WORDS[how]] : [])] : ["not heard yet"];
     if (node === state.plan?.root && state.session) words.push("manages the session");
     if (state.recorders.includes(node)) words.push(own ? "you record this" : "records this");

@@ -1,0 +1,92 @@
+//! From an encoded frame to packets for any number of trees: the level in front, sealed, with counter and capture time.
+
+use bytes::Bytes;
+
+use crate::level::{LEVEL_LEN, Level};
+use crate::packet::{CaptureTime, MediaPacket, PACKET_MAX, SourceIndex, TreeId};
+use crate::seal::{SealError, Sealer, SenderKey};
+
+/// One source's frames on their way out, whoever encodes them.
+pub struct Envelope {
+    sealer: Sealer,
+    source: SourceIndex,
+    counter: u64,
+    priority: bool,
+    /// What is sealed: the level, and the encoded frame.
+    plain: Vec<u8>,
+    frame: Vec<u8>,
+}
+
+impl Envelope {
+    /// For `source`. The key must come from a salt that nothing else of this source has used.
+    pub fn new(source: SourceIndex, key: &SenderKey) -> Self {
+        Self {
+            sealer: Sealer::new(key, source),
+            source,
+            counter: 0,
+            priority: false,
+            plain: Vec::with_capacity(PACKET_MAX),
+            frame: Vec::with_capacity(PACKET_MAX),
+        }
+    }
+
+    /// The source whose frames these are.
+    pub fn source(&self) -> SourceIndex {
+        self.source
+    }
+
+    /// What the last packet holds of the voice.
+    pub fn payload(&self) -> &[u8] {
+        self.plain.get(LEVEL_LEN..).unwrap_or_default()
+    }
+
+    /// Sets the priority bit of the packets to come. Default off.
+    pub fn set_priority(&mut self, priority: bool) {
+        self.priority = priority;
+    }
+
+    /// Seals by another epoch's key from now on; counters go on.
+    pub fn set_key(&mut self, key: &SenderKey) {
+        self.sealer.set_key(key, self.source);
+    }
+
+    /// So many frames were lost before they came here: whoever listens counts them as lost, and makes up for them.
+    pub fn skip(&mut self, frames: u64) {
+        self.counter += frames;
+    }
+
+    /// Seals one encoded frame, whose first sample was captured at `capture_time` and which is as loud as `level` says, and
+    /// appends one packet for each of `trees` to `out`. The packets differ in their tree id alone.
+    ///
+    /// # Errors
+    /// The payload is longer than fits a packet, or the counters are used up; nothing was sealed.
+    pub fn packet(
+        &mut self,
+        level: Level,
+        payload: &[u8],
+        capture_time: CaptureTime,
+        trees: &[TreeId],
+        out: &mut Vec<Bytes>,
+    ) -> Result<(), SealError> {
+        self.plain.clear();
+        self.plain.push(level.byte());
+        self.plain.extend_from_slice(payload);
+        let mut packet = MediaPacket {
+            tree: TreeId(0),
+            source: self.source,
+            counter: self.counter,
+            capture_time,
+            priority: self.priority,
+            frame: &[],
+        };
+        self.sealer.seal(self.counter, &packet.metadata(), &self.plain, &mut self.frame)?;
+        self.counter += 1;
+        packet.frame = &self.frame;
+        for &tree in trees {
+            let mut bytes = Vec::with_capacity(packet.len());
+            MediaPacket { tree, ..packet }.write(&mut bytes);
+            out.push(bytes.into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,381 @@
+//! Who is in by a browser, and by which connections: a thread with a runtime of its own, which does one thing after another.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+
+use super::member::{Common, Member};
+use super::offer::lines;
+use super::peer::{Peer, Purpose};
+use crate::face::Conference;
+use crate::live::Hearing;
+use crate::net::quic::Carrier;
+use crate::session::Invite;
+use crate::web::{self, Answering, Call, MEMBER_MAX, Opened, Refused, Way};
+
+/// What browsers are let into.
+pub struct GatewayConfig {
+    /// The conference as this machine's own node knows it.
+    pub conference: Arc<Mutex<Conference>>,
+    /// Where the nodes of browsers listen for others, if not everywhere.
+    pub listen: Option<IpAddr>,
+    /// What carries their media.
+    pub carrier: Carrier,
+    /// Where browsers reach this machine.
+    pub page: IpAddr,
+    /// The system's chance.
+    pub chance: fn() -> [u8; 32],
+    /// The system's time.
+    pub unix_seconds: fn() -> f64,
+}
+
+/// See the [module](self). Dropping it puts everybody out who came in here.
+pub struct Gateway {
+    orders: mpsc::Sender<Order>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+enum Order {
+    Open(Call, oneshot::Sender<Result<Opened, Refused>>),
+    Close(String, oneshot::Sender<bool>),
+    /// The connection of that number is over.
+    Over(u64),
+    /// The member of that number is out.
+    Out(u64),
+    End,
+}
+
+impl Gateway {
+    /// Opens for browsers.
+    ///
+    /// # Errors
+    /// The system has no thread or no runtime to give.
+    pub fn open(config: GatewayConfig) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (orders, wishes) = mpsc::channel(ORDERS_MAX);
+        let own = orders.clone();
+        let thread = std::thread::Builder::new().name("browsers".to_owned()).spawn(move || {
+            runtime.block_on(Desk::new(config, own).run(wishes));
+        })?;
+        Ok(Self { orders, thread: Some(thread) })
+    }
+}
+
+impl web::Gateway for Gateway {
+    fn open(&self, call: Call) -> Answering<Result<Opened, Refused>> {
+        let orders = self.orders.clone();
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            let gone = || Refused::Failed("nobody is let in any more".to_owned());
+            orders.try_send(Order::Open(call, answer)).map_err(|_| too_many("offers at once"))?;
+            answered.await.unwrap_or_else(|_| Err(gone()))
+        })
+    }
+
+    fn close(&self, id: String) -> Answering<bool> {
+        let orders = self.orders.clone();
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            orders.send(Order::Close(id, answer)).await.is_ok() && answered.await.unwrap_or(false)
+        })
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Full or gone: then the thread has ended, or hears the end of the channel after what waits in it.
+        let _ = self.orders.try_send(Order::End);
+        if let Some(thread) = self.thread.take() {
+            // It ends within `LEAVE_WITHIN`; a panic there has been printed already.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn too_many(what: &str) -> Refused {
+    Refused::TooMany(format!("too many {what}: try again in a moment"))
+}
+
+/// What the thread knows.
+struct Desk {
+    conference: Arc<Mutex<Conference>>,
+    common: Common,
+    page: IpAddr,
+    orders: mpsc::Sender<Order>,
+    members: BTreeMap<u64, Seat>,
+    calls: BTreeMap<u64, Running>,
+    /// Counts members and connections.
+    numbers: u64,
+    rate: Rate,
+}
+
+/// A member and the connections that it came by.
+struct Seat {
+    member: Member,
+    key: Option<String>,
+    speaks: Option<u64>,
+    listens: Option<u64>,
+}
+
+/// A connection.
+struct Running {
+    id: String,
+    member: u64,
+    peer: Peer,
+}
+
+impl Desk {
+    fn new(config: GatewayConfig, orders: mpsc::Sender<Order>) -> Self {
+        let GatewayConfig { conference, listen, carrier, page, chance, unix_seconds } = config;
+        let common = Common { listen, carrier, chance, unix_seconds };
+        let (members, calls) = (BTreeMap::new(), BTreeMap::new());
+        Self { conference, common, page, orders, members, calls, numbers: 0, rate: Rate::default() }
+    }
+
+    async fn run(mut self, mut wishes: mpsc::Receiver<Order>) {
+        while let Some(order) = wishes.recv().await {
+            match order {
+                Order::Open(call, answer) => {
+                    let opened = self.open(call).await;
+                    let id = opened.as_ref().ok().map(|opened| opened.id.clone());
+                    // Who has gone meanwhile does not know what to close.
+                    if answer.send(opened).is_err()
+                        && let Some(id) = id
+                    {
+                        self.close(&id).await;
+                    }
+                }
+                Order::Close(id, answer) => {
+                    let _ = answer.send(self.close(&id).await);
+                }
+                Order::Over(number) => self.end_call(number).await,
+                Order::Out(number) => self.end_member(number).await,
+                Order::End => break,
+            }
+        }
+        for number in self.members.keys().copied().collect::<Vec<_>>() {
+            self.end_member(number).await;
+        }
+        // They say goodbye; how many are still at it only they know.
+        drop(self.orders);
+        let _ = timeout(LEAVE_WITHIN, async { while wishes.recv().await.is_some() {} }).await;
+    }
+
+    async fn open(&mut self, call: Call) -> Result<Opened, Refused> {
+        if !self.rate.grants(Instant::now()) {
+            return Err(too_many("offers"));
+        }
+        let Call { way, offer, name, member: key, .. } = call;
+        let lines = lines(&offer)?;
+        if key.as_ref().is_some_and(|key| key.len() > MEMBER_MAX) {
+            return Err(Refused::Malformed(format!("a member's word has at most {MEMBER_MAX} bytes")));
+        }
+        let tracks = match way {
+            Way::Speak if !lines.iter().any(|line| line.sends) => {
+                return Err(Refused::Malformed(
+                    "nothing is sent by that offer: WHEP is for listening".to_owned(),
+                ));
+            }
+            Way::Speak => 0,
+            Way::Listen { .. } => lines.iter().filter(|line| line.listens).count(),
+        };
+        let hearing = match way {
+            Way::Speak => None,
+            Way::Listen { .. } if tracks == 0 => {
+                return Err(Refused::Malformed(
+                    "nobody listens by that offer: WHIP is for speaking".to_owned(),
+                ));
+            }
+            // One track cannot keep voices apart.
+            Way::Listen { mix } if mix.unwrap_or(tracks == 1) => Some((Hearing::Mixed, 1)),
+            Way::Listen { .. } => Some((Hearing::Apart, tracks)),
+        };
+        if self.calls.len() >= CALLS_MAX {
+            return Err(too_many("browsers"));
+        }
+        let number = self.member(key, name)?;
+        let opened = self.connect(number, hearing, offer, &lines).await;
+        // Who came for this alone has come for nothing.
+        if opened.is_err() && self.members.get(&number).is_some_and(Seat::is_idle) {
+            self.end_member(number).await;
+        }
+        opened
+    }
+
+    /// The number of the member who goes by `key`, who enters if need be.
+    fn member(&mut self, key: Option<String>, name: String) -> Result<u64, Refused> {
+        let known = self.members.iter().find(|(_, seat)| key.is_some() && seat.key == key);
+        if let Some((number, _)) = known {
+            return Ok(*number);
+        }
+        if self.members.len() >= MEMBERS_MAX {
+            return Err(too_many("browsers"));
+        }
+        let (invite, entry) = self.conference().ok_or_else(|| {
+            Refused::Conflict("it is in no conference (yet): try again when it is".to_owned())
+        })?;
+        self.numbers += 1;
+        let number = self.numbers;
+        let orders = self.orders.clone();
+        let over = move |_| {
+            // On a full channel somebody else is waited for; the task waits as well.
+            tokio::spawn(async move { orders.send(Order::Out(number)).await });
+        };
+        let member = Member::enter(&self.common, &invite, &entry, name, over)
+            .map_err(|error| Refused::Failed(format!("no port can be opened ({error})")))?;
+        self.members.insert(number, Seat { member, key, speaks: None, listens: None });
+        Ok(number)
+    }
+
+    /// The conference's id as it is now, and where this machine's own node is.
+    fn conference(&self) -> Option<(Invite, Vec<SocketAddr>)> {
+        // A picture of the conference stays usable whatever befell another reader.
+        let conference = self.conference.lock().unwrap_or_else(PoisonError::into_inner);
+        let invite = conference.session.as_ref()?.id.parse().ok()?;
+        Some((invite, conference.listen.iter().filter_map(|addr| addr.parse().ok()).collect()))
+    }
+
+    async fn connect(
+        &mut self,
+        number: u64,
+        hearing: Option<(Hearing, usize)>,
+        offer: String,
+        lines: &[super::offer::Line],
+    ) -> Result<Opened, Refused> {
+        let seat = self.members.get_mut(&number).ok_or_else(|| Refused::Failed("it has left".to_owned()))?;
+        let twice = |what: &str| Refused::Conflict(format!("this member {what} already: close that first"));
+        let purpose = match hearing {
+            None if seat.speaks.is_some() => return Err(twice("speaks")),
+            None => Purpose::Speak(seat.member.voice.clone()),
+            Some((_, tracks)) => {
+                Purpose::Listen(seat.member.ears.take().ok_or_else(|| twice("listens"))?, tracks)
+            }
+        };
+        let listens = hearing.is_some();
+        let (lines, page, chance) = (lines.to_vec(), self.page, (self.common.chance)());
+        // On a task of its own: what the library does not survive is this offer's trouble alone.
+        let answering = tokio::spawn(async move { Peer::answer(offer, &lines, purpose, page, chance).await });
+        let answered = match answering.await {
+            Ok(answered) => answered,
+            Err(_) => Err(Refused::Malformed("the offer cannot be taken".to_owned())),
+        };
+        let (peer, answer) = match answered {
+            Ok(answered) => answered,
+            Err(refused) => {
+                if listens {
+                    // Its ears went down with the connection: whoever listens next is another member.
+                    seat.key = None;
+                }
+                return Err(refused);
+            }
+        };
+        self.numbers += 1;
+        let call = self.numbers;
+        if let Some((hearing, _)) = hearing {
+            seat.member.hearing.send_replace(hearing);
+            seat.listens = Some(call);
+        } else {
+            seat.speaks = Some(call);
+        }
+        let (over, orders) = (peer.over(), self.orders.clone());
+        tokio::spawn(async move {
+            over.await;
+            let _ = orders.send(Order::Over(call)).await;
+        });
+        let id = data_encoding::HEXLOWER.encode(&(self.common.chance)()[..16]);
+        let node = seat.member.node.to_string();
+        self.calls.insert(call, Running { id: id.clone(), member: number, peer });
+        Ok(Opened { id, answer, node })
+    }
+
+    async fn close(&mut self, id: &str) -> bool {
+        let Some(number) = self.calls.iter().find(|(_, call)| call.id == id).map(|(number, _)| *number)
+        else {
+            return false;
+        };
+        self.end_call(number).await;
+        true
+    }
+
+    async fn end_call(&mut self, number: u64) {
+        let Some(call) = self.calls.remove(&number) else { return };
+        let ears = call.peer.end().await;
+        let Some(seat) = self.members.get_mut(&call.member) else { return };
+        if seat.speaks == Some(number) {
+            seat.speaks = None;
+        }
+        if seat.listens == Some(number) {
+            seat.listens = None;
+            seat.member.hearing.send_replace(Hearing::Nothing);
+            seat.member.ears = ears;
+        }
+        if seat.is_idle() {
+            self.end_member(call.member).await;
+        }
+    }
+
+    /// It leaves, and its connections go with it.
+    async fn end_member(&mut self, number: u64) {
+        let Some(seat) = self.members.remove(&number) else { return };
+        for call in [seat.speaks, seat.listens].into_iter().flatten() {
+            if let Some(call) = self.calls.remove(&call) {
+                call.peer.end().await;
+            }
+        }
+    }
+}
+
+impl Seat {
+    fn is_idle(&self) -> bool {
+        self.speaks.is_none() && self.listens.is_none()
+    }
+}
+
+/// How many offers are taken up in a time.
+#[derive(Default)]
+struct Rate {
+    /// Taken and not yet forgiven.
+    taken: f64,
+    at: Option<Instant>,
+}
+
+impl Rate {
+    fn grants(&mut self, now: Instant) -> bool {
+        let passed = self.at.replace(now).map_or(0.0, |before| (now - before).as_secs_f64());
+        self.taken = (self.taken - passed * OFFERS_PER_SECOND).max(0.0);
+        let granted = self.taken + 1.0 <= OFFERS_AT_ONCE;
+        if granted {
+            self.taken += 1.0;
+        }
+        granted
+    }
+}
+
+/// Members that are in by a browser at a time: each costs this machine's line what a member costs.
+const MEMBERS_MAX: usize = 16;
+/// Connections at a time: two for each.
+const CALLS_MAX: usize = 32;
+/// Offers taken up in a row, and then in each second: a page that is loaded again makes two.
+const OFFERS_AT_ONCE: f64 = 16.0;
+const OFFERS_PER_SECOND: f64 = 2.0;
+/// Orders that wait.
+const ORDERS_MAX: usize = 64;
+/// For goodbyes.
+const LEAVE_WITHIN: Duration = Duration::from_millis(1_000);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_offers_is_cut_to_a_rate() {
+        let (mut rate, start) = (Rate::default(), Instant::now());
+        let granted = |rate: &mut Rate, now| (0..100).filter(|_| rate.grants(now)).count();
+        assert_eq!(granted(&mut rate, start), 16);
+        assert_eq!(granted(&mut rate, start + Duration::from_secs(3)), 6);
+    }
+}

@@ -1,0 +1,103 @@
+//! WHIP (RFC 9725) for who speaks and WHEP, its counterpart, for who listens: an offer is posted and answered, and what
+//! comes of it is deleted. No trickling of candidates and no restarts: an answer holds all there is.
+//!
+//! `POST /whip` and `POST /whep` take `?name=` and `?member=WORD`, by which the two of one member find each other; `/whep`
+//! also `?mix=1` for one mix of all voices and `?mix=0` for each on its own track. Without it, who offers one track gets the
+//! mix. The answer's header `alm-node` names the member.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, post};
+use serde::Deserialize;
+
+use super::gateway::{Call, OFFER_MAX, Opened, Refused, Way};
+use super::routes::{Site, refusal};
+
+pub(super) fn routes() -> Router<Site> {
+    Router::new()
+        .route("/whip", post(speak).options(sdp_alone))
+        .route("/whep", post(listen).options(sdp_alone))
+        .route("/whip/{id}", delete(close))
+        .route("/whep/{id}", delete(close))
+        .layer(DefaultBodyLimit::max(OFFER_MAX))
+}
+
+#[derive(Deserialize)]
+struct Who {
+    #[serde(default)]
+    name: String,
+    member: Option<String>,
+    mix: Option<String>,
+}
+
+async fn speak(site: State<Site>, who: Query<Who>, headers: HeaderMap, body: Bytes) -> Response {
+    open(site, "whip", Way::Speak, who, &headers, &body).await
+}
+
+async fn listen(site: State<Site>, who: Query<Who>, headers: HeaderMap, body: Bytes) -> Response {
+    let mix = who.mix.as_deref().map(|mix| mix != "0");
+    open(site, "whep", Way::Listen { mix }, who, &headers, &body).await
+}
+
+async fn open(
+    State(site): State<Site>,
+    place: &str,
+    way: Way,
+    Query(who): Query<Who>,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Response {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case(SDP)) {
+        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "an offer is application/sdp");
+    }
+    let Ok(offer) = str::from_utf8(body) else {
+        return refusal(StatusCode::BAD_REQUEST, "an offer is text");
+    };
+    let Some(gateway) = site.gateway() else {
+        return refusal(StatusCode::NOT_IMPLEMENTED, "this build lets no browsers in");
+    };
+    let call = Call { way, offer: offer.to_owned(), name: who.name, member: who.member };
+    match gateway.open(call).await {
+        Ok(Opened { id, answer, node }) => {
+            let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
+            let headers = [
+                (CONTENT_TYPE, HeaderValue::from_static(SDP)),
+                (LOCATION, value(format!("/{place}/{id}"))),
+                (HeaderName::from_static("alm-node"), value(node)),
+            ];
+            (StatusCode::CREATED, headers, answer).into_response()
+        }
+        Err(Refused::Malformed(why)) => refusal(StatusCode::BAD_REQUEST, &why),
+        Err(Refused::Conflict(why)) => refusal(StatusCode::CONFLICT, &why),
+        Err(Refused::TooMany(why)) => {
+            let mut answer = refusal(StatusCode::TOO_MANY_REQUESTS, &why);
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+            answer
+        }
+        Err(Refused::Failed(why)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &why),
+    }
+}
+
+async fn close(State(site): State<Site>, Path(id): Path<String>) -> Response {
+    let Some(gateway) = site.gateway() else {
+        return refusal(StatusCode::NOT_IMPLEMENTED, "this build lets no browsers in");
+    };
+    if gateway.close(id).await {
+        StatusCode::OK.into_response()
+    } else {
+        refusal(StatusCode::NOT_FOUND, "there is no such connection, or no more")
+    }
+}
+
+/// What may be posted here (RFC 9725, section 4.4.2).
+async fn sdp_alone() -> Response {
+    (StatusCode::NO_CONTENT, [(HeaderName::from_static("accept-post"), HeaderValue::from_static(SDP))])
+        .into_response()
+}
+
+const SDP: &str = "application/sdp";
