@@ -7,6 +7,7 @@ target = $${CARGO_TARGET_DIR:-target}
 help:
 	@echo "make demo    a conference of five on this machine, which checks itself"
 	@echo "make test    formatting, lints and all tests"
+	@echo "make test-browser  browsers in a conference, with a headless Chromium"
 	@echo "make build   the program, as target/release/alm"
 	@echo "make lint    formatting and lints alone"
 
@@ -17,6 +18,11 @@ demo: build
 .PHONY: test
 test: lint
 	$(CARGO) test --workspace --locked
+
+.PHONY: test-browser
+test-browser:
+	@.ci/setup.sh browser
+	$(CARGO) test --locked --test browser -- --ignored --test-threads 1
 
 .PHONY: build
 build:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What building needs beside Rust: installs it where apt-get can, names it elsewhere. Silent when nothing is missing.
-# `setup.sh lint` sees to rustfmt and clippy as well.
+# `setup.sh lint` sees to rustfmt and clippy as well, `setup.sh browser` to Chromium.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -21,6 +21,10 @@ missing_packages() {
             echo libasound2-dev
         fi
     fi
+}
+
+missing_browser() {
+    { has chromium || has chromium-browser || has google-chrome; } || echo chromium
 }
 
 has() {
@@ -69,7 +73,7 @@ check_lints() {
 
 system=$(uname -s)
 # One line, words between spaces.
-missing=$(missing_packages | tr '\n' ' ')
+missing=$({ missing_packages; [ "${1:-}" != browser ] || missing_browser; } | tr '\n' ' ')
 missing=${missing% }
 if [ -n "$missing" ]; then
     case $system in
