@@ -56,6 +56,8 @@ pub(super) enum ToAudio {
     Clock(SessionClock),
     /// The own voice is sealed by this key from now on, and not sent before the first.
     Seal(SenderKey),
+    /// Who is no member relays, so that sizes and pauses must say nothing of the voice; or nobody such does.
+    Constant(bool),
     /// So many percent of the voice are lost at its worst listener.
     ExpectLoss(u8),
     /// What a source, or the own voice, calls itself.
@@ -367,6 +369,12 @@ impl Audio {
                     }
                 }
                 Ok(ToAudio::Clock(clock)) => self.clock = Some(clock),
+                Ok(ToAudio::Constant(constant)) => {
+                    self.codec.constant_rate = constant;
+                    if let Some(speaker) = &mut self.speaker {
+                        speaker.set_constant_rate(constant);
+                    }
+                }
                 Ok(ToAudio::ExpectLoss(percent)) => {
                     if let Some(speaker) = &mut self.speaker {
                         speaker.set_loss_percent(percent.clamp(self.codec.loss_percent, LOSS_MAX));
@@ -402,7 +410,11 @@ impl Audio {
             return speaker.set_key(key);
         }
         match Speaker::new(self.source, key, self.codec) {
-            Ok(speaker) => self.speaker = Some(speaker),
+            Ok(mut speaker) => {
+                // Pauses too, which the configuration alone does not fill.
+                speaker.set_constant_rate(self.codec.constant_rate);
+                self.speaker = Some(speaker);
+            }
             Err(error) => self.tell(FromAudio::Trouble(error.to_string())),
         }
     }

@@ -431,7 +431,10 @@ impl<L: Link> Driver<L> {
                 self.tell(Event::Chat { node, text: line.text, sent });
             }
             session::Event::Keys(keys) => self.on_keys(keys),
-            session::Event::Tree(plan) => self.tell(notices::tree(&plan)),
+            session::Event::Tree(plan) => {
+                self.hand_audio(ToAudio::Constant(!plan.helpers.is_empty()));
+                self.tell(notices::tree(&plan));
+            }
             session::Event::Secret(secret) => {
                 if let Some(invite) = &mut self.invite {
                     invite.secret = secret;
