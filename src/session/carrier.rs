@@ -414,7 +414,7 @@ mod tests {
 
     /// A helper's part of a shared tree: between node 2 above and nodes 3 and 4 below.
     fn installation(epoch: u64) -> Installation {
-        let tree = tree_number(session(), (1, epoch), 0);
+        let tree = tree_number(session(), manager().node_id(), (1, epoch), 0);
         let part = TreePart {
             tree,
             shared: true,
@@ -441,8 +441,9 @@ mod tests {
     }
 
     fn route(carrier: &Carrier, epoch: u64, from: u8) -> Option<Vec<NodeId>> {
-        let route =
-            carrier.routes().route(TreeId(tree_number(session(), (1, epoch), 0)), Some(node(from)))?;
+        let route = carrier
+            .routes()
+            .route(TreeId(tree_number(session(), manager().node_id(), (1, epoch), 0)), Some(node(from)))?;
         Some(route.links.iter().map(|link| carrier.routes().peer(*link)).collect())
     }
 
@@ -456,11 +457,21 @@ mod tests {
         assert_eq!(route(&carrier, 1, 2).unwrap(), [node(3), node(4)]);
         assert_eq!(route(&carrier, 2, 3).unwrap(), [node(4), node(2)]);
         assert!(
-            carrier.own_trees(session(), start).eq([TreeId(tree_number(session(), (1, 1), 0))]),
+            carrier.own_trees(session(), start).eq([TreeId(tree_number(
+                session(),
+                manager().node_id(),
+                (1, 1),
+                0
+            ))]),
             "not yet activated"
         );
         carrier.activate(session(), 2, manager().node_id(), start + MS);
-        assert!(carrier.own_trees(session(), start).eq([TreeId(tree_number(session(), (1, 2), 0))]));
+        assert!(carrier.own_trees(session(), start).eq([TreeId(tree_number(
+            session(),
+            manager().node_id(),
+            (1, 2),
+            0
+        ))]));
         assert!(route(&carrier, 1, 2).is_some(), "packets under way");
         carrier.handle_timeout(start + MS + DRAIN);
         assert_eq!(route(&carrier, 1, 2), None);
@@ -529,7 +540,7 @@ mod tests {
         let now = origin();
         // Four trees in which this helper has three children each: 9 copies while three speak.
         let part = |number: u32| TreePart {
-            tree: tree_number(session(), (1, 1), number),
+            tree: tree_number(session(), manager().node_id(), (1, 1), number),
             shared: false,
             parent: Some(node(10 + number as u8)),
             children: (10..14).map(node).filter(|child| *child != node(10 + number as u8)).collect(),
@@ -556,7 +567,7 @@ mod tests {
         let edges = vec![(node(2), node(7)), (node(7), node(3)), (node(7), node(4))];
         let sources = vec![node(2), node(7), node(3), node(4)];
         let tree = PlanTree {
-            tree: tree_number(session(), (1, 1), 0),
+            tree: tree_number(session(), manager().node_id(), (1, 1), 0),
             shared: true,
             sources,
             edges,

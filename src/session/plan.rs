@@ -250,10 +250,11 @@ pub(super) fn degrees_of(parts: &[TreePart]) -> u32 {
 pub(super) const SPEAKERS: usize = 3;
 
 /// The number of a tree in packets. Hashed, so that a helper can serve many sessions without a common count; of the term
-/// as well, for a new manager does not know how far the one before has counted.
-pub(super) fn tree_number(session: SessionId, (term, epoch): (u64, u64), tree: u32) -> u32 {
-    let name =
-        [session.0.as_slice(), &term.to_be_bytes(), &epoch.to_be_bytes(), &tree.to_be_bytes()].concat();
+/// and the manager as well: a new one does not know how far the one before has counted, and two sides of a cut may have
+/// managers of one term.
+pub(super) fn tree_number(session: SessionId, manager: NodeId, (term, epoch): (u64, u64), tree: u32) -> u32 {
+    let counts = [&term.to_be_bytes()[..], &epoch.to_be_bytes(), &tree.to_be_bytes()].concat();
+    let name = [&session.0[..], &manager.0, &counts].concat();
     let hash = digest::digest(&digest::SHA256, &name);
     u32::from_be_bytes(std::array::from_fn(|i| hash.as_ref()[i]))
 }

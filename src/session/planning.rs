@@ -347,7 +347,7 @@ fn fresh_budget(problem: &Problem) -> Budget<'static> {
 pub(super) fn number(plan: &mut SessionPlan, session: SessionId, term: u64, epoch: u64) {
     plan.epoch = epoch;
     for (i, tree) in plan.trees.iter_mut().enumerate() {
-        tree.tree = tree_number(session, (term, epoch), i as u32);
+        tree.tree = tree_number(session, plan.root, (term, epoch), i as u32);
     }
 }
 
