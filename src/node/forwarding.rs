@@ -21,6 +21,8 @@ pub(super) struct Forwarding {
     routes: Arc<Routes>,
     sources: Arc<SourceBudgets>,
     mending: Mending,
+    /// When the node was started.
+    started: Instant,
 }
 
 impl Switch for Forwarding {
@@ -49,7 +51,9 @@ impl Switch for Forwarding {
         if !self.mending.on_packet(carried, at, send) {
             return Verdict::Passed { deliver: false };
         }
+        let since_start = at.saturating_duration_since(self.started);
         for link in route.links {
+            self.routes.on_passed(*link, since_start);
             send(self.routes.peer(*link), datagram);
         }
         Verdict::Passed { deliver: route.deliver }
@@ -122,13 +126,16 @@ impl Node {
         if !Arc::ptr_eq(routes, &self.switched) {
             self.switched = routes.clone();
             let (routes, sources, mending) = (routes.clone(), self.sources.clone(), self.mending.clone());
-            self.outputs.push_back(Output::Switch(Arc::new(Forwarding { routes, sources, mending })));
+            let started = self.started;
+            let switch = Forwarding { routes, sources, mending, started };
+            self.outputs.push_back(Output::Switch(Arc::new(switch)));
         }
     }
 
     /// Signs of life, for those who depend on this node and have been sent nothing else.
     pub(super) fn send_pulses(&mut self, now: Instant) {
-        for to in self.pulse.due(now) {
+        let (routes, started) = (self.carrier.routes(), self.started);
+        for to in self.pulse.due(now, |node| routes.passed_at(node, started)) {
             self.outputs.push_back(Output::Send(to, Channel::Datagram, Bytes::from_static(&[PULSE])));
         }
     }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::message::Hello;
+use super::node::EAGER_PINGS;
 use super::peer::{Peer, Place};
 use super::ring::RingMessage;
 use super::round_trip::RoundTrips;
@@ -28,6 +29,7 @@ pub(super) struct Connected {
     pub(super) doubted: Option<Instant>,
     /// `None` while nobody wants to know how far it is.
     pub(super) next_ping: Option<Instant>,
+    pub(super) pinged: Option<Instant>,
     /// Pings since it was last looked at.
     pub(super) pings: u32,
     pub(super) round_trips: RoundTrips,
@@ -128,6 +130,7 @@ impl Links {
             last_used: now,
             doubted: None,
             next_ping: None,
+            pinged: None,
             pings: 0,
             round_trips: RoundTrips::default(),
             budget: (now, 0),
@@ -222,6 +225,14 @@ impl Connected {
     }
 
     /// It is to be measured from now on, if it is not already.
+    /// When to ping: a heartbeat after anything was heard or a ping was sent, and with traffic, which is proof of life by
+    /// itself, when [`next_ping`](Self::next_ping) says so at the latest.
+    pub(super) fn ping_due(&self, heartbeat: Duration) -> Option<Instant> {
+        let latest = self.next_ping?;
+        let quiet_since = self.pinged.map_or(self.last_heard, |at| at.max(self.last_heard));
+        Some(if self.pings < EAGER_PINGS { latest } else { latest.min(quiet_since + heartbeat) })
+    }
+
     pub(super) fn begin_pings(&mut self, now: Instant) {
         if self.next_ping.is_none() {
             (self.next_ping, self.pings) = (Some(now), 0);

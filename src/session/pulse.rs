@@ -33,8 +33,11 @@ impl Pulse {
         }
     }
 
-    /// Who is to be sent a pulse now.
-    pub fn due(&mut self, now: Instant) -> Vec<NodeId> {
+    /// Who is to be sent a pulse now. `passed_at` says when the link last passed something on to a node by itself.
+    pub fn due(&mut self, now: Instant, passed_at: impl Fn(NodeId) -> Option<Instant>) -> Vec<NodeId> {
+        for (node, last) in self.dependants.iter_mut().filter(|(_, last)| **last + BEAT <= now) {
+            *last = passed_at(*node).map_or(*last, |at| at.max(*last));
+        }
         let due = self.dependants.iter_mut().filter(|(_, last)| **last + BEAT <= now);
         due.map(|(node, last)| {
             *last = now;

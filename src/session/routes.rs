@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use alm_media::{ForwardingTable, LinkId, Route, TreeId, TreeLinks};
 
@@ -16,6 +18,8 @@ pub struct Routes {
     budgets: BTreeMap<TreeId, Arc<Budget>>,
     link_of: BTreeMap<NodeId, LinkId>,
     node_of: Vec<NodeId>,
+    /// When the link itself last passed something on to each, microseconds from a start that is the node's; 0 for never.
+    passed_us: Vec<Arc<AtomicU64>>,
     /// Trees with feeds beside the plan's: what comes by them is looked at twice.
     guarded: BTreeSet<TreeId>,
 }
@@ -35,6 +39,17 @@ impl Routes {
     #[must_use]
     pub fn peer(&self, link: LinkId) -> NodeId {
         self.node_of[link.0 as usize]
+    }
+
+    /// The link has passed a packet on to a peer by itself, so long after the node's start.
+    pub(crate) fn on_passed(&self, link: LinkId, since_start: Duration) {
+        self.passed_us[link.0 as usize].store(since_start.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// When the link last passed something on to a peer by itself.
+    pub(crate) fn passed_at(&self, node: NodeId, start: Instant) -> Option<Instant> {
+        let us = self.passed_us[self.link(node)?.0 as usize].load(Ordering::Relaxed);
+        (us > 0).then(|| start + Duration::from_micros(us))
     }
 
     /// What the session that a tree belongs to may send at this node.
@@ -79,6 +94,7 @@ impl Routes {
     pub(super) fn link_to(&mut self, node: NodeId) -> LinkId {
         *self.link_of.entry(node).or_insert_with(|| {
             self.node_of.push(node);
+            self.passed_us.push(Arc::default());
             LinkId(self.node_of.len() as u32 - 1)
         })
     }

@@ -180,6 +180,10 @@ pub struct PoolNode {
 /// The first pings to a new peer follow each other this closely, so that a plan can count on a measurement soon.
 const FIRST_PINGS: u32 = 4;
 const FIRST_PING_INTERVAL: Duration = Duration::from_millis(60);
+/// Pings that are sent at every heartbeat: enough for a median and a clock.
+pub(super) const EAGER_PINGS: u32 = 16;
+/// On a link with traffic a ping stands for so many: the round trip is all that it has to tell.
+const PINGS_LEFT_OUT: u32 = 3;
 /// How long a peer that is said to be dead has to answer a ping: a long round trip and a lost packet.
 const DOUBT_TIMEOUT: Duration = Duration::from_millis(700);
 /// Two nodes that hear of each other would dial at once; the one with the greater key waits this long.
@@ -636,7 +640,7 @@ impl PoolNode {
             self.on_disconnected(peer, false, now);
         }
         for (node, link) in self.links.iter_mut() {
-            let Some(due) = link.next_ping.filter(|due| *due <= now) else { continue };
+            let Some(due) = link.ping_due(self.config.heartbeat).filter(|due| *due <= now) else { continue };
             if link.pings >= FIRST_PINGS && !self.contacts.is_wanted(node) {
                 link.next_ping = None;
                 continue;
@@ -646,7 +650,12 @@ impl PoolNode {
             link.pings = link.pings.saturating_add(1);
             // A little off the beat, so that the pings of many nodes do not fall together.
             let interval = self.config.heartbeat.mul_f64(self.random.random_range(0.9..1.1));
-            let pause = if link.pings < FIRST_PINGS { FIRST_PING_INTERVAL } else { interval };
+            let pause = match link.pings {
+                ..FIRST_PINGS => FIRST_PING_INTERVAL,
+                FIRST_PINGS..EAGER_PINGS => interval,
+                EAGER_PINGS.. => interval * PINGS_LEFT_OUT,
+            };
+            link.pinged = Some(now);
             link.next_ping = Some(due.max(now) + pause);
             let ping = Bytes::copy_from_slice(&round_trip::ping(nonce));
             self.outputs.push_back(Output::Datagram(node, ping));
@@ -665,7 +674,7 @@ impl PoolNode {
     }
 
     fn next_wake(&self, now: Instant) -> Instant {
-        let pings = self.links.iter().filter_map(|(_, link)| link.next_ping);
+        let pings = self.links.iter().filter_map(|(_, link)| link.ping_due(self.config.heartbeat));
         let silences = self.links.iter().filter(|(_, link)| link.next_ping.is_some());
         let silences = silences.map(|(_, link)| link.last_heard + self.config.lost_after);
         let doubts = self.links.iter().filter_map(|(_, link)| link.doubted);
