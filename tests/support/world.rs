@@ -20,6 +20,8 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+/// How often a lost packet is asked for on a link.
+const REQUESTS_MAX: u32 = 2;
 pub const MS: Duration = Duration::from_millis(1);
 const FRAME: Duration = Duration::from_millis(20);
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -627,8 +629,9 @@ impl World {
         members.iter().filter_map(one).collect::<Vec<_>>().join("; ")
     }
 
-    /// What has gone wrong with packets on their way: one that a link carried more than twice.
+    /// What has gone wrong with packets on their way: one that a link carried more often than as a parent's, as a backup
+    /// parent's, and as often as a lost packet is asked for again.
     pub fn looped(&self) -> Option<(usize, usize, u32, u64)> {
-        self.crossed.iter().find(|(_, times)| **times > 2).map(|(name, _)| *name)
+        self.crossed.iter().find(|(_, times)| **times > 2 + REQUESTS_MAX).map(|(name, _)| *name)
     }
 }
