@@ -43,6 +43,8 @@ pub struct Member {
     /// Nodes asked for the manager, and those that did not know.
     asked: BTreeSet<NodeId>,
     ignorant: BTreeSet<NodeId>,
+    /// Some node could be asked, ever.
+    met: bool,
     /// Entry points that did not answer.
     silent: BTreeSet<std::net::SocketAddr>,
     delegation: Option<Delegation>,
@@ -100,6 +102,7 @@ impl Member {
             config,
             phase: Phase::Finding { deadline: now + FIND_TIMEOUT },
             asked: BTreeSet::new(),
+            met: false,
             ignorant: BTreeSet::new(),
             silent: BTreeSet::new(),
             delegation: None,
@@ -212,6 +215,7 @@ impl Member {
         } else if matches!(self.phase, Phase::Finding { .. } | Phase::Joining { .. })
             && self.asked.insert(node)
         {
+            self.met = true;
             self.send(node, SessionMessage::Find { session: self.config.invite.session });
         }
     }
@@ -241,7 +245,7 @@ impl Member {
         if self.config.invite.entry_points.contains(&addr) {
             self.silent.insert(addr);
         }
-        if self.asked.is_empty() && self.silent.len() == self.config.invite.entry_points.len() {
+        if !self.met && self.silent.len() == self.config.invite.entry_points.len() {
             // All entry points have failed; only what mDNS or a bootstrap finds at once can help.
             *deadline = (*deadline).min(now + IGNORANCE_TIMEOUT);
         }
@@ -361,7 +365,7 @@ impl Member {
         }
         let (what, advice) = match self.phase {
             Phase::Leaving { .. } => return self.finish(Ending::Regular("left")),
-            Phase::Finding { .. } if self.asked.is_empty() => {
+            Phase::Finding { .. } if !self.met => {
                 ("nobody answers at the session's entry points", ADVICE_REACH)
             }
             Phase::Finding { .. } => {
@@ -552,5 +556,30 @@ impl Member {
 
     fn send(&mut self, to: NodeId, message: SessionMessage) {
         self.outputs.push_back(Output::Message(to, message));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::SessionId;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any time will do")]
+    fn a_node_that_knows_nothing_of_the_session_is_not_nobody() {
+        let now = Instant::now();
+        let invite = Invite { session: SessionId([9; 20]), secret: [0; 16], entry_points: vec![] };
+        let config = MemberConfig { invite, name: "ann".into(), salt: [0; 16], degree: 2, records: false };
+        let mut member = Member::new(&Arc::new(Identity::from_seed([1; 32])), config, now);
+        let node = Identity::from_seed([2; 32]).node_id();
+        member.on_joined(node, now);
+        while !member.is_over() {
+            let due = member.poll_timeout().unwrap();
+            member.handle_timeout(due);
+        }
+        let ending = std::iter::from_fn(|| member.poll_event()).last();
+        assert!(
+            matches!(ending, Some(Event::Ended(Ending::Failed { what, .. })) if what.contains("no session"))
+        );
     }
 }
