@@ -24,6 +24,8 @@ pub struct Process {
 pub struct End {
     pub code: Option<i32>,
     pub stderr: String,
+    /// What was left on stdout.
+    pub rest: Vec<String>,
 }
 
 /// The program with nothing of the user's around it and no sound device in reach.
@@ -99,11 +101,11 @@ impl Process {
 
     /// Waits for the end, reading what is left.
     pub fn end(mut self) -> End {
-        while self.lines.recv_timeout(PATIENCE).is_ok() {}
+        let rest = std::iter::from_fn(|| self.lines.recv_timeout(PATIENCE).ok()).collect();
         let code = self.child.wait().unwrap().code();
         let mut stderr = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        End { code, stderr }
+        End { code, stderr, rest }
     }
 }
 
