@@ -20,7 +20,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{ConnectionError, Endpoint, EndpointConfig, Runtime, TransportConfig, VarInt};
+use quinn::{
+    ConnectionError, Endpoint, EndpointConfig, MtuDiscoveryConfig, Runtime, TransportConfig, VarInt,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
@@ -146,7 +148,10 @@ impl QuicLink {
     /// When the socket cannot be used.
     pub fn open_with(identity: &Identity, socket: Socket, carrier: Carrier) -> std::io::Result<Self> {
         let tls = Tls::new(identity);
-        let transport = transport();
+        let transport = match carrier {
+            Carrier::Hops => transport(),
+            Carrier::Quic => wide_transport(),
+        };
         let mut server = tls.server();
         server.transport_config(transport.clone()).max_incoming(HANDSHAKES_MAX * 4);
         let mut config = EndpointConfig::default();
@@ -374,18 +379,20 @@ const CLOSE_UNREAD: VarInt = VarInt::from_u32(3);
 const CLOSE_DROPPED: VarInt = VarInt::from_u32(4);
 const CLOSE_DISMISSED: VarInt = VarInt::from_u32(5);
 
-/// Packets that fit into others.
-fn narrow_transport() -> Arc<TransportConfig> {
-    let mut config = wide_transport();
-    config.mtu_discovery_config(None);
+/// For QUIC that carries all datagrams: some are larger than what every path is sure to carry, and looking for what a path
+/// carries takes a dozen packets of that size a connection.
+fn wide_transport() -> Arc<TransportConfig> {
+    let mut config = narrow_transport();
+    config.mtu_discovery_config(Some(MtuDiscoveryConfig::default()));
     Arc::new(config)
 }
 
+/// Packets of the size that every path carries, and that fit into others.
 fn transport() -> Arc<TransportConfig> {
-    Arc::new(wide_transport())
+    Arc::new(narrow_transport())
 }
 
-fn wide_transport() -> TransportConfig {
+fn narrow_transport() -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
@@ -395,7 +402,8 @@ fn wide_transport() -> TransportConfig {
         .keep_alive_interval(Some(KEEP_ALIVE))
         .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER)
         .datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER))
-        .congestion_controller_factory(Arc::new(congestion::FixedWindowFactory));
+        .congestion_controller_factory(Arc::new(congestion::FixedWindowFactory))
+        .mtu_discovery_config(None);
     config
 }
 
@@ -433,7 +441,7 @@ impl Link for QuicLink {
     fn dial(&mut self, addr: SocketAddr, expected: Option<NodeId>) {
         let to_driver = self.to_driver.clone();
         let (mut config, verifier) = self.tls.client(expected);
-        config.transport_config(if is_detour(addr) { narrow_transport() } else { self.transport.clone() });
+        config.transport_config(if is_detour(addr) { transport() } else { self.transport.clone() });
         let connecting = mapped_for(self.bound, addr)
             .ok_or_else(|| DialError::Other("this node's socket has no way to that kind of address".into()))
             .and_then(|to| {
