@@ -80,7 +80,8 @@ pub use self::listener::{
 pub use self::mixer::Mixer;
 pub use self::packet::{
     COUNTER_MAX, CaptureTime, HEADER_LEN, MEDIA_KIND, METADATA_LEN, MediaPacket, PACKET_MAX, PAYLOAD_MAX,
-    PacketError, SFRAME_HEADER_MAX, SourceIndex, TAG_LEN, TreeId, VERSION, peek_tree, set_tree,
+    PacketError, SFRAME_HEADER_MAX, SourceIndex, TAG_LEN, TreeId, VERSION, peek_tree, set_tree, with_tree,
+    without_tree,
 };
 pub use self::record::{FILES_MAX, MIX_NAME, RecordError, Recording};
 pub use self::relay::{

@@ -175,6 +175,36 @@ impl<'a> MediaPacket<'a> {
     }
 }
 
+/// A packet without its tree id, for who opens it elsewhere: what is authenticated, and the frame. `None` if the bytes are no
+/// media packet of this version.
+pub fn without_tree(bytes: &[u8]) -> Option<Vec<u8>> {
+    MediaPacket::parse(bytes).ok()?;
+    let mut rest = Vec::with_capacity(bytes.len() - TREE_LEN);
+    rest.push(bytes[0]);
+    rest.extend_from_slice(&bytes[1 + TREE_LEN..]);
+    Some(rest)
+}
+
+/// The opposite of [`without_tree`]: what was sealed elsewhere, as a packet along `tree`.
+///
+/// # Errors
+/// What comes of it is no media packet, see [`MediaPacket::parse`].
+pub fn with_tree(rest: &[u8], tree: TreeId) -> Result<Vec<u8>, PacketError> {
+    let &first = rest.first().ok_or(PacketError::TooShort(0))?;
+    if rest.len() + TREE_LEN > PACKET_MAX {
+        return Err(PacketError::TooLong(rest.len() + TREE_LEN));
+    }
+    let mut bytes = Vec::with_capacity(rest.len() + TREE_LEN);
+    bytes.push(first);
+    bytes.extend_from_slice(&tree.0.to_be_bytes());
+    bytes.extend_from_slice(&rest[1..]);
+    MediaPacket::parse(&bytes)?;
+    Ok(bytes)
+}
+
+/// Bytes of a tree id.
+const TREE_LEN: usize = 4;
+
 /// The tree that a packet travels along, and nothing else: what a relay needs. `None` if the bytes are no
 /// media packet of this version.
 pub fn peek_tree(bytes: &[u8]) -> Option<TreeId> {

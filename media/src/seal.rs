@@ -56,8 +56,13 @@ impl SenderKey {
         Self { tag, ..self }
     }
 
-    /// Tag and source in one (RFC 9605, section 5.2, has epoch and index so).
-    fn id(&self, source: SourceIndex) -> u64 {
+    /// Itself, for who seals or opens elsewhere.
+    pub fn base(&self) -> &[u8; KEY_LEN] {
+        &self.base
+    }
+
+    /// Its number in a frame of `source`: tag and source in one (RFC 9605, section 5.2, has epoch and index so).
+    pub fn id(&self, source: SourceIndex) -> u64 {
         u64::from(self.tag) << 16 | u64::from(source.0)
     }
 }

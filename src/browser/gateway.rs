@@ -5,17 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::member::{Common, Member};
+use super::news::{Sealed, news};
 use super::offer::lines;
 use super::peer::{Peer, Purpose};
 use crate::face::Conference;
 use crate::live::Hearing;
 use crate::net::quic::Carrier;
 use crate::session::Invite;
-use crate::web::{self, Answering, Call, MEMBER_MAX, Opened, Refused, Way};
+use crate::web::{self, Answering, Call, MEMBER_MAX, News, Opened, Refused, Way};
 
 /// What browsers are let into.
 pub struct GatewayConfig {
@@ -42,6 +43,7 @@ pub struct Gateway {
 enum Order {
     Open(Call, oneshot::Sender<Result<Opened, Refused>>),
     Close(String, oneshot::Sender<bool>),
+    News(String, oneshot::Sender<Option<News>>),
     /// The connection of that number is over.
     Over(u64),
     /// The member of that number is out.
@@ -83,6 +85,15 @@ impl web::Gateway for Gateway {
             orders.send(Order::Close(id, answer)).await.is_ok() && answered.await.unwrap_or(false)
         })
     }
+
+    fn news(&self, id: String) -> Answering<Option<News>> {
+        let orders = self.orders.clone();
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            orders.send(Order::News(id, answer)).await.ok()?;
+            answered.await.ok()?
+        })
+    }
 }
 
 impl Drop for Gateway {
@@ -119,6 +130,9 @@ struct Seat {
     key: Option<String>,
     speaks: Option<u64>,
     listens: Option<u64>,
+    /// Whether its voice is sealed in the browser, once it has spoken: a key's counters are counted in one place.
+    voice_sealed: Option<bool>,
+    sealed: watch::Sender<Sealed>,
 }
 
 /// A connection.
@@ -152,6 +166,12 @@ impl Desk {
                 Order::Close(id, answer) => {
                     let _ = answer.send(self.close(&id).await);
                 }
+                Order::News(id, answer) => {
+                    let call = self.calls.values().find(|call| call.id == id);
+                    let seat = call.and_then(|call| self.members.get(&call.member));
+                    let told = seat.map(|seat| news(seat.member.secrets.clone(), seat.sealed.subscribe()));
+                    let _ = answer.send(told);
+                }
                 Order::Over(number) => self.end_call(number).await,
                 Order::Out(number) => self.end_member(number).await,
                 Order::End => break,
@@ -169,7 +189,7 @@ impl Desk {
         if !self.rate.grants(Instant::now()) {
             return Err(too_many("offers"));
         }
-        let Call { way, offer, name, member: key, .. } = call;
+        let Call { way, offer, name, member: key, sealed } = call;
         let lines = lines(&offer)?;
         if key.as_ref().is_some_and(|key| key.len() > MEMBER_MAX) {
             return Err(Refused::Malformed(format!("a member's word has at most {MEMBER_MAX} bytes")));
@@ -191,14 +211,21 @@ impl Desk {
                 ));
             }
             // One track cannot keep voices apart.
-            Way::Listen { mix } if mix.unwrap_or(tracks == 1) => Some((Hearing::Mixed, 1)),
+            Way::Listen { mix } if mix.unwrap_or(tracks == 1 && !sealed) => {
+                if sealed {
+                    let why = "a mix is made here, from voices that are opened here: it cannot be sealed";
+                    return Err(Refused::Malformed(why.to_owned()));
+                }
+                Some((Hearing::Mixed, 1))
+            }
+            Way::Listen { .. } if sealed => Some((Hearing::Sealed, tracks)),
             Way::Listen { .. } => Some((Hearing::Apart, tracks)),
         };
         if self.calls.len() >= CALLS_MAX {
             return Err(too_many("browsers"));
         }
         let number = self.member(key, name)?;
-        let opened = self.connect(number, hearing, offer, &lines).await;
+        let opened = self.connect(number, hearing, sealed, offer, &lines).await;
         // Who came for this alone has come for nothing.
         if opened.is_err() && self.members.get(&number).is_some_and(Seat::is_idle) {
             self.end_member(number).await;
@@ -227,7 +254,8 @@ impl Desk {
         };
         let member = Member::enter(&self.common, &invite, &entry, name, over)
             .map_err(|error| Refused::Failed(format!("no port can be opened ({error})")))?;
-        self.members.insert(number, Seat { member, key, speaks: None, listens: None });
+        let (voice_sealed, sealed) = (None, watch::Sender::new(Sealed::default()));
+        self.members.insert(number, Seat { member, key, speaks: None, listens: None, voice_sealed, sealed });
         Ok(number)
     }
 
@@ -243,6 +271,7 @@ impl Desk {
         &mut self,
         number: u64,
         hearing: Option<(Hearing, usize)>,
+        sealed: bool,
         offer: String,
         lines: &[super::offer::Line],
     ) -> Result<Opened, Refused> {
@@ -250,7 +279,16 @@ impl Desk {
         let twice = |what: &str| Refused::Conflict(format!("this member {what} already: close that first"));
         let purpose = match hearing {
             None if seat.speaks.is_some() => return Err(twice("speaks")),
-            None => Purpose::Speak(seat.member.voice.clone()),
+            // Who has sealed once by its key knows how far it has counted, and nobody else does.
+            None if seat.voice_sealed.is_some_and(|before| before || sealed) => {
+                return Err(Refused::Conflict(
+                    "this member's voice was sealed elsewhere before: come as another member".to_owned(),
+                ));
+            }
+            None => {
+                seat.voice_sealed = Some(sealed);
+                Purpose::Speak(seat.member.voice.clone(), sealed)
+            }
             Some((_, tracks)) => {
                 Purpose::Listen(seat.member.ears.take().ok_or_else(|| twice("listens"))?, tracks)
             }
@@ -278,8 +316,10 @@ impl Desk {
         if let Some((hearing, _)) = hearing {
             seat.member.hearing.send_replace(hearing);
             seat.listens = Some(call);
+            seat.sealed.send_modify(|told| told.ears = sealed);
         } else {
             seat.speaks = Some(call);
+            seat.sealed.send_modify(|told| told.voice = sealed);
         }
         let (over, orders) = (peer.over(), self.orders.clone());
         tokio::spawn(async move {

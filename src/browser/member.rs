@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::Event;
 use crate::identity::{Identity, NodeId};
-use crate::live::{Driver, DriverConfig, Hearing, Role, Spoken, StandInConfig, Uttered};
+use crate::live::{Driver, DriverConfig, Hearing, Role, Secrets, Spoken, StandInConfig, Uttered};
 use crate::net::quic::{Carrier, QuicLink, Socket};
 use crate::net::{Link, bind_udp};
 use crate::pool::PoolConfig;
@@ -32,6 +32,7 @@ pub(super) struct Member {
     /// With whoever listens.
     pub(super) ears: Option<mpsc::Receiver<Uttered>>,
     pub(super) hearing: watch::Sender<Hearing>,
+    pub(super) secrets: watch::Receiver<Secrets>,
     /// It leaves when this is dropped.
     _stop: oneshot::Sender<()>,
 }
@@ -69,7 +70,8 @@ impl Member {
         let (voice, spoken) = mpsc::channel(FRAMES_MAX);
         let (uttered, ears) = mpsc::channel(FRAMES_MAX);
         let (hearing, heard) = watch::channel(Hearing::Nothing);
-        let ends = StandInConfig { voice: spoken, ears: uttered, hearing: heard };
+        let (told, secrets) = watch::channel(Secrets::default());
+        let ends = StandInConfig { voice: spoken, ears: uttered, hearing: heard, secrets: told };
         let role = Role::StandIn {
             config: MemberConfig { invite, name, salt, degree: DEGREE, records: false },
             ends,
@@ -86,7 +88,7 @@ impl Member {
             });
             over(ending.await);
         });
-        Ok(Self { node, voice, ears: Some(ears), hearing, _stop: stop })
+        Ok(Self { node, voice, ears: Some(ears), hearing, secrets, _stop: stop })
     }
 }
 

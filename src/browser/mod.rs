@@ -6,11 +6,14 @@
 //! up to [`offer::LINES_MAX`] voices, each on a track, the ones that speak where there are more ([`seats`]). Who offers a
 //! single track to listen on gets one mix, decoded and encoded again here.
 //!
-//! Between browser and this node the sound is encrypted by DTLS-SRTP, beyond this node by the session's keys. This node
-//! itself sees it.
+//! Between browser and this node the sound is encrypted by DTLS-SRTP, beyond this node by the session's keys. A browser that
+//! can seals and opens the sound itself ([`news`] brings it the keys, and with `?sealed=1` an RTP payload is a media packet
+//! without its tree): then this node passes it on and sees who speaks and how loud, not what. It has the keys as well, for it
+//! is the browser's leaf in the members' group: who runs it could open the sound. A browser that cannot leaves it to this node.
 
 mod gateway;
 mod member;
+mod news;
 mod offer;
 mod peer;
 mod rtp;

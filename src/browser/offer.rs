@@ -2,8 +2,9 @@
 
 use crate::web::Refused;
 
-/// Lines of media in an offer: as many voices as can be told apart, and more than speak at once.
-pub(super) const LINES_MAX: usize = 8;
+/// Lines of media in an offer: as many voices as can be told apart. Where they are sealed, nobody here knows which of them
+/// speak, so that each has a line of its own.
+pub(super) const LINES_MAX: usize = 16;
 /// An offer's length, bytes: a browser's own takes 2 KiB, and 1 KiB more for each line.
 pub(super) const OFFER_MAX: usize = crate::web::OFFER_MAX;
 
@@ -58,6 +59,20 @@ fn line(section: &str) -> Result<Line, Refused> {
     Ok(Line { sends, listens, opus, level })
 }
 
+/// An answer, asking the other side's encoder for what we want. The library says again what was offered; Opus is all there is
+/// in it, so that each format is Opus's.
+pub(super) fn with_wishes(answer: &str) -> String {
+    let wish = |line: &str| match line.strip_prefix("a=fmtp:").and_then(|rest| rest.split_once(' ')) {
+        Some((number, _)) => format!("a=fmtp:{number} {OPUS_FORMAT}\r\n"),
+        None => format!("{line}\r\n"),
+    };
+    answer.lines().map(wish).collect()
+}
+
+/// What is asked of an encoder (RFC 7587, section 6.1): one channel, in-band error correction, the rate that plans count with,
+/// and packets of one size, which say nothing of what is in them.
+pub(super) const OPUS_FORMAT: &str = "minptime=10;useinbandfec=1;maxaveragebitrate=32000;cbr=1";
+
 /// RFC 6464, section 4.
 pub(super) const LEVEL_EXTENSION: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 /// RTP has seven bits for them.
@@ -80,6 +95,15 @@ mod tests {
         let found = lines(&text).unwrap();
         assert_eq!(found[0], Line { sends: false, listens: true, opus: 111, level: Some(1) });
         assert_eq!(found[1], Line { sends: true, listens: false, opus: 111, level: Some(1) });
+    }
+
+    #[test]
+    fn an_answer_asks_for_packets_of_one_size() {
+        let answer =
+            "v=0\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\na=recvonly\r\n";
+        let asked = with_wishes(answer);
+        assert_eq!(asked, answer.replace("minptime=10;useinbandfec=1", OPUS_FORMAT));
+        assert!(asked.contains("cbr=1"));
     }
 
     #[test]

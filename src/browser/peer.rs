@@ -27,7 +27,7 @@ use webrtc::peer_connection::{
 };
 use webrtc::runtime::TokioRuntime;
 
-use super::offer::{LEVEL_EXTENSION, Line};
+use super::offer::{LEVEL_EXTENSION, Line, OPUS_FORMAT, with_wishes};
 use super::rtp::{Inflow, Numbers, Outflow};
 use super::seats::Seats;
 use crate::live::{Spoken, Uttered};
@@ -35,8 +35,8 @@ use crate::web::Refused;
 
 /// What the connection is for.
 pub(super) enum Purpose {
-    /// The browser sends.
-    Speak(mpsc::Sender<Spoken>),
+    /// The browser sends, sealed or not.
+    Speak(mpsc::Sender<Spoken>, bool),
     /// The browser listens on so many tracks. The ears are given back at the end.
     Listen(mpsc::Receiver<Uttered>, usize),
 }
@@ -67,7 +67,7 @@ impl Peer {
         let (gathering, mut gathered) = watch::channel(false);
         let (standing, state) = watch::channel(RTCPeerConnectionState::New);
         let (voice, ears) = match purpose {
-            Purpose::Speak(voice) => (Some(voice), None),
+            Purpose::Speak(voice, sealed) => (Some((voice, sealed)), None),
             Purpose::Listen(ears, tracks) => (None, Some((ears, tracks))),
         };
         let level = lines.iter().find(|line| line.sends).and_then(|line| line.level);
@@ -132,7 +132,7 @@ impl Peer {
         // What is not there by then is done without: there is one address.
         let _ = timeout(GATHERED_WITHIN, gathered.wait_for(|done| *done)).await;
         let answer = connection.local_description().await;
-        answer.map(|answer| answer.sdp).ok_or(webrtc::error::Error::ErrConnectionClosed)
+        answer.map(|answer| with_wishes(&answer.sdp)).ok_or(webrtc::error::Error::ErrConnectionClosed)
     }
 
     /// Closes the connection and gives back the ears that were lent.
@@ -189,6 +189,8 @@ async fn send(
             sequence_number: sequence,
             timestamp,
             ssrc: track.ssrc,
+            // Whose voice it is, or nobody's alone.
+            csrc: uttered.source.map(|source| u32::from(source.0)).into_iter().collect(),
             ..Default::default()
         };
         let packet = rtc::rtp::Packet { header, payload: uttered.payload };
@@ -221,7 +223,7 @@ impl Peer {
 struct Handler {
     gathering: watch::Sender<bool>,
     standing: watch::Sender<RTCPeerConnectionState>,
-    voice: Option<mpsc::Sender<Spoken>>,
+    voice: Option<(mpsc::Sender<Spoken>, bool)>,
     level: Option<u8>,
 }
 
@@ -238,14 +240,14 @@ impl PeerConnectionEventHandler for Handler {
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        if let Some(voice) = &self.voice {
-            tokio::spawn(receive(track, voice.clone(), self.level));
+        if let Some((voice, sealed)) = &self.voice {
+            tokio::spawn(receive(track, voice.clone(), *sealed, self.level));
         }
     }
 }
 
 /// Takes what a browser says.
-async fn receive(track: Arc<dyn TrackRemote>, voice: mpsc::Sender<Spoken>, level: Option<u8>) {
+async fn receive(track: Arc<dyn TrackRemote>, voice: mpsc::Sender<Spoken>, sealed: bool, level: Option<u8>) {
     let mut inflow = Inflow::default();
     while let Some(event) = track.poll().await {
         let TrackRemoteEvent::OnRtpPacket(packet) = event else { continue };
@@ -257,6 +259,7 @@ async fn receive(track: Arc<dyn TrackRemote>, voice: mpsc::Sender<Spoken>, level
             // The top bit says whether it is speech.
             level: level.and_then(|level| level.first().map(|byte| Level::from_byte(*byte))),
             payload: packet.payload,
+            sealed,
             at: Instant::now().into_std(),
         };
         // A stand-in that does not keep up loses the newest.
@@ -292,8 +295,6 @@ fn media_track(at: usize, ssrc: u32) -> MediaStreamTrack {
     MediaStreamTrack::new(stream, track.clone(), track, RtpCodecKind::Audio, vec![coding])
 }
 
-/// What is asked of the other side's encoder: one channel, in-band error correction, and the rate that plans count with.
-const OPUS_FORMAT: &str = "minptime=10;useinbandfec=1;maxaveragebitrate=32000";
 /// Without a word from the browser for so long, the connection is in doubt, and after as long again, lost: a tab that is
 /// closed without goodbye is noticed within 6 s. A browser asks every 2.5 s at the latest whether we are there.
 const DISCONNECTED_AFTER: Duration = Duration::from_millis(2_500);

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 
 use super::recorder::Recorder;
+use crate::identity::NodeId;
 use crate::session::SessionClock;
 
 /// The voice and the ears that a member brings.
@@ -61,7 +62,7 @@ pub(super) enum ToAudio {
     /// So many percent of the voice are lost at its worst listener.
     ExpectLoss(u8),
     /// What a source, or the own voice, calls itself.
-    Name(SourceIndex, String),
+    Name(SourceIndex, NodeId, String),
     /// A source is played at so many times its own loudness.
     Volume(SourceIndex, f32),
     /// From now on, silence in place of the voice, or the voice again.
@@ -380,7 +381,7 @@ impl Audio {
                         speaker.set_loss_percent(percent.clamp(self.codec.loss_percent, LOSS_MAX));
                     }
                 }
-                Ok(ToAudio::Name(source, name)) => {
+                Ok(ToAudio::Name(source, _, name)) => {
                     if let Some(recorder) = &mut self.recorder {
                         recorder.name(source, name);
                     }

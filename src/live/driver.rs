@@ -408,7 +408,7 @@ impl<L: Link> Driver<L> {
             }
             session::Event::MemberJoined(member) => {
                 let source = SourceIndex(member.index);
-                self.hand_audio(ToAudio::Name(source, member.name.clone()));
+                self.hand_audio(ToAudio::Name(source, member.node, member.name.clone()));
                 if member.node != self.me {
                     self.sources.insert(source, (member.node, member.salt));
                     self.hand_keys(source);

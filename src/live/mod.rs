@@ -11,10 +11,12 @@ mod notices;
 mod onlooker;
 mod places;
 mod recorder;
+mod secrets;
 mod stand_in;
 
 pub use self::audio::{Audio, AudioConfig, Pace};
 pub use self::command::Command;
 pub use self::driver::{Driver, DriverConfig, Role};
 pub use self::onlooker::Onlooker;
+pub use self::secrets::Secrets;
 pub use self::stand_in::{Hearing, Spoken, StandInConfig, Uttered};

@@ -2,20 +2,23 @@
 //! encoded already and is sealed here as it is; what goes there is opened here and neither decoded nor encoded, unless one
 //! mix of everybody is asked for.
 //!
-//! The node sees the sound of such a member, and nobody beyond it does.
+//! The node sees the sound of such a member, and nobody beyond it does; unless the member seals and opens its sound where it
+//! is, with the keys that it gets from here ([`Secrets`]). Then it is passed on as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use alm_media::{
     CaptureTime, Channels, CodecConfig, Decoder, Encoder, Envelope, FRAME_SAMPLES_MAX, FrameLength, Level,
     Listener, MediaPacket, Opener, PAYLOAD_MAX, SOURCES_MAX, SenderKey, SourceIndex, TreeId, payload_samples,
+    with_tree, without_tree,
 };
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::audio::{FromAudio, Handle, QUEUE_MAX, ToAudio};
+use super::secrets::Secrets;
 use crate::session::SessionClock;
 
 /// A frame as it comes from there.
@@ -27,8 +30,11 @@ pub struct Spoken {
     pub timestamp: u32,
     /// How loud it is, if the sender says so.
     pub level: Option<Level>,
-    /// Opus.
+    /// Opus, or what has been sealed there.
     pub payload: Bytes,
+    /// It is a packet without its tree, see [`with_tree`]. A voice is sealed either there or here and never both: one
+    /// counter for one key.
+    pub sealed: bool,
     /// When it arrived.
     pub at: Instant,
 }
@@ -44,7 +50,7 @@ pub struct Uttered {
     pub capture_time: CaptureTime,
     /// How loud it is.
     pub level: Level,
-    /// Opus.
+    /// Opus, or the packet without its tree that is opened there, see [`without_tree`].
     pub payload: Bytes,
 }
 
@@ -56,6 +62,8 @@ pub enum Hearing {
     Nothing,
     /// Each voice for itself, as it was encoded by who speaks.
     Apart,
+    /// Each voice for itself, sealed as it came.
+    Sealed,
     /// All in one, mixed here.
     Mixed,
 }
@@ -67,7 +75,9 @@ pub struct StandInConfig {
     /// Its ears; what does not fit is lost, as on any network.
     pub ears: mpsc::Sender<Uttered>,
     /// How it hears, which may change.
-    pub hearing: tokio::sync::watch::Receiver<Hearing>,
+    pub hearing: watch::Receiver<Hearing>,
+    /// For sealing and opening there.
+    pub secrets: watch::Sender<Secrets>,
 }
 
 /// See the [module](self).
@@ -94,6 +104,8 @@ struct Voice {
     opener: Opener,
     keys: Vec<SenderKey>,
     volume: f32,
+    /// What was passed on sealed, the newest last: two trees bring each frame twice.
+    passed: VecDeque<u64>,
 }
 
 impl StandIn {
@@ -101,6 +113,7 @@ impl StandIn {
     pub(super) fn start(config: StandInConfig, source: SourceIndex) -> Handle {
         let (to_audio, inbox) = mpsc::channel(QUEUE_MAX);
         let (outbox, from_audio) = mpsc::channel(QUEUE_MAX);
+        config.secrets.send_modify(|secrets| secrets.own = Some(source));
         let stand_in = Self {
             config,
             source,
@@ -142,6 +155,7 @@ impl StandIn {
     }
 
     fn take(&mut self, order: ToAudio) {
+        self.config.secrets.send_if_modified(|secrets| secrets.note(&order));
         match order {
             ToAudio::Packet(packet, at) => self.hear(&packet, at),
             ToAudio::Source(source, keys) => self.meet(source, keys),
@@ -172,8 +186,21 @@ impl StandIn {
         }
     }
 
+    /// Passes on what was sealed there: whether it is what this member said, the others prove. Only under its own number, and
+    /// not faster than anybody may.
+    fn pass(&mut self, spoken: &Spoken) {
+        let Ok(packet) = with_tree(&spoken.payload, TreeId(0)) else { return };
+        let is_own = MediaPacket::parse(&packet).is_ok_and(|packet| packet.source == self.source);
+        if is_own && !self.muted && self.allowance.grants(packet.len(), spoken.at) {
+            let _ = self.outbox.try_send(FromAudio::Packet(packet.into()));
+        }
+    }
+
     /// Seals what comes from there.
     fn speak(&mut self, spoken: &Spoken) {
+        if spoken.sealed {
+            return self.pass(spoken);
+        }
         let (Some(clock), Some(envelope)) = (self.clock, &mut self.envelope) else { return };
         let Some(samples) = frame_samples(&spoken.payload) else { return };
         let arrived = CaptureTime(clock.ticks(spoken.at));
@@ -209,7 +236,7 @@ impl StandIn {
         } else if self.voices.len() < SOURCES_MAX {
             let mut opener = Opener::new(last, source);
             opener.set_keys(&keys);
-            self.voices.insert(source, Voice { opener, keys, volume: 1.0 });
+            self.voices.insert(source, Voice { opener, keys, volume: 1.0, passed: VecDeque::new() });
         }
     }
 
@@ -222,6 +249,20 @@ impl StandIn {
                 let mix = self.mix.get_or_insert_with(|| Mix::new(voices));
                 // What is refused is counted by the listener.
                 let _ = mix.listener.push(packet, at);
+            }
+            Hearing::Sealed => {
+                let Some(payload) = without_tree(packet) else { return };
+                let Ok(MediaPacket { source, counter, capture_time, .. }) = MediaPacket::parse(packet) else {
+                    return;
+                };
+                let Some(voice) = self.voices.get_mut(&source) else { return };
+                if !voice.passes(counter) {
+                    return;
+                }
+                // How loud it is, is sealed as well: whoever comes first has a track.
+                let (level, payload) = (Level::decibels_below(0), Bytes::from(payload));
+                let uttered = Uttered { source: Some(source), counter, capture_time, level, payload };
+                let _ = self.config.ears.try_send(uttered);
             }
             Hearing::Apart => {
                 let Ok(packet) = MediaPacket::parse(packet) else { return };
@@ -253,6 +294,21 @@ impl StandIn {
         if let Some(uttered) = self.mix.as_mut().and_then(|mix| mix.next(now)) {
             let _ = self.config.ears.try_send(uttered);
         }
+    }
+}
+
+impl Voice {
+    /// Whether a sealed frame was not passed on before. Nobody here proves it, so that a forged one must not shut out more
+    /// than itself.
+    fn passes(&mut self, counter: u64) -> bool {
+        let is_new = !self.passed.contains(&counter);
+        if is_new {
+            self.passed.push_back(counter);
+            if self.passed.len() > PASSED_MAX {
+                self.passed.pop_front();
+            }
+        }
+        is_new
     }
 }
 
@@ -371,6 +427,8 @@ impl Meter {
     }
 }
 
+/// Frames that one tree may be behind another: 1.3 s of 20 ms.
+const PASSED_MAX: usize = 64;
 /// More lost frames in a row are no loss but a pause: a second of 20 ms.
 const SKIP_MAX: u64 = 50;
 /// A frame that stands further than that from where its arrival puts it is placed anew, ticks: 200 ms.
@@ -389,7 +447,6 @@ const MIX_RATE: u32 = 48_000;
 mod tests {
     use super::*;
     use alm_media::CodecError;
-    use tokio::sync::watch;
     use tokio::time::{Instant as Virtual, sleep};
 
     /// Somebody's ends, and the audio between them.
@@ -397,6 +454,7 @@ mod tests {
         voice: mpsc::Sender<Spoken>,
         ears: mpsc::Receiver<Uttered>,
         hearing: watch::Sender<Hearing>,
+        secrets: watch::Receiver<Secrets>,
         handle: Handle,
     }
 
@@ -404,10 +462,11 @@ mod tests {
         let (voice, spoken) = mpsc::channel(100);
         let (uttered, ears) = mpsc::channel(100);
         let (hearing, heard) = watch::channel(Hearing::Nothing);
-        let config = StandInConfig { voice: spoken, ears: uttered, hearing: heard };
+        let (told, secrets) = watch::channel(Secrets::default());
+        let config = StandInConfig { voice: spoken, ears: uttered, hearing: heard, secrets: told };
         let mut handle = StandIn::start(config, SourceIndex(source));
         handle.send(ToAudio::Clock(SessionClock::new(Virtual::now().into_std(), 0)));
-        Ends { voice, ears, hearing, handle }
+        Ends { voice, ears, hearing, secrets, handle }
     }
 
     fn tone(encoder: &mut Encoder, frame: u32) -> Result<Bytes, CodecError> {
@@ -436,7 +495,7 @@ mod tests {
                 let level = (frame >= 10).then_some(Level::decibels_below(33));
                 let (lost, at) = (u64::from(frame == 4), Virtual::now().into_std());
                 let timestamp = 77 + frame * 960;
-                from.voice.try_send(Spoken { lost, timestamp, level, payload, at }).unwrap();
+                from.voice.try_send(Spoken { lost, timestamp, level, payload, sealed: false, at }).unwrap();
             }
             sleep(Duration::from_millis(20)).await;
             while let Ok(FromAudio::Packet(packet)) = from.handle.from_audio.try_recv() {
@@ -460,6 +519,45 @@ mod tests {
         let gaps = apart.windows(2).filter(|pair| pair[1].counter != pair[0].counter + 1).count();
         assert_eq!(gaps, 1, "what was lost is counted");
         assert!(mixed < Level::decibels_below(20), "{mixed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_sealed_elsewhere_is_passed_on_once_and_under_its_own_number_alone() {
+        let key = SenderKey::derive(b"secret", &[1; 32], &[2; 16]);
+        let (mut from, mut to) = (stand_in(1), stand_in(2));
+        from.handle.send(ToAudio::Seal(key.clone()));
+        to.handle.send(ToAudio::Source(SourceIndex(1), vec![key.clone()]));
+        to.hearing.send_replace(Hearing::Sealed);
+        sleep(Duration::from_millis(1)).await;
+        assert!(from.secrets.borrow().seal.as_ref() == Some(&key));
+        assert!(to.secrets.borrow().open.contains_key(&SourceIndex(1)));
+        let (mut packets, mut sent) = (Vec::new(), Vec::new());
+        for source in [1, 2].map(SourceIndex) {
+            let level = Level::decibels_below(20);
+            let trees = [TreeId(0)];
+            Envelope::new(source, &key)
+                .packet(level, b"voice", CaptureTime(9), &trees, &mut packets)
+                .unwrap();
+        }
+        for payload in packets.iter().map(|packet| without_tree(packet).unwrap()) {
+            let (payload, at) = (Bytes::from(payload), Virtual::now().into_std());
+            let spoken = Spoken { lost: 0, timestamp: 0, level: None, payload, sealed: true, at };
+            from.voice.try_send(spoken).unwrap();
+        }
+        sleep(Duration::from_millis(1)).await;
+        while let Ok(FromAudio::Packet(packet)) = from.handle.from_audio.try_recv() {
+            sent.push(packet);
+        }
+        assert_eq!(sent, packets[..1], "another's number is not taken");
+        for tree in [3, 4] {
+            let mut bytes = sent[0].to_vec();
+            alm_media::set_tree(&mut bytes, TreeId(tree));
+            to.handle.send(ToAudio::Packet(bytes.into(), Virtual::now().into_std()));
+        }
+        sleep(Duration::from_millis(1)).await;
+        let heard = to.ears.try_recv().unwrap();
+        assert_eq!(Some(heard.payload.to_vec()), without_tree(&packets[0]));
+        assert!(to.ears.try_recv().is_err(), "the other tree's copy is not passed on");
     }
 
     #[test]

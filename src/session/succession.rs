@@ -114,12 +114,13 @@ impl Heir {
     }
 }
 
-/// The heirs among the members, first to last: those who came first, as far as they can relay at all.
+/// The heirs among the members, first to last: those who came first, as far as they can relay at all. Who carries one link
+/// alone, such as a browser, whose node another machine runs and which ends with a tab, comes after all others.
 pub(super) fn heirs(members: impl Iterator<Item = (u16, NodeId, u32)>, manager: NodeId) -> Vec<NodeId> {
-    let mut able: Vec<(u16, NodeId)> = members
+    let mut able: Vec<(bool, u16, NodeId)> = members
         .filter(|(_, node, degree)| *node != manager && *degree > 0)
-        .map(|(index, node, _)| (index, node))
+        .map(|(index, node, degree)| (degree == 1, index, node))
         .collect();
     able.sort_unstable();
-    able.into_iter().map(|(_, node)| node).take(HEIRS_MAX).collect()
+    able.into_iter().map(|(.., node)| node).take(HEIRS_MAX).collect()
 }

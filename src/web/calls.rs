@@ -3,15 +3,21 @@
 //!
 //! `POST /whip` and `POST /whep` take `?name=` and `?member=WORD`, by which the two of one member find each other; `/whep`
 //! also `?mix=1` for one mix of all voices and `?mix=0` for each on its own track. Without it, who offers one track gets the
-//! mix. The answer's header `alm-node` names the member.
+//! mix. The answer's header `alm-node` names the member. With `?sealed=1` an RTP payload is no Opus but a media packet without
+//! its tree id, which the other side has sealed or will open; `GET` of `/news` under what was made tells it the keys for
+//! that, as server-sent events.
+
+use std::convert::Infallible;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, post};
+use axum::routing::{delete, get, post};
+use futures_util::StreamExt;
 use serde::Deserialize;
 
 use super::gateway::{Call, OFFER_MAX, Opened, Refused, Way};
@@ -23,6 +29,8 @@ pub(super) fn routes() -> Router<Site> {
         .route("/whep", post(listen).options(sdp_alone))
         .route("/whip/{id}", delete(close))
         .route("/whep/{id}", delete(close))
+        .route("/whip/{id}/news", get(news))
+        .route("/whep/{id}/news", get(news))
         .layer(DefaultBodyLimit::max(OFFER_MAX))
 }
 
@@ -32,6 +40,7 @@ struct Who {
     name: String,
     member: Option<String>,
     mix: Option<String>,
+    sealed: Option<String>,
 }
 
 async fn speak(site: State<Site>, who: Query<Who>, headers: HeaderMap, body: Bytes) -> Response {
@@ -61,7 +70,8 @@ async fn open(
     let Some(gateway) = site.gateway() else {
         return refusal(StatusCode::NOT_IMPLEMENTED, "this build lets no browsers in");
     };
-    let call = Call { way, offer: offer.to_owned(), name: who.name, member: who.member };
+    let sealed = who.sealed.is_some_and(|sealed| sealed != "0");
+    let call = Call { way, offer: offer.to_owned(), name: who.name, member: who.member, sealed };
     match gateway.open(call).await {
         Ok(Opened { id, answer, node }) => {
             let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
@@ -92,6 +102,24 @@ async fn close(State(site): State<Site>, Path(id): Path<String>) -> Response {
     } else {
         refusal(StatusCode::NOT_FOUND, "there is no such connection, or no more")
     }
+}
+
+async fn news(State(site): State<Site>, Path(id): Path<String>) -> Response {
+    let Some(gateway) = site.gateway() else {
+        return refusal(StatusCode::NOT_IMPLEMENTED, "this build lets no browsers in");
+    };
+    let Some(place) = site.place() else {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many are looking on: close a page");
+    };
+    let Some(news) = gateway.news(id).await else {
+        return refusal(StatusCode::NOT_FOUND, "there is no such connection, or no more");
+    };
+    let told = news.map(move |text| {
+        // Somebody looks on for as long as this lives.
+        let _ = &place;
+        Ok::<_, Infallible>(Event::default().data(text))
+    });
+    Sse::new(told).into_response()
 }
 
 /// What may be posted here (RFC 9725, section 4.4.2).

@@ -2,6 +2,8 @@
 
 use std::pin::Pin;
 
+use futures_util::Stream;
+
 /// Lets in who offers a connection.
 pub trait Gateway: Send + Sync {
     /// Takes an offer up and answers it.
@@ -9,7 +11,13 @@ pub trait Gateway: Send + Sync {
 
     /// Ends what was opened; `false` if there is no such thing.
     fn close(&self, id: String) -> Answering<bool>;
+
+    /// What the member of such a connection is to know, for as long as it is in; none if there is no such connection.
+    fn news(&self, id: String) -> Answering<Option<News>>;
 }
+
+/// Objects of JSON, one after another.
+pub type News = Pin<Box<dyn Stream<Item = String> + Send>>;
 
 /// What takes a moment.
 pub type Answering<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -25,6 +33,8 @@ pub struct Call {
     pub name: String,
     /// A word that two offers have in common which belong to one member; none for a member of its own.
     pub member: Option<String>,
+    /// The other side seals what it says, or opens what it hears, by itself.
+    pub sealed: bool,
 }
 
 /// Which way the sound goes.
@@ -63,7 +73,7 @@ pub enum Refused {
     Failed(String),
 }
 
-/// The longest offer, bytes: a browser's own with eight lines of sound takes 10 KiB.
+/// The longest offer, bytes: a browser's own with sixteen lines of sound takes 18 KiB.
 pub const OFFER_MAX: usize = 32 * 1024;
 /// The longest word for a member, bytes.
 pub const MEMBER_MAX: usize = 64;

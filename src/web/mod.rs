@@ -13,6 +13,6 @@ mod metrics;
 mod routes;
 mod server;
 
-pub use self::gateway::{Answering, Call, Gateway, MEMBER_MAX, OFFER_MAX, Opened, Refused, Way};
+pub use self::gateway::{Answering, Call, Gateway, MEMBER_MAX, News, OFFER_MAX, Opened, Refused, Way};
 pub use self::guard::Token;
 pub use self::server::Page;

@@ -15,7 +15,7 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::calls;
 use super::feed::feed;
@@ -44,6 +44,11 @@ impl Site {
         Self { guard, desk, changes, readers: Arc::new(Semaphore::new(READERS_MAX)), gateway }
     }
 
+    /// A place among those who look on, if there is one left.
+    pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.readers).try_acquire_owned().ok()
+    }
+
     /// Who lets browsers in, if anybody does.
     pub(super) fn gateway(&self) -> Option<&dyn Gateway> {
         self.gateway.as_deref()
@@ -57,6 +62,9 @@ pub(super) fn router(site: Site) -> Router {
         .route("/page.js", get(|| file("text/javascript", include_str!("page/page.js"))))
         .route("/people.js", get(|| file("text/javascript", include_str!("page/people.js"))))
         .route("/call.js", get(|| file("text/javascript", include_str!("page/call.js"))))
+        .route("/events.js", get(|| file("text/javascript", include_str!("page/events.js"))))
+        .route("/seal.js", get(|| file("text/javascript", include_str!("page/seal.js"))))
+        .route("/sframe.js", get(|| file("text/javascript", include_str!("page/sframe.js"))))
         .route("/map.js", get(|| file("text/javascript", include_str!("page/map.js"))))
         .route("/layout.js", get(|| file("text/javascript", include_str!("page/layout.js"))))
         .route("/icon.svg", get(|| file("image/svg+xml", include_str!("page/icon.svg"))))
@@ -113,7 +121,7 @@ async fn numbers(State(site): State<Site>) -> Response {
 }
 
 async fn events(State(site): State<Site>) -> Response {
-    let Ok(place) = Arc::clone(&site.readers).try_acquire_owned() else {
+    let Some(place) = site.place() else {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many are looking on: close a page");
     };
     let news = feed(site.desk, site.changes, place);
@@ -147,12 +155,12 @@ fn json_answer(status: StatusCode, value: &serde_json::Value) -> Response {
     (status, [(CONTENT_TYPE, kind)], value.to_string()).into_response()
 }
 
-/// Nothing but the page's own files, and no text that becomes markup.
+/// Nothing but the page's own files, and no text that becomes markup. The one policy names the one worker's file.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
-                      trusted-types 'none'";
+                      worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+                      trusted-types alm";
 /// Pages that are kept up to date at a time; less than there are connections, so that orders get through.
-const READERS_MAX: usize = 16;
+const READERS_MAX: usize = 24;
 /// A request's body: as much as the control socket takes.
 const BODY_MAX: usize = 8 * 1024;
 /// Everything but the stream of news is answered at once; only a body that trickles in takes longer.

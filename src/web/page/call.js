@@ -1,11 +1,36 @@
-// This browser as a member: its microphone by WHIP, what it hears by WHEP, both at the node that serves this page.
+// This browser as a member: its microphone by WHIP, what it hears by WHEP, both at the node that serves this page. Where the
+// browser can, it seals and opens the sound itself (`seal.js`), and the node passes on what it does not open.
+
+import { readEvents } from "./events.js";
 
 /** Tracks that are offered: more than people speak at once. */
 const TRACKS = 6;
+/** The same where the node does not know who speaks, so that each voice needs one. */
+const SEALED_TRACKS = 16;
+/** Between two tries to hear news again. */
+const NEWS_AGAIN_MS = 500;
+/** A track on which nothing was heard for so long is silent. */
+const QUIET_MS = 400;
+const SILENCE_DB = -127;
+
+/** A worker may be made of one file alone (trusted types). */
+const policy = window.trustedTypes?.createPolicy("alm", { createScriptURL: (name) => (name === "seal.js" ? name : "") });
+
+/** How the browser lets a worker at its frames: "transform", "streams" or null. */
+function wayToSeal() {
+  if (!crypto.subtle || !window.RTCPeerConnection) return null;
+  if (window.RTCRtpScriptTransform) return "transform";
+  return window.RTCRtpSender?.prototype.createEncodedStreams ? "streams" : null;
+}
 /** How often levels and state are looked at. */
 const LOOK_MS = 200;
 /** A connection that is in doubt for so long is given up. */
 const DOUBT_MS = 5000;
+
+/** Whether this browser can seal and open sound itself. */
+export function canSeal() {
+  return wayToSeal() !== null;
+}
 
 /** `headers` are what every request bears; `changed` is called when there is something new to show. */
 export class Call {
@@ -18,6 +43,8 @@ export class Call {
   deaf = false;
   /** 0 to 1. */
   level = 0;
+  /** Whether the sound is sealed and opened here, both ways. */
+  sealed = false;
   /** What went wrong, as a sentence. */
   trouble = "";
   #headers;
@@ -25,7 +52,13 @@ export class Call {
   #peers = [];
   #places = [];
   #stream = null;
+  /** By track: what plays it, whose voice is on it, how loud it is and since when. */
   #sounds = [];
+  #volumes = {};
+  #voices = {};
+  #worker = null;
+  #who = null;
+  #hears = null;
   #timer = null;
   #doubtSince = null;
   #seen = false;
@@ -45,10 +78,11 @@ export class Call {
     Object.assign(this, { state: "entering", muted: false, deaf: false, level: 0, trouble: "", node: null });
     this.#seen = false;
     this.#changed();
-    const who = new URLSearchParams({ name, member: crypto.randomUUID() });
+    this.#who = { name, member: crypto.randomUUID() };
     try {
+      this.sealed = this.#startWorker(turn);
       // What is heard needs no microphone, and does not wait for somebody to allow one.
-      await Promise.all([this.#listen(who, turn), this.#speak(who, turn)]);
+      await Promise.all([this.#listen(turn), this.#speak(turn)]);
       if (turn !== this.#turn) return;
       this.state = "in";
       this.#timer = setInterval(() => this.#look(), LOOK_MS);
@@ -65,9 +99,10 @@ export class Call {
     for (const place of this.#places) fetch(place, { method: "DELETE", headers: this.#headers, keepalive: true }).catch(() => {});
     for (const peer of this.#peers) peer.close();
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
-    for (const sound of this.#sounds) sound.srcObject = null;
-    [this.#places, this.#peers, this.#sounds, this.#stream] = [[], [], [], null];
-    Object.assign(this, { state: "out", node: null, level: 0, trouble });
+    this.#hush();
+    this.#worker?.terminate();
+    [this.#places, this.#peers, this.#stream, this.#worker, this.#hears] = [[], [], null, null, null];
+    Object.assign(this, { state: "out", node: null, level: 0, trouble, sealed: false });
     this.#changed();
   }
 
@@ -78,6 +113,23 @@ export class Call {
     this.#changed();
   }
 
+  /** How loud somebody is here: 0 to 1. */
+  setVolume(node, volume) {
+    this.#volumes[node] = volume;
+    this.#applyVolumes();
+  }
+
+  volume(node) {
+    return this.#volumes[node] ?? 1;
+  }
+
+  /** How loud each of the others is here, decibels, as far as this browser opens them itself. */
+  levels() {
+    const found = {};
+    for (const { node, level, at } of this.#sounds) if (node && at !== null) found[node] = Date.now() - at < QUIET_MS ? level : SILENCE_DB;
+    return found;
+  }
+
   /** Takes note of who is in by what the node says. */
   noteMembers(members) {
     if (this.state === "out" || !this.node) return;
@@ -86,7 +138,85 @@ export class Call {
     this.#seen ||= isIn;
   }
 
-  async #speak(who, turn) {
+  /** True if there is one, through which all sound goes. */
+  #startWorker(turn) {
+    const way = wayToSeal();
+    if (!way) return false;
+    const name = "seal.js";
+    this.#worker = new Worker(policy ? policy.createScriptURL(name) : name, { type: "module" });
+    this.#worker.addEventListener("error", () => turn === this.#turn && this.leave("this browser could not seal the sound"));
+    this.#worker.addEventListener("message", ({ data }) => {
+      if (data.track === undefined || !this.#sounds[data.track]) return;
+      Object.assign(this.#sounds[data.track], { node: data.node, level: -data.level, at: Date.now() });
+      this.#applyVolumes();
+    });
+    return true;
+  }
+
+  #connection() {
+    return new RTCPeerConnection(this.sealed && wayToSeal() === "streams" ? { encodedInsertableStreams: true } : {});
+  }
+
+  /** Has what goes through an end of a connection sealed or opened. */
+  #through(end, options) {
+    if (wayToSeal() === "transform") {
+      end.transform = new RTCRtpScriptTransform(this.#worker, options);
+    } else {
+      const streams = end.createEncodedStreams();
+      this.#worker.postMessage({ streams, options }, [streams.readable, streams.writable]);
+    }
+  }
+
+  #applyVolumes() {
+    for (const { sound, node } of this.#sounds) {
+      const volume = Math.min(1, this.#volumes[node] ?? 1);
+      if (sound.volume !== volume) sound.volume = volume;
+    }
+  }
+
+  #hush() {
+    for (const { sound } of this.#sounds) sound.srcObject = null;
+    this.#sounds = [];
+  }
+
+  /** Keys, and who speaks under which number, for as long as this is the way that is heard by. */
+  async #hearNews(place, turn) {
+    while (turn === this.#turn && this.#hears?.place === place) {
+      try {
+        const response = await fetch(`${place}/news`, { headers: this.#headers });
+        if (response.status === 404) return;
+        await readEvents(response.body.getReader(), (news) => turn === this.#turn && this.#takeNews(news, turn));
+      } catch {
+        // The connection itself says when the node is gone.
+      }
+      await new Promise((resolve) => setTimeout(resolve, NEWS_AGAIN_MS));
+    }
+  }
+
+  #takeNews(news, turn) {
+    this.#voices = news.voices;
+    if (!this.#worker) return;
+    this.#worker.postMessage({ ...news, at: performance.timeOrigin + performance.now() });
+    // More voices than tracks: the node has to choose, and must know for that who speaks.
+    if (this.sealed && Object.keys(news.voices).length - 1 > SEALED_TRACKS) this.#listenOpenly(turn);
+  }
+
+  async #listenOpenly(turn) {
+    this.sealed = false;
+    const { place, peer } = this.#hears;
+    this.#places = this.#places.filter((other) => other !== place);
+    this.#peers = this.#peers.filter((other) => other !== peer);
+    peer.close();
+    this.#hush();
+    try {
+      await fetch(place, { method: "DELETE", headers: this.#headers });
+      if (turn === this.#turn) await this.#listen(turn);
+    } catch (error) {
+      if (turn === this.#turn) this.leave(error.message);
+    }
+  }
+
+  async #speak(turn) {
     const wishes = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
     let stream;
     try {
@@ -100,31 +230,38 @@ export class Call {
       return;
     }
     this.#stream = stream;
-    const peer = new RTCPeerConnection();
+    const peer = this.#connection();
     for (const track of stream.getAudioTracks()) {
       track.enabled = !this.muted;
       track.addEventListener("ended", () => this.leave("the microphone is gone"));
-      peer.addTransceiver(track, { direction: "sendonly", streams: [stream] });
+      const { sender } = peer.addTransceiver(track, { direction: "sendonly", streams: [stream] });
+      if (this.#worker) this.#through(sender, { side: "out" });
     }
-    await this.#open("whip", peer, who, turn);
+    await this.#open("whip", peer, Boolean(this.#worker), turn);
   }
 
-  async #listen(who, turn) {
-    const peer = new RTCPeerConnection();
-    for (let track = 0; track < TRACKS; track += 1) peer.addTransceiver("audio", { direction: "recvonly" });
-    peer.addEventListener("track", ({ track }) => {
+  async #listen(turn) {
+    const { sealed } = this;
+    const peer = this.#connection();
+    for (let track = 0; track < (sealed ? SEALED_TRACKS : TRACKS); track += 1) {
+      const { receiver } = peer.addTransceiver("audio", { direction: "recvonly" });
+      if (sealed) this.#through(receiver, { side: "in", track });
       const sound = new Audio();
       sound.autoplay = true;
-      sound.srcObject = new MediaStream([track]);
-      this.#sounds.push(sound);
-    });
-    await this.#open("whep", peer, who, turn);
+      sound.srcObject = new MediaStream([receiver.track]);
+      this.#sounds.push({ sound, receiver, node: null, level: SILENCE_DB, at: null });
+    }
+    const place = await this.#open("whep", peer, sealed, turn);
+    if (!place) return;
+    this.#hears = { place, peer };
+    this.#hearNews(place, turn);
   }
 
-  async #open(place, peer, who, turn) {
+  async #open(place, peer, sealed, turn) {
     this.#peers.push(peer);
     await peer.setLocalDescription();
     const headers = { ...this.#headers, "Content-Type": "application/sdp" };
+    const who = new URLSearchParams({ ...this.#who, ...(sealed ? { sealed: 1 } : {}) });
     let response;
     try {
       // No addresses are waited for: the node's own is all that is needed.
@@ -136,41 +273,69 @@ export class Call {
     const made = response.headers.get("Location");
     if (turn !== this.#turn) {
       fetch(made, { method: "DELETE", headers: this.#headers, keepalive: true }).catch(() => {});
-      return;
+      return null;
     }
     this.#places.push(made);
     this.node = response.headers.get("alm-node");
     await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
+    return made;
   }
 
   /** For pictures and for tests: how many of its packets arrived, and how loud. */
   async stats() {
-    const found = { sent: 0, received: 0, heard: 0, level: 0, delay: 0 };
-    for (const peer of this.#peers) {
-      for (const report of (await peer.getStats()).values()) {
-        if (report.type === "outbound-rtp") found.sent += report.packetsSent;
-        if (report.type === "inbound-rtp" && report.packetsReceived > 0) {
-          found.received += report.packetsReceived;
-          found.heard += 1;
-          found.level = Math.max(found.level, report.audioLevel ?? 0);
-          found.delay = report.jitterBufferDelay / Math.max(1, report.jitterBufferEmittedCount);
-        }
-        if (report.type === "media-source") found.input = report.audioLevel ?? 0;
-      }
+    const found = { sent: 0, received: 0, heard: 0, level: 0, delay: 0, sealed: await this.#counts() };
+    for (const report of await this.#reports("outbound-rtp")) found.sent += report.packetsSent;
+    for (const report of await this.#reports("inbound-rtp")) {
+      if (report.packetsReceived === 0) continue;
+      found.received += report.packetsReceived;
+      found.heard += 1;
+      found.level = Math.max(found.level, report.audioLevel ?? 0);
+      found.delay = report.jitterBufferDelay / Math.max(1, report.jitterBufferEmittedCount);
     }
     return found;
   }
 
+  async #reports(type) {
+    const all = await Promise.all(this.#peers.map((peer) => peer.getStats()));
+    return all.flatMap((reports) => [...reports.values()]).filter((report) => report.type === type);
+  }
+
+  /** What went through the worker. */
+  #counts() {
+    if (!this.#worker) return null;
+    return new Promise((resolve) => {
+      const take = ({ data }) => {
+        if (!data.counts) return;
+        this.#worker?.removeEventListener("message", take);
+        resolve(data.counts);
+      };
+      this.#worker.addEventListener("message", take);
+      this.#worker.postMessage({ counts: true });
+    });
+  }
+
+  /** Where the node opens the voices, it says in each packet whose it is. */
+  #noteSources() {
+    if (this.sealed) return;
+    for (const sound of this.#sounds) {
+      const [newest] = sound.receiver.getContributingSources();
+      if (newest) sound.node = this.#voices[newest.source]?.node ?? null;
+    }
+    this.#applyVolumes();
+  }
+
   async #look() {
+    this.#noteSources();
     const states = this.#peers.map((peer) => peer.connectionState);
     if (states.some((state) => ["failed", "closed"].includes(state))) return this.leave("the connection to alm is lost");
     const inDoubt = states.some((state) => state === "disconnected");
     this.#doubtSince = inDoubt ? (this.#doubtSince ?? Date.now()) : null;
     if (inDoubt && Date.now() - this.#doubtSince > DOUBT_MS) return this.leave("the connection to alm is lost");
     const turn = this.#turn;
-    const { input } = await this.stats();
+    const [input] = (await this.#reports("media-source")).map((report) => report.audioLevel);
     if (turn !== this.#turn) return;
     this.level = this.muted ? 0 : (input ?? 0);
+    this.#worker?.postMessage({ input: this.level });
     this.#changed();
   }
 }

@@ -82,7 +82,7 @@ export class Map2D {
   }
 
   newLine(key) {
-    const group = make("g", {}, this.edges);
+    const group = make("g", { "data-ends": key }, this.edges);
     const path = make("line", {}, group);
     const word = make("text", { class: "delay" }, group);
     const title = make("title", {}, group);

@@ -3,7 +3,8 @@
 
 import { drawPeople, drawWay } from "./people.js";
 import { Map2D } from "./map.js";
-import { Call } from "./call.js";
+import { Call, canSeal } from "./call.js";
+import { readEvents } from "./events.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { node: "", members: {}, recorders: [], media: {}, heard: [], levels_db: {}, input_db: null, phrase: null, links: {}, places: {}, news: [], session: null, plan: null, pool: null, muted: false };
@@ -74,7 +75,8 @@ async function listen() {
       } else {
         if (misses > 0) say("");
         misses = 0;
-        await read(response.body.getReader());
+        document.body.classList.remove("gone");
+        await readEvents(response.body.getReader(), take);
       }
     } catch {
       // The next try tells.
@@ -94,29 +96,6 @@ function gone() {
   $("bar").hidden = true;
   $("about").textContent = state.left ? "over" : "not connected";
   document.body.classList.add("gone");
-}
-
-/** Server-sent events, by hand: the browser's own reader sends no header, and the token belongs into no address. */
-async function read(reader) {
-  document.body.classList.remove("gone");
-  const decoder = new TextDecoder();
-  let rest = "";
-  for (;;) {
-    // A node that lives says so every five seconds.
-    const { value, done } = await Promise.race([reader.read(), after(15000)]);
-    if (done) return reader.cancel().catch(() => {});
-    rest += decoder.decode(value, { stream: true });
-    const events = rest.split("\n\n");
-    rest = events.pop();
-    for (const event of events) {
-      const data = event.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
-      if (data.length > 0) take(JSON.parse(data.join("\n")));
-    }
-  }
-}
-
-function after(ms) {
-  return new Promise((resolve) => setTimeout(() => resolve({ done: true }), ms));
 }
 
 function take(news) {
@@ -238,6 +217,7 @@ function drawCall() {
   $("call-mic").setAttribute("aria-pressed", String(!muted));
   put($("call-mic"), muted ? "Microphone is off" : "Microphone is on");
   $("call-level").value = Math.sqrt(level);
+  drawSeal(how);
   const twice = how === "in" && !state.muted && (state.input_db ?? SILENCE_DB) > SILENCE_DB;
   const words = [];
   if (how === "out") words.push(trouble ? `${trouble}.` : "");
@@ -245,6 +225,13 @@ function drawCall() {
   else words.push(deaf ? "You listen; this browser has no microphone, or must not use it." : muted ? "You listen, and nobody hears you." : "You are in with this browser.");
   if (twice) words.push("alm's own microphone is on as well: switch it off below, unless two people speak here.");
   put($("call-words"), words.join(" "));
+}
+
+/** Who can hear the sound on its way, in a sentence. */
+function drawSeal(how) {
+  const sealed = "This browser seals and opens the sound with the conference's keys, and alm passes it on without opening it. alm on this machine has brought those keys, so whoever runs it could.";
+  const open = "The sound is encrypted between this browser and alm, and on its way to the others so that only members hear it. alm on this machine, which does both, hears it too.";
+  put($("call-seal"), how === "in" && !call.sealed || !canSeal() ? open : sealed);
 }
 
 function put(place, text) {
