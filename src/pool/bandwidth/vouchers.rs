@@ -6,11 +6,13 @@
 //! wider, and the maximum stays.
 
 use crate::identity::Position;
+use crate::pool::position::Mark;
 
 /// What one other node has measured, or was heard at.
 #[derive(Clone, Copy, Debug)]
 struct Voucher {
-    of: Position,
+    /// Half of its position: a node keeps two lists of some ninety of these.
+    of: Mark,
     kbit_s: u32,
 }
 
@@ -20,6 +22,8 @@ pub(super) struct Vouchers(Vec<Voucher>);
 
 /// Nodes whose measurements are kept: those that a node knows.
 const VOUCHERS_MAX: usize = 96;
+/// The lists grow by so many at once: doubling would waste as much again.
+const GROWTH: usize = 8;
 /// No fewer say anything about a line.
 const VOUCHERS_MIN: usize = 3;
 /// One in so many is passed over at the top, and one at least.
@@ -34,27 +38,30 @@ impl Vouchers {
     }
 
     pub(super) fn knows(&self, of: Position) -> bool {
-        self.0.iter().any(|voucher| voucher.of == of)
+        self.0.iter().any(|voucher| voucher.of == of.mark())
     }
 
     /// The latest measurement moves what the same node said before half of the way.
     pub(super) fn on_measured(&mut self, of: Position, kbit_s: u32) {
-        let before = self.0.iter().position(|voucher| voucher.of == of).map(|at| self.0.remove(at));
+        let before = self.0.iter().position(|voucher| voucher.of == of.mark()).map(|at| self.0.remove(at));
         if self.0.len() == VOUCHERS_MAX {
             self.0.remove(0);
         }
         let kbit_s = before.map_or(kbit_s, |before| before.kbit_s / 2 + kbit_s / 2);
-        self.0.push(Voucher { of, kbit_s });
+        if self.0.len() == self.0.capacity() {
+            self.0.reserve_exact(GROWTH);
+        }
+        self.0.push(Voucher { of: of.mark(), kbit_s });
     }
 
     /// What one of them said last.
     pub(super) fn of(&self, position: Position) -> Option<u32> {
-        self.0.iter().find(|voucher| voucher.of == position).map(|voucher| voucher.kbit_s)
+        self.0.iter().find(|voucher| voucher.of == position.mark()).map(|voucher| voucher.kbit_s)
     }
 
     /// The smaller, the longer ago it measured.
     pub(super) fn age_rank(&self, of: Position) -> Option<usize> {
-        self.0.iter().position(|voucher| voucher.of == of)
+        self.0.iter().position(|voucher| voucher.of == of.mark())
     }
 
     /// What others measured of this node's line.
@@ -142,13 +149,14 @@ mod tests {
         assert_eq!(upwards(vec![5, 5]), None);
         assert_eq!(upwards(vec![5, 5, u32::MAX]), Some(5));
         let mut vouchers = Vouchers::default();
+        let at = |of: u128| Position(of << 64);
         for (of, kbit_s) in [(1, 10), (2, 80), (3, 100), (4, 99)] {
-            vouchers.on_measured(Position(of), kbit_s);
+            vouchers.on_measured(at(of), kbit_s);
         }
         assert_eq!(vouchers.downwards(), Some(99), "the widest way in is its own line");
-        vouchers.on_measured(Position(1), 30);
+        vouchers.on_measured(at(1), 30);
         assert_eq!(
-            (vouchers.age_rank(Position(1)), vouchers.len()),
+            (vouchers.age_rank(at(1)), vouchers.len()),
             (Some(3), 4),
             "one that speaks again counts once"
         );
