@@ -490,6 +490,10 @@ impl SwarmNode {
                 self.somo.on_zone(self.ring.zone(), now);
                 self.tell_records(now);
             }
+            ring::Event::Died(position) => {
+                self.somo.on_dead(position, self.ring.me(), now);
+                return;
+            }
             ring::Event::Found { request, root, ref heirs, .. } if self.fetched(request).is_some() => {
                 let roots: Vec<Peer> = [root].into_iter().chain(heirs.iter().copied()).collect();
                 self.on_fetched(request, &roots, now);

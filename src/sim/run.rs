@@ -438,7 +438,9 @@ impl Run<'_> {
                 let round_trip_ms = round_trip.as_secs_f64() * 1e3;
                 self.springs.on_measured(slot as usize, slot_of(&peer) as usize, round_trip_ms);
             }
-            Event::Ring(ring::Event::ZoneChanged) | Event::Answered(..) | Event::News(_) => {}
+            Event::Ring(ring::Event::ZoneChanged | ring::Event::Died(_))
+            | Event::Answered(..)
+            | Event::News(_) => {}
             Event::Records(event) => self.objects.on_event(slot, &event),
             Event::View(view) => {
                 let nodes = self.census.listed().len();

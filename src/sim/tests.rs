@@ -82,10 +82,14 @@ fn the_root_sees_the_whole_pool_and_in_call_mode_at_once() {
 }
 
 #[test]
-fn after_a_crash_the_root_counts_exactly_those_that_live() {
-    let somo = SomoConfig { gather: Gather::Call, ..SomoConfig::default() };
-    let outcome = run(&Scenario { somo, crash: Some((0.3, Duration::from_secs(3))), ..scenario(60, 60) });
-    assert!(outcome.view_heal_s.is_some_and(|after| after <= 25.0), "{outcome:?}");
+fn two_rounds_after_a_crash_has_healed_the_root_counts_exactly_those_that_live() {
+    for gather in [Gather::Periodic, Gather::Call] {
+        let somo = SomoConfig { gather, ..SomoConfig::default() };
+        let rounds = 2.0 * somo.interval.as_secs_f64();
+        let outcome = run(&Scenario { somo, crash: Some((0.5, Duration::from_secs(3))), ..scenario(60, 60) });
+        assert!(outcome.view_heal_s.is_some_and(|after| after <= rounds), "{gather:?}: {outcome:?}");
+        assert_eq!(outcome.roots, 1, "{gather:?}");
+    }
 }
 
 #[test]

@@ -101,6 +101,8 @@ pub enum Event {
     Active,
     /// The zone is another one.
     ZoneChanged,
+    /// A node of the leaf set has been found dead.
+    Died(Position),
     /// This node answers for the key of a packet that has come.
     Delivered {
         /// The key.

@@ -367,6 +367,7 @@ impl RingNode {
             return;
         }
         self.remember(silent, now);
+        self.events.push_back(Event::Died(silent.position));
         if was_right && self.is_active() {
             for leaf in self.leaves().collect::<Vec<_>>() {
                 self.send(leaf, RingMessage::Gone(silent.position), now);

@@ -31,8 +31,8 @@ pub enum SomoMessage {
         round: u32,
         /// Of the beacons that the sender knows.
         generation: u32,
-        /// How long its own children usually take to answer a call, milliseconds.
-        pace_ms: u16,
+        /// How long an answer takes that is called for.
+        pace: Pace,
         /// What it knows.
         report: Box<Report>,
     },
@@ -82,6 +82,15 @@ pub enum SomoMessage {
         /// To it.
         answer: Answer,
     },
+}
+
+/// See [`SomoMessage::Up`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Pace {
+    /// Between the call and this answer to it, milliseconds; 0 if there was none. The rest is the round trip.
+    pub held_ms: u16,
+    /// How long the sender's own children usually take to answer it, milliseconds.
+    pub children_ms: u16,
 }
 
 /// See [`SomoMessage::News`].

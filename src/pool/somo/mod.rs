@@ -20,7 +20,7 @@ use std::time::Duration;
 pub use self::ages::Ages;
 pub use self::delegate::Delegation;
 pub(super) use self::delegate::Search;
-pub use self::message::{Answer, Down, NEWS_MAX, News, Question, SOMO_MESSAGE_MAX, SomoMessage};
+pub use self::message::{Answer, Down, NEWS_MAX, News, Pace, Question, SOMO_MESSAGE_MAX, SomoMessage};
 use self::query::Desk;
 pub use self::query::{HELPERS_MAX, HelperQuery, PLACES_MAX};
 pub use self::region::Region;
@@ -84,6 +84,8 @@ pub(super) struct Somo {
     beacons: Beacons,
     round: u32,
     gathering: Option<Moment>,
+    /// When the last call came.
+    called_at: Moment,
     due: Moment,
     /// Who acts as the root for this node, which owns its point, and until when.
     delegated: Option<(Box<Delegation>, Moment)>,
@@ -123,10 +125,20 @@ struct Child {
     /// When it is to be called next, and when it was called last; no more, or not yet: never.
     call_at: Moment,
     called_at: Moment,
-    /// How long it takes to answer a call; nothing if it never did.
-    response: Duration,
+    /// The round trip to it, as calls have measured it, or else as its place foretells it.
+    trip: Duration,
+    measured: bool,
+    /// How long its own children take to answer it.
+    pace: Duration,
     /// Calls since the last that it answered.
     missed: u8,
+}
+
+impl Child {
+    /// How long it takes to answer a call.
+    fn response(&self) -> Duration {
+        self.trip + self.pace
+    }
 }
 
 /// What anybody may ask at once, and how often again: an answer may be as large as a report.
@@ -149,8 +161,8 @@ const CALL_SLACK: Duration = Duration::from_millis(30);
 /// Children whose usual pace is known are waited for half as long again, and a little.
 const PATIENCE: f64 = 1.5;
 const PATIENCE_MIN: Duration = Duration::from_millis(400);
-/// By how much a child's usual pace quickens at most from one round to the next.
-const FASTER: f64 = 0.7;
+/// A round trip that is longer than the one known is believed by this share: a packet may have been lost.
+const SLOWER: f64 = 0.25;
 /// One way, where no place foretells it.
 const WAY: Duration = Duration::from_millis(60);
 /// The root looks for new beacons when its pool has grown or shrunk by half, or after so many rounds.
@@ -170,6 +182,7 @@ impl Somo {
             beacons: Beacons::default(),
             round: 0,
             gathering: None,
+            called_at: now,
             due: now + config.interval.mul_f64(phase),
             delegated: None,
             acts: false,
@@ -201,7 +214,11 @@ impl Somo {
     pub(super) fn on_zone(&mut self, zone: Option<Zone>, now: Moment) {
         self.zone = zone;
         let point = zone.and_then(|zone| Point::representative(self.config.fanout, zone));
+        let children = self.children.len();
         self.children.retain(|child| zone.is_some_and(|zone| zone.contains(child.point)));
+        if self.children.len() < children {
+            self.tell_of_change(now);
+        }
         let moved = point.and_then(Point::parent) != self.point.and_then(Point::parent);
         self.point = point;
         if moved || !self.owns_root() {
@@ -215,6 +232,21 @@ impl Somo {
         }
         if moved {
             self.report_anew(now);
+        }
+    }
+
+    /// A neighbour has been found dead.
+    pub(super) fn on_dead(&mut self, position: Position, me: Peer, now: Moment) {
+        let children = self.children.len();
+        self.children.retain(|child| child.peer.position != position);
+        if let Parent::Known(parent) | Parent::Asked(parent, _) = self.parent
+            && parent.position == position
+        {
+            self.seek_parent();
+        }
+        if self.children.len() < children {
+            self.tell_of_change(now);
+            self.finish_if_complete(me, now);
         }
     }
 
@@ -234,8 +266,7 @@ impl Somo {
 
     pub(super) fn on_message(&mut self, from: Peer, message: SomoMessage, me: Peer, now: Moment) {
         match message {
-            SomoMessage::Up { point, round, generation, pace_ms, report } => {
-                let pace = Duration::from_millis(pace_ms.into());
+            SomoMessage::Up { point, round, generation, pace, report } => {
                 self.on_up(from, point, (round, generation, pace), report, me, now);
             }
             SomoMessage::Down(down) => self.on_down(from, down, me, now),
@@ -260,13 +291,14 @@ impl Somo {
             SomoMessage::Answer { .. } => {}
             SomoMessage::Quit => {
                 self.children.retain(|child| child.peer.position != from.position);
+                self.tell_of_change(now);
                 self.finish_if_complete(me, now);
             }
         }
     }
 
     pub(super) fn on_timeout(&mut self, me: Peer, now: Moment) {
-        self.call_who_is_due(me, now);
+        self.call_who_is_due(now);
         if self.gathering.is_some_and(|until| until <= now) {
             self.finish_gathering(me, now);
         }
@@ -301,8 +333,9 @@ impl Somo {
             Parent::Known(peer) if silent || self.config.gather == Gather::Periodic => {
                 self.ask(peer, me, now)
             }
-            Parent::None => self.seek_parent(),
-            Parent::Known(_) | Parent::Sought | Parent::Asked(..) => {}
+            // A lookup that the crash has swallowed waits ever longer to be repeated: another one goes out beside it.
+            Parent::None | Parent::Sought => self.seek_parent(),
+            Parent::Known(_) | Parent::Asked(..) => {}
         }
     }
 
@@ -322,8 +355,8 @@ impl Somo {
         &mut self,
         from: Peer,
         point: Position,
-        (round, generation, pace): (u32, u32, Duration),
-        mut report: Box<Report>,
+        (round, generation, pace): (u32, u32, Pace),
+        report: Box<Report>,
         me: Peer,
         now: Moment,
     ) {
@@ -335,9 +368,8 @@ impl Somo {
             self.send_to_delegate(from);
             return;
         }
-        let way = me.place.round_trip(from.place).map_or(WAY, |trip| trip / 2);
-        report.ages.grow_older(way.as_millis() as u32);
-        let (call_at, called_at, response, missed) = (Moment::NEVER, Moment::NEVER, Duration::ZERO, 0);
+        let known = self.children.iter().position(|child| child.peer.position == from.position);
+        let before = known.map(|at| &self.children[at]);
         let mut child = Child {
             peer: from,
             point,
@@ -345,26 +377,31 @@ impl Somo {
             round,
             generation,
             report,
-            call_at,
-            called_at,
-            response,
-            missed,
+            call_at: before.map_or(Moment::NEVER, |before| before.call_at),
+            called_at: before.map_or(Moment::NEVER, |before| before.called_at),
+            trip: me.place.round_trip(from.place).unwrap_or(2 * WAY),
+            measured: false,
+            pace: Duration::from_millis(pace.children_ms.into()),
+            missed: 0,
         };
-        let known = self.children.iter().position(|child| child.peer.position == from.position);
-        match known {
-            Some(at) => {
-                let before = &self.children[at];
-                (child.call_at, child.called_at) = (before.call_at, before.called_at);
-                child.response = if round == self.round && before.round != round {
-                    // Slower is believed at once, faster slowly: who is called too late keeps all others waiting.
-                    // One that was given too little time answers quickly, and tells how much it wants.
-                    let wanted = pace + 2 * way;
-                    now.since(before.called_at).max(before.response.mul_f64(FASTER)).max(wanted)
-                } else {
-                    before.response
-                };
-                self.children[at] = child;
+        if let Some(before) = before {
+            if before.measured {
+                (child.trip, child.measured) = (before.trip, true);
             }
+            if round == self.round && before.round != round && before.missed > 0 {
+                let held = Duration::from_millis(pace.held_ms.into());
+                let trip = now.since(before.called_at).saturating_sub(held);
+                let slower = trip.saturating_sub(child.trip).mul_f64(SLOWER);
+                child.trip = if child.measured { trip.min(child.trip) + slower } else { trip };
+                child.measured = true;
+            }
+        }
+        child.report.ages.grow_older((child.trip / 2).as_millis() as u32);
+        if before.map(|before| before.report.nodes) != Some(child.report.nodes) {
+            self.tell_of_change(now);
+        }
+        match known {
+            Some(at) => self.children[at] = child,
             None if self.children.len() < CHILDREN_MAX => {
                 self.children.reserve_exact(1);
                 self.children.push(child);
@@ -386,9 +423,12 @@ impl Somo {
     fn send_up(&mut self, parent: Peer, round: u32, me: Peer, now: Moment) {
         if let Some(point) = self.parent_key() {
             let (report, generation) = (Box::new(self.gathered(me, now)), self.beacons.generation);
-            let pace_ms = u16::try_from(self.slowest().as_millis()).unwrap_or(u16::MAX);
+            let held = if round == UNASKED { Duration::ZERO } else { now.since(self.called_at) };
+            let [held_ms, children_ms] =
+                [held, self.slowest()].map(|time| u16::try_from(time.as_millis()).unwrap_or(u16::MAX));
+            let pace = Pace { held_ms, children_ms };
             self.actions
-                .push(Action::Send(parent, SomoMessage::Up { point, round, generation, pace_ms, report }));
+                .push(Action::Send(parent, SomoMessage::Up { point, round, generation, pace, report }));
         }
     }
 
@@ -443,29 +483,25 @@ impl Somo {
     /// answers come together: what is quickly had is not old by the time the last one comes.
     fn call(&mut self, round: u32, within: Duration, me: Peer, now: Moment) {
         self.round = round.max(1);
-        self.children.retain(|child| child.missed <= MISSED_MAX);
+        self.called_at = now;
         let slowest = self.slowest();
-        let mut patience = slowest.mul_f64(PATIENCE) + PATIENCE_MIN;
-        if self.children.iter().any(|child| child.response.is_zero()) {
-            patience = within;
-        }
+        let patience = slowest.mul_f64(PATIENCE) + PATIENCE_MIN;
         let until = now + patience.min(within);
         for child in &mut self.children {
             // However slow another one may be, each is called early enough to answer.
-            let latest = until.since(now).saturating_sub(child.response.mul_f64(PATIENCE));
-            let known = !child.response.is_zero();
-            child.call_at = if known { now + (slowest - child.response).min(latest) } else { now };
+            let latest = until.since(now).saturating_sub(child.response().mul_f64(PATIENCE));
+            child.call_at = now + (slowest - child.response()).min(latest);
         }
         self.gathering = Some(until);
-        self.call_who_is_due(me, now);
+        self.call_who_is_due(now);
         self.finish_if_complete(me, now);
     }
 
     fn slowest(&self) -> Duration {
-        self.children.iter().map(|child| child.response).max().unwrap_or_default()
+        self.children.iter().map(Child::response).max().unwrap_or_default()
     }
 
-    fn call_who_is_due(&mut self, me: Peer, now: Moment) {
+    fn call_who_is_due(&mut self, now: Moment) {
         let Some(until) = self.gathering else { return };
         for at in 0..self.children.len() {
             let child = &mut self.children[at];
@@ -473,8 +509,7 @@ impl Somo {
                 (child.call_at, child.called_at) = (Moment::NEVER, now);
                 child.missed = child.missed.saturating_add(1);
                 let (peer, generation) = (child.peer, child.generation);
-                let trip = me.place.round_trip(peer.place).unwrap_or(2 * WAY);
-                let left = until.since(now).saturating_sub(trip.mul_f64(1.2) + CALL_SLACK);
+                let left = until.since(now).saturating_sub(child.trip.mul_f64(1.2) + CALL_SLACK);
                 self.send_down(peer, generation, Some(left));
             }
         }
@@ -490,6 +525,7 @@ impl Somo {
 
     fn finish_gathering(&mut self, me: Peer, now: Moment) {
         self.gathering = None;
+        self.children.retain(|child| child.missed <= MISSED_MAX);
         self.children.iter_mut().for_each(|child| child.call_at = Moment::NEVER);
         if self.is_root() {
             let round = self.round;
@@ -522,6 +558,14 @@ impl Somo {
         if let Some(key) = self.parent_key() {
             self.parent = Parent::Sought;
             self.actions.push(Action::LookUp(key));
+        }
+    }
+
+    /// Other nodes are below this one than it has reported. A call gathers that by itself; else all the way up would take an
+    /// interval at each level.
+    fn tell_of_change(&mut self, now: Moment) {
+        if self.config.gather == Gather::Periodic {
+            self.report_anew(now);
         }
     }
 

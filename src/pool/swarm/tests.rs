@@ -6,7 +6,7 @@ use super::*;
 use crate::pool::peer::Place;
 use crate::pool::ring::message::tests::{peer, samples as ring_samples};
 use crate::pool::somo::{Ages, Delegation};
-use crate::pool::somo::{BEACONS_MAX, Beacons, Down, HELPERS_PER_CELL, Helper};
+use crate::pool::somo::{BEACONS_MAX, Beacons, Down, HELPERS_PER_CELL, Helper, Pace};
 use crate::pool::somo::{HELPERS_MAX, HelperQuery, NEWS_MAX, PLACES_MAX};
 
 /// One of each kind, the largest of its kind.
@@ -43,7 +43,13 @@ pub(crate) fn samples() -> Vec<SwarmMessage> {
         SomoMessage::Answer { number, answer },
         SomoMessage::Answer { number, answer: Answer::Report(Box::new(report.clone())) },
         SomoMessage::News(news),
-        SomoMessage::Up { point, round: u32::MAX, generation: 3, pace_ms: 9, report: Box::new(report) },
+        SomoMessage::Up {
+            point,
+            round: u32::MAX,
+            generation: 3,
+            pace: Pace { held_ms: 9, children_ms: 9 },
+            report: Box::new(report),
+        },
         SomoMessage::Down(Down { round: 4, call: Some(u16::MAX), beacons }),
         SomoMessage::Astray { point },
         SomoMessage::Quit,
