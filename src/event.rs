@@ -226,6 +226,13 @@ pub struct Media {
     pub forged: u64,
     /// Packets under a key that this node does not have: silence.
     pub unknown_key: u64,
+    /// Frames that the speaker has vouched for by its signature.
+    pub confirmed: u64,
+    /// Frames that it has not sent, by its signature, though they came under its key: another member's.
+    pub contradicted: u64,
+    /// `new`, `confirmed`, `unconfirmed` (it has vouched for nothing for 3 s) or `silenced` (its signature contradicts what was
+    /// heard, or is missing for 10 s: nothing of it is played until it confirms again).
+    pub standing: &'static str,
     /// Sound that waits in the jitter buffer.
     pub buffer_ms: f64,
     /// Variation of arrivals (RFC 3550, section 6.4.1).

@@ -225,6 +225,7 @@ async fn what_is_lost_on_a_link_is_asked_for_again() {
             packets += media.packets;
             repaired += media.repaired;
             lost += media.lost;
+            assert_eq!((media.standing, media.contradicted), ("confirmed", 0), "signed by who speaks");
             recovered += media.recovered;
         }
     }

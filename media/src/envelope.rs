@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::level::{LEVEL_LEN, Level};
 use crate::packet::{CaptureTime, MediaPacket, PACKET_MAX, SourceIndex, TreeId};
 use crate::seal::{SealError, Sealer, SenderKey};
+use crate::vouch::{Sign, Voucher};
 
 /// One source's frames on their way out, whoever encodes them.
 pub struct Envelope {
@@ -12,6 +13,7 @@ pub struct Envelope {
     source: SourceIndex,
     counter: u64,
     priority: bool,
+    voucher: Option<Voucher>,
     /// What is sealed: the level, and the encoded frame.
     plain: Vec<u8>,
     frame: Vec<u8>,
@@ -25,8 +27,25 @@ impl Envelope {
             source,
             counter: 0,
             priority: false,
+            voucher: None,
             plain: Vec::with_capacity(PACKET_MAX),
             frame: Vec::with_capacity(PACKET_MAX),
+        }
+    }
+
+    /// Has a digest of the last second's frames signed twice a second, and appended to the packets. `salt` is the key's.
+    #[must_use]
+    pub fn vouched(mut self, key: &SenderKey, salt: [u8; 16], sign: Sign) -> Self {
+        self.voucher = Some(Voucher::new(self.source, key, salt, sign));
+        self
+    }
+
+    /// Vouches for a frame of this source that was sealed elsewhere: appends a digest to `out` when one is due.
+    pub fn vouch_for(&mut self, packet: &MediaPacket<'_>, trees: &[TreeId], out: &mut Vec<Bytes>) {
+        if let Some(voucher) = &mut self.voucher
+            && voucher.on_frame(packet)
+        {
+            voucher.digest(packet.capture_time, trees, out);
         }
     }
 
@@ -48,6 +67,9 @@ impl Envelope {
     /// Seals by another epoch's key from now on; counters go on.
     pub fn set_key(&mut self, key: &SenderKey) {
         self.sealer.set_key(key, self.source);
+        if let Some(voucher) = &mut self.voucher {
+            voucher.set_key(key);
+        }
     }
 
     /// So many frames were lost before they came here: whoever listens counts them as lost, and makes up for them.
@@ -56,7 +78,7 @@ impl Envelope {
     }
 
     /// Seals one encoded frame, whose first sample was captured at `capture_time` and which is as loud as `level` says, and
-    /// appends one packet for each of `trees` to `out`. The packets differ in their tree id alone.
+    /// appends one packet for each of `trees` to `out`. The packets differ in their tree id alone. A digest may follow.
     ///
     /// # Errors
     /// The payload is longer than fits a packet, or the counters are used up; nothing was sealed.
@@ -79,14 +101,18 @@ impl Envelope {
             priority: self.priority,
             frame: &[],
         };
-        self.sealer.seal(self.counter, &packet.metadata(), &self.plain, &mut self.frame)?;
+        // Lent out while the packets are made.
+        let mut frame = std::mem::take(&mut self.frame);
+        self.sealer.seal(self.counter, &packet.metadata(), &self.plain, &mut frame)?;
         self.counter += 1;
-        packet.frame = &self.frame;
+        packet.frame = &frame;
         for &tree in trees {
             let mut bytes = Vec::with_capacity(packet.len());
             MediaPacket { tree, ..packet }.write(&mut bytes);
             out.push(bytes.into());
         }
+        self.vouch_for(&packet, trees, out);
+        self.frame = frame;
         Ok(())
     }
 }

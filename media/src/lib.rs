@@ -58,7 +58,9 @@ mod stretch;
 mod testing;
 mod transit;
 mod voice;
+mod vouch;
 mod wav;
+mod witness;
 
 pub use self::codec::{
     BITRATE_MAX, BITRATE_MIN, CHANNELS_MAX, Channels, CodecConfig, CodecError, Decoder, Encoder,
@@ -91,9 +93,11 @@ pub use self::repair::{Carried, LOSS_KIND, RECENT_MAX, REQUEST_KIND, Repair, Rep
 pub use self::seal::{KEYS_MAX, OpenError, Opener, REPLAY_WINDOW, SealError, Sealer, SenderKey};
 pub use self::speaker::Speaker;
 pub use self::voice::{VOICE_BLOCK, VoiceConfig, VoiceProcessor};
+pub use self::vouch::{SIGNATURE_LEN, Sign, VOUCHED_MAX};
 pub use self::wav::{
     WAV_CHANNELS_MAX, WAV_RATES, WAV_SAMPLES_MAX, WAV_SECONDS_MAX, WavError, WavWriter, read_wav,
 };
+pub use self::witness::{CLEAN_DIGESTS, SILENCED_AFTER, Standing, UNCONFIRMED_AFTER, Witness, WitnessStats};
 
 /// Samples a second, everywhere in this crate: one channel of `f32` between -1 and 1.
 pub const SAMPLE_RATE: u32 = 48_000;

@@ -13,6 +13,7 @@ use crate::mixer::Mixer;
 use crate::packet::{CaptureTime, MediaPacket, PacketError, SourceIndex};
 use crate::seal::{OpenError, Opener, SenderKey};
 use crate::stretch::Stretcher;
+use crate::witness::{Witness, WitnessStats};
 
 /// The most sources that a listener plays.
 pub const SOURCES_MAX: usize = 512;
@@ -45,6 +46,9 @@ pub enum HearError {
     /// Proved, but not Opus.
     #[error("a payload that is not Opus")]
     Payload,
+    /// Of a source that is silent until it vouches for what is heard: [`Standing::Silenced`](crate::Standing::Silenced).
+    #[error("a frame of a source that is not believed")]
+    Silenced,
 }
 
 /// Why a source is not added. The listener is unchanged.
@@ -66,6 +70,8 @@ pub struct SourceStats {
     pub forged: u64,
     /// Packets under a key that is not known: silence.
     pub unknown_key: u64,
+    /// How far its frames are known to be its own.
+    pub witness: WitnessStats,
 }
 
 /// What a listener refused that belongs to no source.
@@ -116,8 +122,36 @@ impl Listener {
     /// Opens `source`'s packets by these keys from now on, and by no others; what it says goes on without a seam. `false` if
     /// it is not played.
     pub fn set_keys(&mut self, source: SourceIndex, keys: &[SenderKey]) -> bool {
-        let known = self.sources.get_mut(&source);
-        known.map(|known| known.opener.set_keys(keys)).is_some()
+        let Some(known) = self.sources.get_mut(&source) else { return false };
+        known.opener.set_keys(keys);
+        if let Some(witness) = &mut known.witness {
+            witness.set_keys(keys);
+        }
+        true
+    }
+
+    /// Checks from now on that `source`'s frames are vouched for by the member whose key is `author` and who has drawn `salt`.
+    /// With both as they are already, nothing changes. `false` if it is not played.
+    pub fn watch(&mut self, source: SourceIndex, author: [u8; 32], salt: [u8; 16]) -> bool {
+        let Some(known) = self.sources.get_mut(&source) else { return false };
+        if known.witness.is_none() {
+            known.witness = Some(Witness::new(source, &known.key, author, salt));
+        }
+        true
+    }
+
+    /// Takes a digest that arrived at `now`; `false` if the bytes are none.
+    pub fn take_digest(&mut self, packet: &[u8], now: Instant) -> bool {
+        let Ok(packet) = MediaPacket::parse(packet) else { return false };
+        if !packet.source.is_companion() {
+            return false;
+        }
+        if let Some(source) = self.sources.get_mut(&packet.source.voice())
+            && let Some(next) = source.witness.as_mut().and_then(|witness| witness.on_digest(&packet, now))
+        {
+            source.opener.go_on_from(next);
+        }
+        true
     }
 
     /// Plays `source` at so many times its own loudness, 0 for not at all. `false` if it is not played.
@@ -204,6 +238,7 @@ struct Source {
     duplicates: u64,
     forged: u64,
     unknown_key: u64,
+    witness: Option<Witness>,
 }
 
 impl Source {
@@ -222,6 +257,7 @@ impl Source {
             duplicates: 0,
             forged: 0,
             unknown_key: 0,
+            witness: None,
         }
     }
 
@@ -237,6 +273,9 @@ impl Source {
             OpenError::UnknownKey => self.unknown_key += 1,
             OpenError::Tampered | OpenError::UnknownSource => self.forged += 1,
         })?;
+        if self.witness.as_mut().is_some_and(|witness| !witness.on_frame(packet, now)) {
+            return Err(HearError::Silenced);
+        }
         let (&level, payload) = payload.split_first().ok_or(HearError::Payload)?;
         self.level = Some((Level::from_byte(level), now));
         let frame = payload_samples(payload)
@@ -300,7 +339,8 @@ impl Source {
     fn stats(&self, source: SourceIndex) -> SourceStats {
         let mut jitter = self.jitter.as_ref().map(|(_, jitter)| jitter.stats()).unwrap_or_default();
         jitter.duplicates += self.duplicates;
-        SourceStats { source, jitter, forged: self.forged, unknown_key: self.unknown_key }
+        let witness = self.witness.as_ref().map(Witness::stats).unwrap_or_default();
+        SourceStats { source, jitter, forged: self.forged, unknown_key: self.unknown_key, witness }
     }
 }
 

@@ -52,6 +52,9 @@ const VERSION_SHIFT: u32 = 5;
 const RESERVED_MASK: u8 = 0b0001_1110;
 const PRIORITY_BIT: u8 = 0b0000_0001;
 
+/// Set in the number of a source's companion.
+const COMPANION: u16 = 0x8000;
+
 /// One tree of one epoch. Ids of different epochs differ, so epochs can live side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TreeId(pub u32);
@@ -59,6 +62,25 @@ pub struct TreeId(pub u32);
 /// A source of the session, as numbered by its roster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SourceIndex(pub u16);
+
+impl SourceIndex {
+    /// The number that digests of the source's frames travel under. Members are numbered below it.
+    #[must_use]
+    pub fn companion(self) -> Self {
+        Self(self.0 | COMPANION)
+    }
+
+    /// The source whose frames a packet under this number is about, or holds.
+    #[must_use]
+    pub fn voice(self) -> Self {
+        Self(self.0 & !COMPANION)
+    }
+
+    /// Whether this is a [`companion`](Self::companion)'s number.
+    pub fn is_companion(self) -> bool {
+        self.0 & COMPANION != 0
+    }
+}
 
 /// A point in the session's clock, in ticks of 1/48,000 s. Wraps after a day (24.8 h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

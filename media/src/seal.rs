@@ -13,7 +13,7 @@ use sframe::frame::{EncryptedFrameView, MediaFrameView, SingleUseCounter};
 use sframe::key::{DecryptionKey, EncryptionKey};
 
 use crate::level::LEVEL_LEN;
-use crate::packet::{COUNTER_MAX, MediaPacket, PAYLOAD_MAX, SourceIndex};
+use crate::packet::{COUNTER_MAX, METADATA_LEN, MediaPacket, PAYLOAD_MAX, SourceIndex};
 
 /// How far behind the newest frame an older one may come and still be opened, in frames: 5 s of 20 ms.
 pub const REPLAY_WINDOW: u64 = 256;
@@ -193,6 +193,20 @@ impl Opener {
     /// # Errors
     /// Another source's frame, one that the source did not seal, or one that was opened before.
     pub fn open(&mut self, packet: &MediaPacket<'_>) -> Result<&[u8], OpenError> {
+        self.prove(packet)?;
+        if !self.replay.accept(packet.counter) {
+            return Err(OpenError::Replayed);
+        }
+        Ok(&self.scratch[METADATA_LEN..])
+    }
+
+    /// Goes on behind the frame before `next`, as if that had been opened last: frames from beyond it were not the source's own.
+    pub fn go_on_from(&mut self, next: u64) {
+        self.replay = ReplayWindow::up_to(next);
+    }
+
+    /// [`open`](Self::open) for what may come again.
+    pub(crate) fn prove(&mut self, packet: &MediaPacket<'_>) -> Result<&[u8], OpenError> {
         if packet.source != self.source {
             return Err(OpenError::UnknownSource);
         }
@@ -215,10 +229,7 @@ impl Opener {
             }
         }
         proof?;
-        if !self.replay.accept(packet.counter) {
-            return Err(OpenError::Replayed);
-        }
-        Ok(&self.scratch[metadata.len()..])
+        Ok(&self.scratch[METADATA_LEN..])
     }
 }
 
@@ -231,6 +242,11 @@ struct ReplayWindow {
 }
 
 impl ReplayWindow {
+    /// All before `next` were seen.
+    fn up_to(next: u64) -> Self {
+        Self { newest: next.checked_sub(1), seen: [u64::MAX; (REPLAY_WINDOW / 64) as usize] }
+    }
+
     /// Whether `counter` is new; it is not any more afterwards.
     fn accept(&mut self, counter: u64) -> bool {
         let newest = *self.newest.get_or_insert(counter);

@@ -7,6 +7,7 @@ use crate::envelope::Envelope;
 use crate::level::Level;
 use crate::packet::{CaptureTime, SourceIndex, TreeId};
 use crate::seal::SenderKey;
+use crate::vouch::Sign;
 
 /// The capture side of one source.
 pub struct Speaker {
@@ -24,6 +25,13 @@ impl Speaker {
     pub fn new(source: SourceIndex, key: &SenderKey, config: CodecConfig) -> Result<Self, CodecError> {
         let encoder = Encoder::new(config)?;
         Ok(Self { encoder, envelope: Envelope::new(source, key), pausing: false })
+    }
+
+    /// See [`Envelope::vouched`].
+    #[must_use]
+    pub fn vouched(mut self, key: &SenderKey, salt: [u8; 16], sign: Sign) -> Self {
+        self.envelope = self.envelope.vouched(key, salt, sign);
+        self
     }
 
     /// The source that it speaks for.

@@ -185,7 +185,7 @@ mod tests {
     fn media(source: &str, packets: u64) -> Event {
         let (source, path_ms) = (source.to_owned(), None);
         let (lost, recovered, repaired, late, duplicates, hops) = (0, 0, 0, 0, 0, 1);
-        let (forged, unknown_key) = (0, 0);
+        let (forged, unknown_key, confirmed, contradicted, standing) = (0, 0, 0, 0, "confirmed");
         let (concealed_ms, buffer_ms, jitter_ms) = (0.0, 0.0, 0.0);
         Event::Media(Media {
             source,
@@ -198,6 +198,9 @@ mod tests {
             duplicates,
             forged,
             unknown_key,
+            confirmed,
+            contradicted,
+            standing,
             buffer_ms,
             jitter_ms,
             hops,

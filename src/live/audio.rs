@@ -5,19 +5,20 @@
 //! tracks the wall clock.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alm_media::device::{Capture, Playback};
 use alm_media::{
-    CaptureTime, CodecConfig, Level, Listener, Recording, SAMPLE_RATE, SenderKey, SourceIndex, SourceStats,
-    Speaker, TreeId, VOICE_BLOCK, VoiceConfig, VoiceProcessor,
+    CaptureTime, CodecConfig, Level, Listener, Recording, SAMPLE_RATE, SenderKey, Sign, SourceIndex,
+    SourceStats, Speaker, TreeId, VOICE_BLOCK, VoiceConfig, VoiceProcessor,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 
 use super::recorder::Recorder;
-use crate::identity::NodeId;
+use crate::identity::{Identity, NodeId};
 use crate::session::SessionClock;
 
 /// The voice and the ears that a member brings.
@@ -51,8 +52,8 @@ pub enum Pace {
 #[derive(Debug)]
 pub(super) enum ToAudio {
     Packet(Bytes, Instant),
-    /// A source is heard from now on, or goes by these keys, the latest last.
-    Source(SourceIndex, Vec<SenderKey>),
+    /// A source is heard from now on, or goes by these keys, the latest last; whose it is.
+    Source(SourceIndex, Vec<SenderKey>, Author),
     RemoveSource(SourceIndex),
     Clock(SessionClock),
     /// The own voice is sealed by this key from now on, and not sent before the first.
@@ -67,6 +68,32 @@ pub(super) enum ToAudio {
     Volume(SourceIndex, f32),
     /// From now on, silence in place of the voice, or the voice again.
     Mute(bool),
+}
+
+/// Who vouches for a voice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Author {
+    pub(super) node: NodeId,
+    /// Of this start of its program.
+    pub(super) salt: [u8; 16],
+}
+
+/// Who this node's own voice is: its number in the session, what it is signed by, and the salt of its keys.
+pub(super) struct OwnVoice {
+    pub(super) source: SourceIndex,
+    pub(super) identity: Arc<Identity>,
+    pub(super) salt: [u8; 16],
+}
+
+impl OwnVoice {
+    /// What signs digests of it.
+    pub(super) fn sign(&self) -> Sign {
+        let identity = self.identity.clone();
+        Box::new(move |message| {
+            let signature = identity.sign(message).0;
+            signature.try_into().expect("an Ed25519 signature has 64 bytes")
+        })
+    }
 }
 
 /// From the voice to the network.
@@ -145,7 +172,7 @@ const BACKLOG_MAX: usize = 1_024;
 pub struct Audio {
     capture: Box<dyn Capture>,
     playback: Box<dyn Playback>,
-    source: SourceIndex,
+    own: OwnVoice,
     codec: CodecConfig,
     /// None before the first key.
     speaker: Option<Speaker>,
@@ -185,8 +212,8 @@ struct Gap {
 struct Over;
 
 impl Audio {
-    /// Starts the audio of the member whose number in the session is `source`; the first tick is at `now`.
-    pub(super) fn start(config: AudioConfig, source: SourceIndex, now: Instant) -> Handle {
+    /// Starts the audio of the member whose voice is `own`; the first tick is at `now`.
+    pub(super) fn start(config: AudioConfig, own: OwnVoice, now: Instant) -> Handle {
         let AudioConfig { capture, playback, voice, codec, pace, muted, recording } = config;
         let frame = codec.frame;
         let tick = frame.duration().min(TICK_MAX);
@@ -216,7 +243,7 @@ impl Audio {
             report_at: now + REPORT_INTERVAL,
             levels_at: now + LEVELS_INTERVAL,
             input: Level::SILENCE,
-            source,
+            own,
             codec,
             speaker: None,
             processor: (voice != VoiceConfig::NONE)
@@ -335,9 +362,9 @@ impl Audio {
         debug_assert_eq!(encoded, Ok(()), "exactly one frame is captured");
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !self.packets.is_empty()) {
             let payload = Bytes::copy_from_slice(speaker.payload());
-            recorder.frame(self.source, begun, 0, payload);
+            recorder.frame(self.own.source, begun, 0, payload);
         }
-        while let Some(packet) = self.packets.pop() {
+        for packet in std::mem::take(&mut self.packets) {
             self.tell(FromAudio::Packet(packet));
         }
     }
@@ -346,6 +373,9 @@ impl Audio {
         loop {
             match self.inbox.try_recv() {
                 Ok(ToAudio::Packet(packet, at)) => {
+                    if self.listener.take_digest(&packet, at) {
+                        continue;
+                    }
                     // What is refused is counted by the listener.
                     if let Ok(heard) = self.listener.push(&packet, at)
                         && let Some(clock) = self.clock
@@ -359,7 +389,7 @@ impl Audio {
                         *mean += (path - *mean) / PATH_SMOOTHING;
                     }
                 }
-                Ok(ToAudio::Source(source, keys)) => self.hear(source, &keys),
+                Ok(ToAudio::Source(source, keys, author)) => self.hear(source, &keys, author),
                 Ok(ToAudio::Seal(key)) => self.seal_by(&key),
                 Ok(ToAudio::RemoveSource(source)) => {
                     self.listener.remove_source(source);
@@ -396,12 +426,13 @@ impl Audio {
         }
     }
 
-    fn hear(&mut self, source: SourceIndex, keys: &[SenderKey]) {
+    fn hear(&mut self, source: SourceIndex, keys: &[SenderKey], author: Author) {
         let Some(last) = keys.last() else { return };
         if !self.listener.set_keys(source, keys) {
             if let Err(error) = self.listener.add_source(source, last) {
                 return self.tell(FromAudio::Trouble(error.to_string()));
             }
+            self.listener.watch(source, author.node.0, author.salt);
             self.listener.set_keys(source, keys);
         }
     }
@@ -410,8 +441,9 @@ impl Audio {
         if let Some(speaker) = &mut self.speaker {
             return speaker.set_key(key);
         }
-        match Speaker::new(self.source, key, self.codec) {
-            Ok(mut speaker) => {
+        match Speaker::new(self.own.source, key, self.codec) {
+            Ok(speaker) => {
+                let mut speaker = speaker.vouched(key, self.own.salt, self.own.sign());
                 // Pauses too, which the configuration alone does not fill.
                 speaker.set_constant_rate(self.codec.constant_rate);
                 self.speaker = Some(speaker);

@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
-use super::audio::{Audio, AudioConfig, FromAudio, Handle, ToAudio};
+use super::audio::{Audio, AudioConfig, FromAudio, Handle, OwnVoice, ToAudio};
 use super::command::Command;
 use super::notices;
 use super::places::Places;
@@ -75,6 +75,7 @@ pub enum Role {
 pub struct Driver<L> {
     link: L,
     node: Node,
+    identity: Arc<Identity>,
     me: NodeId,
     invite: Option<Invite>,
     role: &'static str,
@@ -87,6 +88,8 @@ pub struct Driver<L> {
     keys: Option<Keys>,
     /// Packets of each voice that came under keys which this node does not have, and whether that has been said.
     unopened: BTreeMap<SourceIndex, (u64, bool)>,
+    /// How far each voice was vouched for when that was last told, and digests in its name that it had not signed.
+    standings: BTreeMap<SourceIndex, (alm_media::Standing, u64)>,
     planned: mpsc::Receiver<(Planned, Duration)>,
     planner: mpsc::Sender<(Planned, Duration)>,
     mdns: Option<Mdns>,
@@ -133,7 +136,7 @@ impl<L: Link> Driver<L> {
         };
         let mut random = config.random;
         let own = StdRng::from_rng(&mut random);
-        let mut node = Node::new(config.identity, listen.clone(), config.pool, own, now);
+        let mut node = Node::new(config.identity.clone(), listen.clone(), config.pool, own, now);
         // A machine of the pool knows the session when its host is gone.
         let known: Vec<SocketAddr> = listen.iter().chain(&config.bootstrap).copied().collect();
         for addr in config.bootstrap {
@@ -169,6 +172,7 @@ impl<L: Link> Driver<L> {
         let driver = Self {
             link,
             node,
+            identity: config.identity,
             me,
             invite,
             role,
@@ -178,6 +182,7 @@ impl<L: Link> Driver<L> {
             volumes: BTreeMap::new(),
             keys: None,
             unopened: BTreeMap::new(),
+            standings: BTreeMap::new(),
             planned,
             planner,
             mdns,
@@ -422,6 +427,7 @@ impl<L: Link> Driver<L> {
                 for source in gone {
                     self.sources.remove(&source);
                     self.unopened.remove(&source);
+                    self.standings.remove(&source);
                     self.hand_audio(ToAudio::RemoveSource(source));
                 }
                 self.tell(Event::MemberLeft { node: node.to_string(), reason });
@@ -452,13 +458,15 @@ impl<L: Link> Driver<L> {
     }
 
     fn start_audio(&mut self, own: Participant) {
-        let (source, now) = (SourceIndex(own.index), Instant::now().into_std());
+        let now = Instant::now().into_std();
+        let (source, identity, salt) = (SourceIndex(own.index), self.identity.clone(), own.salt);
+        let voice = OwnVoice { source, identity, salt };
         let handle = match std::mem::replace(&mut self.audio, AudioState::None) {
             AudioState::Ready(mut config) => {
                 config.muted = self.muted;
-                Audio::start(*config, source, now)
+                Audio::start(*config, voice, now)
             }
-            AudioState::StandIn(ends) => StandIn::start(ends, source),
+            AudioState::StandIn(ends) => StandIn::start(ends, voice),
             other @ (AudioState::None | AudioState::Running(_)) => {
                 self.audio = other;
                 return;
@@ -492,6 +500,7 @@ impl<L: Link> Driver<L> {
                 for (stats, path_ms) in heard {
                     let Some((node, _)) = self.sources.get(&stats.source).copied() else { continue };
                     self.watch_keys(stats.source, node, stats.unknown_key);
+                    self.watch_standing(stats.source, node, &stats.witness);
                     let hops = self.node.plan().and_then(|plan| plan.hops(node, self.me)).unwrap_or(0);
                     let repaired = self.node.mended(stats.source).unwrap_or(0);
                     self.tell(notices::media(node, &stats, repaired, hops, path_ms));

@@ -29,7 +29,7 @@ impl Secrets {
         match order {
             ToAudio::Clock(clock) => self.clock = Some(*clock),
             ToAudio::Seal(key) => self.seal = Some(key.clone()),
-            ToAudio::Source(source, keys) => {
+            ToAudio::Source(source, keys, _) => {
                 self.open.insert(*source, keys.clone());
             }
             ToAudio::Name(source, node, _) => {

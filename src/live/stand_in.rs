@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use alm_media::{
     CaptureTime, Channels, CodecConfig, Decoder, Encoder, Envelope, FRAME_SAMPLES_MAX, FrameLength, Level,
-    Listener, MediaPacket, Opener, PAYLOAD_MAX, SOURCES_MAX, SenderKey, SourceIndex, TreeId, payload_samples,
-    with_tree, without_tree,
+    Listener, MediaPacket, Opener, PAYLOAD_MAX, SOURCES_MAX, SenderKey, SourceIndex, TreeId, Witness,
+    payload_samples, with_tree, without_tree,
 };
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::audio::{FromAudio, Handle, QUEUE_MAX, ToAudio};
+use super::audio::{Author, FromAudio, Handle, OwnVoice, QUEUE_MAX, ToAudio};
 use super::secrets::Secrets;
 use crate::session::SessionClock;
 
@@ -83,7 +83,7 @@ pub struct StandInConfig {
 /// See the [module](self).
 pub(super) struct StandIn {
     config: StandInConfig,
-    source: SourceIndex,
+    own: OwnVoice,
     /// None before the first key.
     envelope: Option<Envelope>,
     clock: Option<SessionClock>,
@@ -102,6 +102,8 @@ pub(super) struct StandIn {
 /// One of the others.
 struct Voice {
     opener: Opener,
+    witness: Witness,
+    author: Author,
     keys: Vec<SenderKey>,
     volume: f32,
     /// What was passed on sealed, the newest last: two trees bring each frame twice.
@@ -109,14 +111,14 @@ struct Voice {
 }
 
 impl StandIn {
-    /// Begins, on the runtime that this is called on, for the member whose number in the session is `source`.
-    pub(super) fn start(config: StandInConfig, source: SourceIndex) -> Handle {
+    /// Begins, on the runtime that this is called on, for the member whose voice is `own`: this node vouches for it.
+    pub(super) fn start(config: StandInConfig, own: OwnVoice) -> Handle {
         let (to_audio, inbox) = mpsc::channel(QUEUE_MAX);
         let (outbox, from_audio) = mpsc::channel(QUEUE_MAX);
-        config.secrets.send_modify(|secrets| secrets.own = Some(source));
+        config.secrets.send_modify(|secrets| secrets.own = Some(own.source));
         let stand_in = Self {
             config,
-            source,
+            own,
             envelope: None,
             clock: None,
             last: None,
@@ -158,7 +160,7 @@ impl StandIn {
         self.config.secrets.send_if_modified(|secrets| secrets.note(&order));
         match order {
             ToAudio::Packet(packet, at) => self.hear(&packet, at),
-            ToAudio::Source(source, keys) => self.meet(source, keys),
+            ToAudio::Source(source, keys, author) => self.meet(source, keys, author),
             ToAudio::RemoveSource(source) => {
                 self.voices.remove(&source);
                 if let Some(mix) = &mut self.mix {
@@ -168,7 +170,10 @@ impl StandIn {
             ToAudio::Clock(clock) => self.clock = Some(clock),
             ToAudio::Seal(key) => match &mut self.envelope {
                 Some(envelope) => envelope.set_key(&key),
-                None => self.envelope = Some(Envelope::new(self.source, &key)),
+                None => {
+                    let envelope = Envelope::new(self.own.source, &key);
+                    self.envelope = Some(envelope.vouched(&key, self.own.salt, self.own.sign()));
+                }
             },
             ToAudio::Volume(source, volume) => {
                 if let Some(voice) = self.voices.get_mut(&source) {
@@ -190,10 +195,15 @@ impl StandIn {
     /// not faster than anybody may.
     fn pass(&mut self, spoken: &Spoken) {
         let Ok(packet) = with_tree(&spoken.payload, TreeId(0)) else { return };
-        let is_own = MediaPacket::parse(&packet).is_ok_and(|packet| packet.source == self.source);
-        if is_own && !self.muted && self.allowance.grants(packet.len(), spoken.at) {
-            let _ = self.outbox.try_send(FromAudio::Packet(packet.into()));
+        let Ok(read) = MediaPacket::parse(&packet) else { return };
+        if read.source != self.own.source || self.muted || !self.allowance.grants(packet.len(), spoken.at) {
+            return;
         }
+        if let Some(envelope) = &mut self.envelope {
+            envelope.vouch_for(&read, &[TreeId(0)], &mut self.packets);
+        }
+        self.packets.insert(0, packet.into());
+        self.send();
     }
 
     /// Seals what comes from there.
@@ -219,24 +229,31 @@ impl StandIn {
         let sealed =
             envelope.packet(level, &spoken.payload, placed.capture_time, &[TreeId(0)], &mut self.packets);
         debug_assert_eq!(sealed, Ok(()), "the payload fits, and counters grow by few");
-        while let Some(packet) = self.packets.pop() {
+        self.send();
+    }
+
+    fn send(&mut self) {
+        for packet in std::mem::take(&mut self.packets) {
             // A driver that does not keep up loses the newest.
             let _ = self.outbox.try_send(FromAudio::Packet(packet));
         }
     }
 
-    fn meet(&mut self, source: SourceIndex, keys: Vec<SenderKey>) {
+    fn meet(&mut self, source: SourceIndex, keys: Vec<SenderKey>, author: Author) {
         let Some(last) = keys.last() else { return };
         if let Some(mix) = &mut self.mix {
-            mix.meet(source, &keys);
+            mix.meet(source, &keys, author);
+        }
+        if !self.voices.contains_key(&source) && self.voices.len() < SOURCES_MAX {
+            let opener = Opener::new(last, source);
+            let witness = Witness::new(source, last, author.node.0, author.salt);
+            let (keys, volume, passed) = (vec![], 1.0, VecDeque::new());
+            self.voices.insert(source, Voice { opener, witness, author, keys, volume, passed });
         }
         if let Some(voice) = self.voices.get_mut(&source) {
             voice.opener.set_keys(&keys);
+            voice.witness.set_keys(&keys);
             voice.keys = keys;
-        } else if self.voices.len() < SOURCES_MAX {
-            let mut opener = Opener::new(last, source);
-            opener.set_keys(&keys);
-            self.voices.insert(source, Voice { opener, keys, volume: 1.0, passed: VecDeque::new() });
         }
     }
 
@@ -247,8 +264,10 @@ impl StandIn {
             Hearing::Mixed => {
                 let voices = &self.voices;
                 let mix = self.mix.get_or_insert_with(|| Mix::new(voices));
-                // What is refused is counted by the listener.
-                let _ = mix.listener.push(packet, at);
+                if !mix.listener.take_digest(packet, at) {
+                    // What is refused is counted by the listener.
+                    let _ = mix.listener.push(packet, at);
+                }
             }
             Hearing::Sealed => {
                 let Some(payload) = without_tree(packet) else { return };
@@ -266,12 +285,17 @@ impl StandIn {
             }
             Hearing::Apart => {
                 let Ok(packet) = MediaPacket::parse(packet) else { return };
-                let Some(voice) = self.voices.get_mut(&packet.source) else { return };
-                let Some((&level, payload)) = voice.opener.open(&packet).ok().and_then(<[u8]>::split_first)
-                else {
+                let Some(voice) = self.voices.get_mut(&packet.source.voice()) else { return };
+                if packet.source.is_companion() {
+                    if let Some(next) = voice.witness.on_digest(&packet, at) {
+                        voice.opener.go_on_from(next);
+                    }
                     return;
-                };
-                if voice.volume == 0.0 || payload_samples(payload).is_none() {
+                }
+                let Ok(plain) = voice.opener.open(&packet) else { return };
+                let is_believed = voice.witness.on_frame(&packet, at);
+                let Some((&level, payload)) = plain.split_first() else { return };
+                if !is_believed || voice.volume == 0.0 || payload_samples(payload).is_none() {
                     return;
                 }
                 let MediaPacket { source, counter, capture_time, .. } = packet;
@@ -337,16 +361,17 @@ impl Mix {
         let (listener, pcm) = (Listener::new(), vec![0.0; MIX_FRAME.samples()]);
         let mut mix = Self { listener, encoder, pcm, counter: 0 };
         for (&source, voice) in voices {
-            mix.meet(source, &voice.keys);
+            mix.meet(source, &voice.keys, voice.author);
             mix.listener.set_volume(source, voice.volume);
         }
         mix
     }
 
-    fn meet(&mut self, source: SourceIndex, keys: &[SenderKey]) {
+    fn meet(&mut self, source: SourceIndex, keys: &[SenderKey], author: Author) {
         let Some(last) = keys.last() else { return };
         // There are no more voices than a listener takes.
         if self.listener.set_keys(source, keys) || self.listener.add_source(source, last).is_ok() {
+            self.listener.watch(source, author.node.0, author.salt);
             self.listener.set_keys(source, keys);
         }
     }
@@ -446,6 +471,9 @@ const MIX_RATE: u32 = 48_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    use crate::identity::Identity;
     use alm_media::CodecError;
     use tokio::time::{Instant as Virtual, sleep};
 
@@ -464,9 +492,15 @@ mod tests {
         let (hearing, heard) = watch::channel(Hearing::Nothing);
         let (told, secrets) = watch::channel(Secrets::default());
         let config = StandInConfig { voice: spoken, ears: uttered, hearing: heard, secrets: told };
-        let mut handle = StandIn::start(config, SourceIndex(source));
+        let identity = Arc::new(Identity::from_seed([source as u8; 32]));
+        let own = OwnVoice { source: SourceIndex(source), identity, salt: [2; 16] };
+        let mut handle = StandIn::start(config, own);
         handle.send(ToAudio::Clock(SessionClock::new(Virtual::now().into_std(), 0)));
         Ends { voice, ears, hearing, secrets, handle }
+    }
+
+    fn author() -> Author {
+        Author { node: Identity::from_seed([1; 32]).node_id(), salt: [2; 16] }
     }
 
     fn tone(encoder: &mut Encoder, frame: u32) -> Result<Bytes, CodecError> {
@@ -480,7 +514,7 @@ mod tests {
         let key = SenderKey::derive(b"secret", &[1; 32], &[2; 16]);
         let (mut from, mut to) = (stand_in(1), stand_in(2));
         from.handle.send(ToAudio::Seal(key.clone()));
-        to.handle.send(ToAudio::Source(SourceIndex(1), vec![key]));
+        to.handle.send(ToAudio::Source(SourceIndex(1), vec![key], author()));
         let mut encoder = Encoder::new(CodecConfig::default()).unwrap();
         let (mut said, mut apart, mut mixed) = (Vec::new(), Vec::new(), Level::SILENCE);
         to.hearing.send_replace(Hearing::Apart);
@@ -526,7 +560,7 @@ mod tests {
         let key = SenderKey::derive(b"secret", &[1; 32], &[2; 16]);
         let (mut from, mut to) = (stand_in(1), stand_in(2));
         from.handle.send(ToAudio::Seal(key.clone()));
-        to.handle.send(ToAudio::Source(SourceIndex(1), vec![key.clone()]));
+        to.handle.send(ToAudio::Source(SourceIndex(1), vec![key.clone()], author()));
         to.hearing.send_replace(Hearing::Sealed);
         sleep(Duration::from_millis(1)).await;
         assert!(from.secrets.borrow().seal.as_ref() == Some(&key));

@@ -142,7 +142,7 @@ impl Node {
 }
 
 fn peek_source(packet: &[u8]) -> Option<SourceIndex> {
-    MediaPacket::parse(packet).ok().map(|packet| packet.source)
+    MediaPacket::parse(packet).ok().map(|packet| packet.source.voice())
 }
 
 /// A copy of a packet, set on its tree.

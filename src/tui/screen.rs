@@ -127,6 +127,11 @@ fn meter(level_db: Option<f64>) -> String {
 
 /// In a word, what one hears of a voice.
 fn quality(media: &Media) -> &'static str {
+    match media.standing {
+        "unconfirmed" => return "unsure",
+        "silenced" => return "barred",
+        _ => {}
+    }
     let missing = media.lost.saturating_sub(media.recovered);
     match (missing * 1_000).checked_div(media.packets + media.lost) {
         None => "silent",
@@ -346,7 +351,7 @@ mod tests {
         }));
         let source = "bbbb".to_owned();
         let (packets, lost, recovered, repaired, late, duplicates, hops) = (500, 3, 2, 0, 0, 0, 2);
-        let (forged, unknown_key) = (0, 0);
+        let (forged, unknown_key, confirmed, contradicted, standing) = (0, 0, 0, 0, "confirmed");
         let (concealed_ms, buffer_ms, jitter_ms, path_ms) = (20.0, 40.0, 0.3, Some(12.1));
         conference.apply(&Event::Media(Media {
             source,
@@ -359,6 +364,9 @@ mod tests {
             duplicates,
             forged,
             unknown_key,
+            confirmed,
+            contradicted,
+            standing,
             buffer_ms,
             jitter_ms,
             hops,

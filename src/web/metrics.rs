@@ -98,6 +98,13 @@ const VOICES: &[Metric] = &[
     metric("alm_voice_duplicate_packets_total", "Packets that came twice.", "/duplicates", 1.0),
     metric("alm_voice_forged_packets_total", "Packets in its name that it did not make.", "/forged", 1.0),
     metric("alm_voice_unknown_key_packets_total", "Packets under a key not known here.", "/unknown_key", 1.0),
+    metric("alm_voice_confirmed_frames_total", "Frames that the speaker has signed for.", "/confirmed", 1.0),
+    metric(
+        "alm_voice_contradicted_frames_total",
+        "Frames by another member in its name.",
+        "/contradicted",
+        1.0,
+    ),
     metric("alm_voice_concealed_seconds_total", "Sound made up for what was lost.", "/concealed_ms", 1e-3),
     metric("alm_voice_buffer_seconds", "Sound that waits in the jitter buffer.", "/buffer_ms", 1e-3),
     metric("alm_voice_jitter_seconds", "Variation of arrivals (RFC 3550).", "/jitter_ms", 1e-3),

@@ -1,11 +1,12 @@
 //! Whose voices are heard here and how: the keys that open them, how loud each is played, and what is said when one stays
 //! silent for want of a key.
 
-use alm_media::SourceIndex;
+use alm_media::{SourceIndex, Standing, WitnessStats};
 
 use super::{Driver, ToAudio};
 use crate::event::Event;
 use crate::identity::NodeId;
+use crate::live::audio::Author;
 use crate::net::Link;
 use crate::session::Keys;
 
@@ -33,7 +34,8 @@ impl<L: Link> Driver<L> {
         if let (Some(keys), Some((node, salt))) = (&self.keys, self.sources.get(&source)) {
             let keys = keys.open.iter().map(|key| key.sender(*node, salt)).collect();
             let volume = self.volumes.get(node).copied();
-            self.hand_audio(ToAudio::Source(source, keys));
+            let author = Author { node: *node, salt: *salt };
+            self.hand_audio(ToAudio::Source(source, keys, author));
             if let Some(percent) = volume {
                 self.hand_audio(ToAudio::Volume(source, f32::from(percent) / 100.0));
             }
@@ -61,12 +63,46 @@ impl<L: Link> Driver<L> {
         let is_said = came >= UNOPENED_MIN || was_said && came > 0;
         self.unopened.insert(source, (unknown, is_said));
         if is_said && !was_said {
-            let name = self.node.roster().and_then(|roster| roster.by_node(node)).map(|m| m.name.clone());
-            let name = name.unwrap_or_else(|| node.short());
+            let name = self.name_of(node);
             let message =
                 format!("{name} is not heard: the voice comes under a key that this node does not have");
             self.tell(Event::Error { message });
         }
+    }
+
+    /// Says whose voice is not known to be its own, when that begins and when it ends.
+    pub(super) fn watch_standing(&mut self, source: SourceIndex, node: NodeId, witness: &WitnessStats) {
+        let (before, bad_before) = self.standings.get(&source).copied().unwrap_or_default();
+        self.standings.insert(source, (witness.standing, witness.bad_digests));
+        let name = self.name_of(node);
+        if witness.bad_digests > bad_before {
+            let message = format!("somebody in this session signs in {name}'s name, and not by {name}'s key");
+            self.tell(Event::Error { message });
+        }
+        if witness.standing == before {
+            return;
+        }
+        let message = match witness.standing {
+            Standing::Silenced if witness.contradicted > 0 => {
+                format!(
+                    "somebody in this session speaks as {name}: the voice is silent until {name} signs for it"
+                )
+            }
+            Standing::Silenced => format!("{name} is silent: nothing of the voice has been signed for 10 s"),
+            Standing::Unconfirmed => {
+                format!("{name} is not confirmed: nothing of the voice has been signed for 3 s")
+            }
+            Standing::Confirmed if matches!(before, Standing::Silenced | Standing::Unconfirmed) => {
+                format!("{name} is confirmed again")
+            }
+            Standing::Confirmed | Standing::New => return,
+        };
+        self.tell(Event::Error { message });
+    }
+
+    fn name_of(&self, node: NodeId) -> String {
+        let member = self.node.roster().and_then(|roster| roster.by_node(node));
+        member.map_or_else(|| node.short(), |member| member.name.clone())
     }
 }
 

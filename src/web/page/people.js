@@ -18,7 +18,8 @@ export function drawPeople(list, view) {
       ? [state.muted ? "you, microphone off" : "you"]
       : node === view.browser
         ? [speaks ? "you, by this browser, speaks" : "you, by this browser"]
-      : media ? [speaks ? "speaks" : "silent", ...(how ? [WORDS[how]] : [])] : ["not heard yet"];
+      : media ? [speaks ? "speaks" : "silent", ...(how ? [WORDS[how]] : []), ...(DOUBTS[media.standing] ? [DOUBTS[media.standing]] : [])]
+        : ["not heard yet"];
     if (node === state.plan?.root && state.session) words.push("manages the session");
     if (state.recorders.includes(node)) words.push(own ? "you record this" : "records this");
     row.className = [speaks ? "speaks" : "", own && state.muted ? "muted" : "", how ?? ""].join(" ").trim();
@@ -32,6 +33,8 @@ export function drawPeople(list, view) {
 }
 
 const WORDS = { good: "arrives well", fair: "loses some", poor: "loses a lot" };
+
+const DOUBTS = { unconfirmed: "not confirmed to be who this is", silenced: "not played: somebody else may be speaking" };
 
 function newRow(node, view) {
   const row = document.createElement("li");
