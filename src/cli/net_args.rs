@@ -28,7 +28,8 @@ pub(super) struct NetArgs {
     #[arg(long, value_name = "ADDR:PORT")]
     bootstrap: Vec<SocketAddr>,
 
-    /// Tree links that this machine may carry, each sized for 3 sources at once [default: 6]
+    /// Tree links that this machine may carry, each sized for 3 sources at once [default: as many as its line is measured
+    /// to carry, 6 at most]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     degree: Option<u32>,
 
@@ -103,6 +104,11 @@ impl NetArgs {
         self.degree.or(self.uplink.map(from_uplink)).unwrap_or(DEGREE_DEFAULT)
     }
 
+    /// Nothing was said of what this machine may carry: a line that is measured to carry less than the default decides.
+    fn measures(&self) -> bool {
+        self.degree.is_none() && self.uplink.is_none()
+    }
+
     /// The address to listen on, if one was named.
     pub(super) fn listen(&self) -> Option<SocketAddr> {
         self.listen
@@ -140,6 +146,7 @@ impl NetArgs {
             identity,
             pool: PoolConfig {
                 degree: self.degree(),
+                link_kbit_s: self.measures().then_some((COPY_RATE * SPEAKERS / 1_000) as u32),
                 lends,
                 born_s: unix_seconds() as u64,
                 ..PoolConfig::default()

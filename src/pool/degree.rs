@@ -78,6 +78,12 @@ impl DegreeTable {
         self.bound
     }
 
+    /// Sets it. What does not fit any more is taken from the lowest priority first, whole holdings at a time, and returned.
+    pub fn set_bound(&mut self, bound: u32) -> Vec<Holding> {
+        self.bound = bound;
+        self.cut(None)
+    }
+
     /// What is held, by session.
     pub fn holdings(&self) -> impl Iterator<Item = &Holding> {
         self.held.values().map(|(holding, _)| holding)
@@ -106,10 +112,18 @@ impl DegreeTable {
         if wanted.degrees > free || (!renewed && self.held.len() >= SESSIONS_MAX) {
             return Err(Refused { free });
         }
-        let mut losers: Vec<Holding> =
-            self.holdings().filter(|h| h.session != wanted.session).cloned().collect();
+        let evicted = self.cut(Some(&wanted));
+        self.held.insert(wanted.session, (wanted, now + lease.min(LEASE_MAX)));
+        Ok(evicted)
+    }
+
+    /// Takes from the lowest priority until what is held fits, with what one of the sessions wants in place of what it holds.
+    fn cut(&mut self, wanted: Option<&Holding>) -> Vec<Holding> {
+        let asks = wanted.map(|wanted| wanted.session);
+        let mut losers: Vec<Holding> = self.holdings().filter(|h| Some(h.session) != asks).cloned().collect();
         losers.sort_by_key(|h| (h.priority, h.session));
-        let mut total = wanted.degrees + losers.iter().map(|h| h.degrees).sum::<u32>();
+        let held: u32 = losers.iter().map(|h| h.degrees).sum();
+        let mut total = held + wanted.map_or(0, |wanted| wanted.degrees);
         let mut evicted = Vec::new();
         while total > self.bound {
             let Some(loser) = losers.pop() else { break };
@@ -117,8 +131,7 @@ impl DegreeTable {
             self.held.remove(&loser.session);
             evicted.push(loser);
         }
-        self.held.insert(wanted.session, (wanted, now + lease.min(LEASE_MAX)));
-        Ok(evicted)
+        evicted
     }
 
     /// Ends what `owner` holds for `session`. `false` when it holds nothing.
@@ -180,6 +193,19 @@ mod tests {
         assert_eq!(table.reserve(holding(3, 2, 2), LEASE, now), Ok(vec![holding(1, 3, 2)]));
         assert_eq!(table.reserve(holding(3, 2, 1), LEASE, now), Ok(vec![]), "asking again sets the amount");
         assert_eq!(table.available(SessionId([1; 20]), Priority::LOWEST), 1);
+    }
+
+    #[test]
+    fn a_narrower_line_is_taken_from_the_lowest_priority() {
+        let now = origin();
+        let mut table = DegreeTable::new(6);
+        table.reserve(holding(1, 1, 2), LEASE, now).unwrap();
+        table.reserve(holding(2, 3, 1), LEASE, now).unwrap();
+        table.reserve(holding(3, 2, 3), LEASE, now).unwrap();
+        assert_eq!(table.set_bound(5), [holding(2, 3, 1)]);
+        assert_eq!(table.set_bound(4), [holding(3, 2, 3)]);
+        assert_eq!(table.set_bound(6), []);
+        assert_eq!(table.available(SessionId([4; 20]), Priority::LOWEST), 4);
     }
 
     #[test]

@@ -25,6 +25,8 @@ struct World {
     events: BTreeMap<NodeId, Vec<Event>>,
     under_way: VecDeque<(Instant, NodeId, Arrival)>,
     silent: Vec<NodeId>,
+    /// How long a full packet takes up a node's line, where that is not done at once, and until when the line is busy.
+    lines: BTreeMap<NodeId, (Duration, Instant)>,
 }
 
 enum Arrival {
@@ -57,6 +59,7 @@ impl World {
             events: BTreeMap::new(),
             under_way: VecDeque::new(),
             silent: Vec::new(),
+            lines: BTreeMap::new(),
         }
     }
 
@@ -73,7 +76,12 @@ impl World {
     }
 
     fn post(&mut self, to: NodeId, arrival: Arrival) {
-        self.under_way.push_back((self.now + ONE_WAY, to, arrival));
+        self.post_at(self.now + ONE_WAY, to, arrival);
+    }
+
+    fn post_at(&mut self, at: Instant, to: NodeId, arrival: Arrival) {
+        let place = self.under_way.partition_point(|(other, ..)| *other <= at);
+        self.under_way.insert(place, (at, to, arrival));
     }
 
     fn run(&mut self, time: Duration) {
@@ -114,6 +122,15 @@ impl World {
                     let peers = self.connected.entry(me).or_default();
                     let open = peers.extract_if(.., |peer| *peer == to).count();
                     (0..open).for_each(|_| self.post(to, Arrival::Closed(me)));
+                }
+                Output::Pair(to, pair) if open(&to) => {
+                    for bytes in pair {
+                        let line = self.lines.get_mut(&me).map_or(self.now, |(packet, busy)| {
+                            *busy = self.now.max(*busy) + *packet;
+                            *busy
+                        });
+                        self.post_at(line + ONE_WAY, to, Arrival::Datagram(me, bytes));
+                    }
                 }
                 Output::DialThrough(..) | Output::Pair(..) => {}
                 Output::Dial(at, expected) => {
@@ -220,6 +237,23 @@ fn two_that_find_each_other_at_the_same_moment_become_one_ring() {
         let ring = world.at(n).swarm().ring();
         assert!(ring.is_active() && ring.leaves().count() == 1);
     }
+}
+
+#[test]
+fn no_more_is_offered_than_the_line_is_measured_to_carry() {
+    let config = PoolConfig { degree: 6, link_kbit_s: Some(186), ..lending() };
+    let mut world = World::bootstrapped(6, &config);
+    let kbit_s = |rate: u32| Duration::from_millis(1_400 * 8) / rate;
+    for (n, rate) in [(1, 500), (2, 40_000), (3, 100)] {
+        world.lines.insert(node(n), (kbit_s(rate), world.now));
+    }
+    let now = world.now;
+    world.nodes.values_mut().for_each(|pool| pool.measure_line(now));
+    world.run(SECOND * 120);
+    assert_eq!((1..=4).map(|n| world.at(n).degrees().bound()).collect::<Vec<_>>(), [2, 6, 1, 6]);
+    world.lines.remove(&node(1));
+    world.run(SECOND * 2_000);
+    assert_eq!(world.at(1).degrees().bound(), 6, "a line that became wider");
 }
 
 #[test]

@@ -32,6 +32,18 @@ impl PoolNode {
         self.wake = now;
     }
 
+    /// Offers what the line upwards carries, as far as that is known and wanted.
+    pub(super) fn fit_line(&mut self) {
+        let (Some(link_kbit_s), (Some(up_kbit_s), _)) = (self.config.link_kbit_s, self.swarm.line_kbit_s())
+        else {
+            return;
+        };
+        let bound = fitting(up_kbit_s, link_kbit_s, self.degrees.bound()).min(self.config.degree);
+        if bound != self.degrees.bound() {
+            self.degrees.set_bound(bound).into_iter().for_each(|loser| self.evict(loser));
+        }
+    }
+
     pub(super) fn on_reserve(&mut self, from: NodeId, asked: &Reservation, now: Instant) {
         let Reservation { request, session, degrees, lease_ms, .. } = *asked;
         let priority = self.priority_of(asked, now);
@@ -73,5 +85,38 @@ impl PoolNode {
         if self.is_joined(loser.owner) {
             self.tell(loser.owner, PoolMessage::Preempted { session: loser.session });
         }
+    }
+}
+
+/// How many links a line carries where `now` are offered, one at least. More are offered only where they fit with ease, so that
+/// a measurement that wavers takes nothing from anybody and gives it back a moment later.
+fn fitting(up_kbit_s: u32, link_kbit_s: u32, now: u32) -> u32 {
+    let with_share = |(part, of): (u32, u32)| (up_kbit_s / of * part / link_kbit_s.max(1)).max(1);
+    let (at_most, with_ease) = (with_share(LINE_SHARE), with_share(LINE_SHARE_WITH_EASE));
+    now.clamp(with_ease, at_most)
+}
+
+/// Of a line upwards, what is offered at most, and what more is offered up to: the rest is the owner's.
+const LINE_SHARE: (u32, u32) = (4, 5);
+const LINE_SHARE_WITH_EASE: (u32, u32) = (3, 5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_follow_the_line_without_wavering() {
+        assert_eq!(fitting(400, 186, 6), 1);
+        assert_eq!(fitting(1_000, 186, 6), 4);
+        assert_eq!(fitting(1_000, 186, 1), 3);
+        assert_eq!(fitting(20_000, 186, 6), 64);
+        let mut offered = 6;
+        let mut changes = 0;
+        for up_kbit_s in [1_000, 920, 1_000, 920, 1_000, 920, 1_060] {
+            let next = fitting(up_kbit_s, 186, offered);
+            changes += u32::from(next != offered);
+            offered = next;
+        }
+        assert_eq!((offered, changes), (3, 2));
     }
 }

@@ -3,6 +3,7 @@
 
 mod aside;
 mod asking;
+mod config;
 mod greeting;
 mod introducing;
 mod lending;
@@ -22,6 +23,7 @@ use rand::{RngExt, SeedableRng};
 use self::aside::Aside;
 use self::asking::Asking;
 pub use self::asking::capable;
+pub use self::config::PoolConfig;
 use self::greeting::REUNITE_FIRST;
 use self::introducing::{Introducing, looks_translated};
 use self::seen::Seen;
@@ -41,32 +43,6 @@ use super::somo::{Offer, SomoConfig};
 use super::swarm::{self, SwarmNode};
 use crate::identity::{Identity, NodeId, SessionId};
 use crate::net::DialError;
-
-/// How a pool node behaves.
-#[derive(Clone, Debug)]
-pub struct PoolConfig {
-    /// Tree links that this machine may carry.
-    pub degree: u32,
-    /// It may serve sessions that it is not a member of.
-    pub lends: bool,
-    /// It looks on, and is not on the ring.
-    pub observer: bool,
-    /// Between two pings to a peer that is wanted. Shorter: deaths are noticed sooner, traffic grows.
-    pub heartbeat: Duration,
-    /// A wanted peer that has been silent for this long is lost: at least three heartbeats.
-    pub lost_after: Duration,
-    /// Unix time when the node starts, seconds: records expire by it.
-    pub born_s: u64,
-    /// Whose grants count for priorities 1 and 2; without one, everybody's word does.
-    pub authority: Option<NodeId>,
-}
-
-impl Default for PoolConfig {
-    fn default() -> Self {
-        let (heartbeat, lost_after) = (Duration::from_secs(1), Duration::from_millis(3_500));
-        Self { degree: 4, lends: false, observer: false, heartbeat, lost_after, born_s: 0, authority: None }
-    }
-}
 
 /// What the driver is to do. Drain it after every call.
 #[derive(Debug)]
@@ -419,6 +395,7 @@ impl PoolNode {
         for ended in self.degrees.expire(now) {
             self.evict(ended);
         }
+        self.fit_line();
         self.publish_offer(now);
         self.finish_measuring(now);
         self.query_timeout(now);
