@@ -217,7 +217,9 @@ impl Group {
         let bundle = self
             .mls
             .commit_builder()
-            .force_self_update(true)
+            // Fresh secrets for all who stay, when somebody leaves or there is nothing else to do: they take a hundred bytes
+            // a member. Who comes in learns nothing of the epochs before without them (RFC 9420, section 12.4).
+            .force_self_update(adds.is_empty())
             .propose_removals(removals)
             .propose_adds(adds)
             .load_psks(provider.storage())
