@@ -20,8 +20,9 @@ pub enum Channel {
     Datagram,
 }
 
-/// The longest control message, bytes.
-pub(crate) const CONTROL_MESSAGE_MAX: usize = 64 * 1024;
+/// The longest control message, bytes: what lets one into the group of a session of a thousand, 300 bytes a member, or
+/// names all of them.
+pub(crate) const CONTROL_MESSAGE_MAX: usize = 512 * 1024;
 /// The longest datagram, bytes: what a QUIC packet of the smallest path carries (RFC 9000, section 14.1: 1,200).
 pub(crate) const DATAGRAM_MAX: usize = 1_150;
 

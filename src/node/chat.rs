@@ -1,8 +1,9 @@
-//! What is written here goes to every member, and what members write comes here.
+//! What is written here goes to every member, and what members write comes here. In a large session, whose members are not
+//! all connected to each other, the task manager passes it on, sealed as it came.
 
 use std::time::{Duration, Instant};
 
-use super::{Node, Notice};
+use super::{Node, Notice, Role};
 use crate::identity::NodeId;
 use crate::session::{Event, Line, SessionMessage, open_chat, seal_chat};
 
@@ -13,9 +14,7 @@ impl Node {
     pub(super) fn say(&mut self, text: &str, sent_ms: u64) {
         let Some(session) = self.own_session() else { return };
         let Some(line) = self.chat.say(&self.identity, session, text, sent_ms) else { return };
-        let members = self.roster().map(|roster| roster.iter().map(|member| member.node).collect::<Vec<_>>());
-        let me = self.me;
-        for member in members.into_iter().flatten().filter(|member| *member != me) {
+        for member in self.readers(self.me) {
             self.send_lines(member, std::slice::from_ref(&line));
         }
         self.notices.push_back(Notice::Session(Event::Said(line)));
@@ -27,9 +26,25 @@ impl Node {
             return;
         };
         let lines = open_chat(sealed, &keys).unwrap_or_default();
+        if matches!(self.role, Role::Host(_)) && !roster.is_mesh() && !lines.is_empty() {
+            for member in self.readers(from) {
+                self.send(member, SessionMessage::Chat { session, sealed: sealed.to_vec() });
+            }
+        }
         let is_known = |node| roster.by_node(node).is_some() || roster.knew(node);
         let news = self.chat.take(lines, session, is_known);
         self.notices.extend(news.into_iter().map(|line| Notice::Session(Event::Said(line))));
+    }
+
+    /// Whom this node sends what it has written itself, or from another.
+    fn readers(&self, from: NodeId) -> Vec<NodeId> {
+        let Some(roster) = self.roster() else { return vec![] };
+        let manager = match &self.role {
+            Role::Member(member, _) if !roster.is_mesh() => member.manager(),
+            _ => None,
+        };
+        let all = roster.iter().map(|member| member.node);
+        all.filter(|node| *node != self.me && *node != from && manager.is_none_or(|it| it == *node)).collect()
     }
 
     /// Somebody is in who may have been in before.

@@ -9,7 +9,7 @@ use crate::identity::NodeId;
 use crate::net::Channel;
 use crate::pool::records::Record;
 use crate::pool::{self, Contact, WANTED_FOR};
-use crate::session::{self, SessionRecord, record_key};
+use crate::session::{self, Roster, SessionRecord, record_key};
 use crate::wire::Message;
 
 impl Node {
@@ -59,8 +59,10 @@ impl Node {
                 // Members measure each other: any of them may come to feed any other.
                 session::Event::MemberJoined(member) => {
                     let contact = Contact { node: member.node, addrs: member.addrs.clone() };
-                    self.named_by_manager(member.node, now);
-                    self.pool.want_mutually(contact, now);
+                    if matches!(self.role, Role::Host(_)) || self.roster().is_some_and(Roster::is_mesh) {
+                        self.named_by_manager(member.node, now);
+                        self.pool.want_mutually(contact, now);
+                    }
                     self.remember_to_show(member.node, now);
                 }
                 _ => {}
@@ -236,7 +238,10 @@ impl Node {
             Role::Member(member, _) => member.peers(),
             Role::Idle => vec![],
         };
-        let neighbours = self.carrier.sessions().flat_map(|session| self.carrier.neighbours(session));
+        let neighbours = self
+            .carrier
+            .sessions()
+            .flat_map(|session| self.carrier.neighbours(session).chain(self.carrier.reserves(session)));
         peers.extend(neighbours.map(|node| Contact { node, addrs: vec![] }));
         for contact in peers {
             self.named_by_manager(contact.node, now);

@@ -8,7 +8,7 @@ use super::message::{ADDRS_MAX, Contact};
 use crate::identity::NodeId;
 
 /// Nodes wanted at once: the members and helpers of a session, and the neighbours in others that are helped.
-const CONTACTS_MAX: usize = 256;
+const CONTACTS_MAX: usize = 1_280;
 /// Addresses without a known key: bootstraps and entry points.
 const BOOTSTRAPS_MAX: usize = 32;
 /// The first pause after a failed dial; it doubles up to [`RETRY_MAX`].

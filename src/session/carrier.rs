@@ -47,6 +47,9 @@ pub enum InstallError {
     /// The content cannot be read, or is for another node or session.
     #[error("the plan is malformed")]
     Malformed,
+    /// A change of a plan that is not here.
+    #[error("the plan that this one differs from is not here")]
+    NoBase,
     /// An epoch that is not newer than what is installed.
     #[error("the plan is out of date")]
     OutOfDate,
@@ -180,6 +183,8 @@ impl Carrier {
         if epochs.iter().any(|known| (known.term, known.manager, known.number) >= word) {
             return Err(InstallError::OutOfDate);
         }
+        let carried = epochs.iter().filter_map(|epoch| epoch.plan.as_ref());
+        let plan = plan.map(|news| news.read(carried).ok_or(InstallError::NoBase)).transpose()?;
         if let Some(plan) = &plan {
             plan.check()?;
             if plan.epoch != number || plan.parts_of(me) != trees {
@@ -341,6 +346,12 @@ impl Carrier {
         self.active(session).into_iter().flat_map(|epoch| epoch.neighbours.iter().copied())
     }
 
+    /// The nodes that become neighbours when others are missed.
+    pub fn reserves(&self, session: SessionId) -> impl Iterator<Item = NodeId> + '_ {
+        let trees = self.active(session).into_iter().flat_map(|epoch| &epoch.trees);
+        trees.flat_map(|tree| tree.part.reserves())
+    }
+
     /// The plan that carries the media now.
     #[must_use]
     pub fn plan(&self, session: SessionId) -> Option<&SessionPlan> {
@@ -395,6 +406,7 @@ mod tests {
 
     use super::*;
     use crate::identity::Identity;
+    use crate::session::PlanNews;
     use crate::session::plan::{PlanTree, TreePart, tree_number};
     use crate::testing::origin;
 
@@ -586,14 +598,14 @@ mod tests {
             probes: 0,
             reason: String::new(),
         };
-        let good = Installation { plan: Some(plan.clone()), ..installation(1) };
+        let good = Installation { plan: Some(PlanNews::Whole(plan.clone())), ..installation(1) };
         let mut looped = plan.clone();
         looped.trees[0].edges.push((node(3), node(2)));
-        let bad = Installation { plan: Some(looped), ..installation(1) };
+        let bad = Installation { plan: Some(PlanNews::Whole(looped)), ..installation(1) };
         let mut other = plan;
         other.trees[0].edges.pop();
         other.trees[0].sources.pop();
-        let differing = Installation { plan: Some(other), ..installation(1) };
+        let differing = Installation { plan: Some(PlanNews::Whole(other)), ..installation(1) };
         let mut carrier = Carrier::default();
         let mut take =
             |content: &Installation| carrier.install(&signed(content), node(7), 3, true, |_| true, now);

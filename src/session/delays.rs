@@ -10,6 +10,8 @@ use crate::pool::{NodeReport, Place};
 
 /// What each relay costs beside the path, one way: receiving, opening, sealing, sending, and the wait for a core.
 pub(super) const HOP_COST_MS: f64 = 2.0;
+/// Nodes up to which the shortest way over any others is looked for: the work grows with the third power.
+const AROUND_MAX: usize = 200;
 /// Taken for a pair of which nothing at all is known, round trip.
 const UNKNOWN_RTT_MS: f64 = 200.0;
 
@@ -212,8 +214,12 @@ fn foretold_ms(index: &BTreeMap<NodeId, usize>, reports: &[NodeReport]) -> Vec<O
 fn one_way_ms(measured: &[Option<f64>], foretold: &[Option<f64>]) -> Vec<f64> {
     let n = measured.len().isqrt();
     let mut shortest: Vec<f64> = measured.iter().map(|rtt| rtt.unwrap_or(f64::INFINITY)).collect();
-    if measured.iter().enumerate().any(|(pair, rtt)| rtt.is_none() && pair / n != pair % n) {
-        for via in 0..n {
+    let unknown = |(pair, rtt): (usize, &Option<f64>)| {
+        rtt.is_none() && foretold[pair].is_none() && pair / n != pair % n
+    };
+    if measured.iter().enumerate().any(unknown) {
+        // In a large session, over the manager alone: it has measured everybody.
+        for via in 0..if n > AROUND_MAX { 1 } else { n } {
             for from in 0..n {
                 let first = shortest[from * n + via];
                 for to in 0..n {

@@ -197,10 +197,11 @@ impl Member {
         matches!(self.phase, Phase::In { .. })
     }
 
-    /// The nodes that this one is to stay connected to: all members.
+    /// The nodes that this one is to stay connected to: all members, or in a large session the manager alone.
     #[must_use]
     pub fn peers(&self) -> Vec<Contact> {
-        let members = self.roster.iter().map(|m| Contact { node: m.node, addrs: m.addrs.clone() });
+        let others = self.roster.iter().filter(|_| self.roster.is_mesh());
+        let members = others.map(|m| Contact { node: m.node, addrs: m.addrs.clone() });
         let manager = self.manager().map(|node| Contact { node, addrs: vec![] });
         members.chain(manager).collect()
     }

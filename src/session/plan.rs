@@ -6,7 +6,9 @@ use alm_planner::Objective;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
+use super::plan_change::PlanNews;
 use super::plan_wire::WirePlan;
+use super::roster::MESH_MEMBERS_MAX;
 use crate::identity::{NodeId, SessionId};
 use crate::pool::Contact;
 
@@ -81,10 +83,10 @@ pub struct Installation {
     pub to: NodeId,
     /// What it carries.
     pub trees: Vec<TreePart>,
-    /// Where its neighbours listen.
+    /// Where its neighbours listen; in a large session also those that may become neighbours.
     pub contacts: Vec<Contact>,
     /// The whole, for members.
-    pub plan: Option<SessionPlan>,
+    pub plan: Option<PlanNews>,
 }
 
 /// What is wrong with a plan.
@@ -105,26 +107,33 @@ pub enum PlanDefect {
 }
 
 impl PlanTree {
-    /// A node's part; `None` when the tree does without it.
+    /// The parts of all nodes of the tree.
     #[must_use]
-    pub fn part_of(&self, node: NodeId) -> Option<TreePart> {
+    pub fn parts(&self) -> BTreeMap<NodeId, TreePart> {
         let up: BTreeMap<NodeId, NodeId> =
             self.edges.iter().map(|(parent, child)| (*child, *parent)).collect();
-        let parent = up.get(&node).copied();
-        let below = self.edges.iter().filter(|(parent, _)| *parent == node);
-        let children: Vec<NodeId> = below.map(|(_, child)| *child).collect();
-        if parent.is_none() && children.is_empty() {
-            return None;
-        }
         let backup_of: BTreeMap<NodeId, NodeId> = self.backups.iter().copied().collect();
-        let turns_to = |node: NodeId| self.turns_to(node, &up, &backup_of);
-        let turning = self.edges.iter().filter(|(_, child)| turns_to(*child).contains(&node));
-        let standby = turning.map(|(parent, child)| (*child, *parent)).collect();
-        let (tree, shared, backups) = (self.tree, self.shared, turns_to(node));
-        Some(TreePart { tree, shared, parent, children, backups, standby })
+        let mut parts: BTreeMap<NodeId, TreePart> = BTreeMap::new();
+        let empty = |node: NodeId| TreePart {
+            tree: self.tree,
+            shared: self.shared,
+            parent: up.get(&node).copied(),
+            children: vec![],
+            backups: self.turns_to(node, &up, &backup_of),
+            standby: vec![],
+        };
+        for (parent, child) in &self.edges {
+            parts.entry(*parent).or_insert_with(|| empty(*parent)).children.push(*child);
+            let backups = parts.entry(*child).or_insert_with(|| empty(*child)).backups.clone();
+            for backup in backups {
+                parts.entry(backup).or_insert_with(|| empty(backup)).standby.push((*child, *parent));
+            }
+        }
+        parts
     }
 
-    /// Whom a node turns to when its parent falls silent: its backup, then the nodes above the parent.
+    /// Whom a node turns to when its parent falls silent: its backup, then the nodes above the parent. The top of a large
+    /// tree cannot stand by for everybody.
     fn turns_to(
         &self,
         node: NodeId,
@@ -135,7 +144,8 @@ impl PlanTree {
         if !self.shared && self.sources.contains(parent) {
             return Vec::new();
         }
-        let top = self.edges.first().map(|(top, _)| top).filter(|top| *top != parent);
+        let is_large = self.sources.len() > MESH_MEMBERS_MAX;
+        let top = self.edges.first().map(|(top, _)| top).filter(|top| *top != parent && !is_large);
         let mut found: Vec<NodeId> = Vec::new();
         for candidate in backup_of.get(&node).into_iter().chain(up.get(parent)).chain(top) {
             if !found.contains(candidate) {
@@ -197,7 +207,22 @@ impl SessionPlan {
     /// A node's parts of all trees.
     #[must_use]
     pub fn parts_of(&self, node: NodeId) -> Vec<TreePart> {
-        self.trees.iter().filter_map(|tree| tree.part_of(node)).collect()
+        self.trees.iter().filter_map(|tree| tree.parts().remove(&node)).collect()
+    }
+
+    /// All nodes' parts of all trees.
+    #[must_use]
+    pub fn parts(&self) -> BTreeMap<NodeId, Vec<TreePart>> {
+        let mut parts: BTreeMap<NodeId, Vec<TreePart>> = BTreeMap::new();
+        for (node, part) in self.trees.iter().flat_map(PlanTree::parts) {
+            parts.entry(node).or_default().push(part);
+        }
+        parts
+    }
+
+    /// Everybody speaks along one tree, and there are too many to tell each of them the whole every time.
+    pub(super) fn is_large(&self) -> bool {
+        self.trees.len() == 1 && self.trees[0].shared && self.trees[0].sources.len() > MESH_MEMBERS_MAX
     }
 
     /// The degrees that a node carries all its parts with.
@@ -337,7 +362,7 @@ mod tests {
     fn a_part_names_whom_to_turn_to_and_who_may_come() {
         let chain = down(0, &[(0, 1), (1, 2), (2, 3), (0, 4)]);
         let tree = PlanTree { backups: vec![(node(3), node(4))], ..chain };
-        let part = |n| tree.part_of(node(n)).unwrap();
+        let part = |n| tree.parts().remove(&node(n)).unwrap();
         assert_eq!(part(3).backups, [node(4), node(1), node(0)]);
         assert_eq!(part(2).backups, [node(0)]);
         assert_eq!(part(1).backups, [], "when the voice itself has died, nothing is missed");

@@ -7,10 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::NodeId;
 
-/// Members of one session: each is connected to all others, so that any can feed any.
-pub const MEMBERS_MAX: usize = 64;
+/// Members of one session.
+pub const MEMBERS_MAX: usize = 1_000;
+/// Up to so many, each member is connected to all others and measures them, so that any can come to feed any. In larger
+/// sessions a member is connected to the task manager and its neighbours in the plan.
+pub const MESH_MEMBERS_MAX: usize = 50;
 /// Nodes that were in once and are remembered.
-const GONE_MAX: usize = 4 * MEMBERS_MAX;
+const GONE_MAX: usize = 1_024;
 /// Letters of a name.
 const NAME_MAX: usize = 64;
 /// Addresses that a roster entry carries.
@@ -35,10 +38,11 @@ pub struct Participant {
     pub addrs: Vec<SocketAddr>,
 }
 
-/// All members, by source index.
+/// All members, by source index and by node.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Roster {
     members: BTreeMap<u16, Participant>,
+    index: BTreeMap<NodeId, u16>,
     /// Who was in, the last to go last: the other side of a cut is known again by it.
     gone: VecDeque<NodeId>,
 }
@@ -49,7 +53,11 @@ impl Roster {
         if self.members.len() < MEMBERS_MAX || self.members.contains_key(&member.index) {
             member.name = clean_name(&member.name);
             member.addrs.truncate(ADDRS_MAX);
-            self.members.insert(member.index, member);
+            let (node, index) = (member.node, member.index);
+            if let Some(before) = self.members.insert(index, member) {
+                self.index.remove(&before.node);
+            }
+            self.index.insert(node, index);
         }
     }
 
@@ -57,6 +65,7 @@ impl Roster {
     pub fn remove(&mut self, node: NodeId) -> Option<Participant> {
         let index = self.by_node(node)?.index;
         self.remember(node);
+        self.index.remove(&node);
         self.members.remove(&index)
     }
 
@@ -84,7 +93,13 @@ impl Roster {
     /// A member's entry.
     #[must_use]
     pub fn by_node(&self, node: NodeId) -> Option<&Participant> {
-        self.members.values().find(|member| member.node == node)
+        self.members.get(self.index.get(&node)?)
+    }
+
+    /// The entry of that number.
+    #[must_use]
+    pub fn by_index(&self, index: u16) -> Option<&Participant> {
+        self.members.get(&index)
     }
 
     /// All entries, in the order of their numbers.
@@ -96,6 +111,12 @@ impl Roster {
     #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// Each member is connected to all others.
+    #[must_use]
+    pub fn is_mesh(&self) -> bool {
+        self.members.len() <= MESH_MEMBERS_MAX
     }
 
     /// True before the first and after the last member.

@@ -17,6 +17,9 @@ use crate::net::{LinkEvent, SendError, is_detour};
 /// Control messages that may wait for a peer; one more, and the peer does not read and is cut off.
 const CONTROL_QUEUE_MAX: usize = 256;
 
+/// Of a long message that is read in one go, bytes.
+const READ_AT_ONCE: usize = 64 * 1024;
+
 /// A connection whose handshake is done.
 pub(super) struct Connection {
     pub(super) quic: quinn::Connection,
@@ -148,8 +151,16 @@ async fn read_message(stream: &mut RecvStream) -> Result<Option<Bytes>, TooLong>
     if length > CONTROL_MESSAGE_MAX {
         return Err(TooLong);
     }
-    let mut message = BytesMut::zeroed(length);
-    Ok(stream.read_exact(&mut message).await.is_ok().then(|| message.freeze()))
+    // Memory is taken for what has come, not for what is announced.
+    let mut message = BytesMut::new();
+    while message.len() < length {
+        let begun = message.len();
+        message.resize(length.min(begun + READ_AT_ONCE), 0);
+        if stream.read_exact(&mut message[begun..]).await.is_err() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(message.freeze()))
 }
 
 async fn read_datagrams(

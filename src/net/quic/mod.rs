@@ -54,8 +54,10 @@ const SEEK_AGAIN: Duration = Duration::from_secs(6);
 const TICK: Duration = Duration::from_secs(1);
 /// Handshakes under way beyond which a stranger must first prove its address (RFC 9000, section 8.1.2).
 const HANDSHAKES_MAX: usize = 64;
-/// Connections of one node.
-const CONNECTIONS_MAX: usize = 512;
+/// Of a stream of control messages that may come before it is read, bytes.
+const CONTROL_WINDOW: u32 = 256 * 1024;
+/// Connections of one node: a full session's manager is connected to all members, to helpers, and to its part of the ring.
+const CONNECTIONS_MAX: usize = 1_536;
 /// Connections of one peer.
 const CONNECTIONS_PER_PEER_MAX: usize = 4;
 /// Two connections this close together are taken for a simultaneous dial, and for a reconnection otherwise.
@@ -397,7 +399,7 @@ fn narrow_transport() -> TransportConfig {
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(1))
-        .stream_receive_window(VarInt::from_u32(4 * CONTROL_MESSAGE_MAX as u32))
+        .stream_receive_window(VarInt::from_u32(CONTROL_WINDOW))
         .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("forty seconds fit a QUIC integer")))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER)

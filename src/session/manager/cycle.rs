@@ -9,7 +9,8 @@ use super::{FAREWELL_DELAY, Manager};
 use crate::identity::NodeId;
 use crate::pool::{Contact, NodeReport, Reservation};
 use crate::session::keys::Signed;
-use crate::session::plan::{Installation, SessionPlan};
+use crate::session::plan::{Installation, SessionPlan, TreePart};
+use crate::session::plan_change::PlanNews;
 use crate::session::planning::{FOREST_MEMBERS_MAX, Planned, PlanningJob, number};
 use crate::session::reach::forbidden;
 use crate::session::{Event, Output, SessionMessage};
@@ -382,6 +383,11 @@ impl Manager {
             if self.roster.by_node(node).is_none() {
                 self.excluded.insert(node, now + EXCLUSION);
                 self.restart("helper refused", now);
+            } else if plan.is_large() && self.told_again.insert(node) {
+                // It may not have the plan that it was told a change of.
+                let (plan, trees) = (plan.clone(), plan.parts_of(node));
+                waiting.insert(node);
+                self.send_part(node, &plan, trees, Some(PlanNews::Whole(plan.clone())));
             } else {
                 self.events.push_back(Event::Trouble(format!("{} refused the plan: {why}", node.short())));
                 if waiting.is_empty() {
@@ -435,6 +441,7 @@ impl Manager {
     }
 
     fn install(&mut self, plan: SessionPlan, now: Instant) {
+        self.told_again.clear();
         debug_assert_eq!(
             plan.check(),
             Ok(()),
@@ -442,25 +449,33 @@ impl Manager {
         );
         let mut waiting: BTreeSet<NodeId> = plan.nodes();
         waiting.extend(self.roster.iter().map(|member| member.node));
+        let plan = if plan.is_large() { plan.listed() } else { plan };
+        let before = self.installed.as_ref().filter(|before| before.is_large() && plan.is_large());
+        let (whole, change) = (PlanNews::Whole(plan.clone()), PlanNews::of(&plan, before));
+        let known: BTreeSet<NodeId> =
+            before.iter().flat_map(|before| before.trees[0].sources.iter().copied()).collect();
+        let mut parts = plan.parts();
         for node in &waiting {
-            let is_member = self.roster.by_node(*node).is_some();
-            let trees = plan.parts_of(*node);
-            let neighbours: BTreeSet<NodeId> = trees.iter().flat_map(|part| part.neighbours()).collect();
-            let contacts = neighbours.into_iter().map(|node| self.contact(node)).collect();
-            let content = Installation {
-                session: self.session,
-                epoch: plan.epoch,
-                to: *node,
-                trees,
-                contacts,
-                plan: is_member.then(|| plan.clone()),
-            };
-            let content =
-                postcard::to_stdvec(&content).expect("a plan holds nothing that postcard cannot write");
-            let signed = Signed::new(content, &self.identity, self.delegation.clone());
-            self.outputs.push_back(Output::Message(*node, SessionMessage::Install(signed)));
+            let news = self.roster.by_node(*node).is_some().then(|| {
+                // Who does not have the plan before says so, and is sent the whole.
+                if known.contains(node) { &change } else { &whole }
+            });
+            self.send_part(*node, &plan, parts.remove(node).unwrap_or_default(), news.cloned());
         }
         self.phase = Phase::Installing { plan, waiting, deadline: now + INSTALL_TIMEOUT };
+    }
+
+    fn send_part(&mut self, to: NodeId, plan: &SessionPlan, trees: Vec<TreePart>, news: Option<PlanNews>) {
+        let mut met: BTreeSet<NodeId> = trees.iter().flat_map(|part| part.neighbours()).collect();
+        if plan.is_large() {
+            met.extend(trees.iter().flat_map(|part| part.reserves()));
+        }
+        let contacts = met.into_iter().map(|node| self.contact(node)).collect();
+        let (session, epoch) = (self.session, plan.epoch);
+        let content = Installation { session, epoch, to, trees, contacts, plan: news };
+        let content = postcard::to_stdvec(&content).expect("a plan holds nothing that postcard cannot write");
+        let signed = Signed::new(content, &self.identity, self.delegation.clone());
+        self.outputs.push_back(Output::Message(to, SessionMessage::Install(signed)));
     }
 
     pub(super) fn contact(&self, node: NodeId) -> Contact {

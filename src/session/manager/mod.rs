@@ -78,6 +78,8 @@ pub struct Manager {
     doubts_at: Option<Instant>,
     epoch: u64,
     installed: Option<SessionPlan>,
+    /// Members that have been told the plan under way a second time.
+    told_again: BTreeSet<NodeId>,
     /// What the last plan was said to come to was not all measured.
     is_guess: bool,
     reports: Vec<NodeReport>,
@@ -155,6 +157,7 @@ impl Manager {
             doubts_at: None,
             epoch: 0,
             installed: None,
+            told_again: BTreeSet::new(),
             is_guess: true,
             reports: Vec::new(),
             reports_end: now,
@@ -288,7 +291,7 @@ impl Manager {
             if known.is_some() {
                 self.remove(applicant.node, Departure::Lost);
             }
-            let taken = |index| self.roster.iter().any(|member| member.index == index);
+            let taken = |index| self.roster.by_index(index).is_some();
             if self.roster.len() >= MEMBERS_MAX {
                 self.send(applicant.node, SessionMessage::Refused { session, reason: Refusal::Full });
                 return;

@@ -50,6 +50,8 @@ pub struct Estate {
 const ABDICATION_TIMEOUT: Duration = Duration::from_millis(800);
 /// How long members have to follow a new manager: two long round trips, and a new connection.
 const ROLL_CALL: Duration = Duration::from_millis(1_500);
+/// And so much longer for each of them: the new manager connects to them all.
+const ROLL_CALL_A_MEMBER: Duration = Duration::from_millis(10);
 /// Numbers of sources left out by a new manager: those that the one before may have given away last.
 const INDEX_STEP: u16 = 64;
 
@@ -81,7 +83,8 @@ impl Manager {
         manager.next_index = next_index.max(last_index + 1).wrapping_add(INDEX_STEP);
         (manager.clock_us, manager.rules) = (clock_us, rules);
         // Those who follow are still of the epoch that the manager before has left them.
-        manager.members.wait_until(now + ROLL_CALL);
+        let roll_call = now + ROLL_CALL + ROLL_CALL_A_MEMBER * manager.roster.len() as u32;
+        manager.members.wait_until(roll_call);
         manager.epoch = plan.as_ref().map_or(0, |plan| plan.epoch);
         let helpers = plan.iter().flat_map(|plan| plan.helpers.iter().map(|h| (*h, plan.degree_of(*h))));
         manager.leases = helpers.collect();
@@ -98,7 +101,7 @@ impl Manager {
         if !silent.is_zero() {
             manager.remove(lost, Departure::Lost);
         }
-        manager.office.roll_call = Some((now + ROLL_CALL, manager.others().into_iter().collect()));
+        manager.office.roll_call = Some((roll_call, manager.others().into_iter().collect()));
         manager.wanted = Some(if silent.is_zero() { "host handed over" } else { "host lost" });
         Some(manager)
     }

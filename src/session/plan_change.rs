@@ -1,0 +1,231 @@
+//! What members are told of a plan: the whole, or what differs from the one that they carry. The plan of a thousand members
+//! takes 40 KB, and a joiner changes a dozen of its edges; so what a change costs a member does not grow with the session.
+//!
+//! Only plans of one shared tree are told so, which all large sessions have. Both sides list the edges in one order.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::{PlanTree, SessionPlan};
+use crate::identity::NodeId;
+
+/// See the [module](self).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum PlanNews {
+    /// The plan.
+    Whole(SessionPlan),
+    /// What makes it from the one before.
+    Change(Box<PlanChange>),
+}
+
+/// What differs between two plans of one shared tree each.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct PlanChange {
+    /// The number of the tree that is changed.
+    base: u32,
+    /// The plan, its tree empty but for its number.
+    frame: SessionPlan,
+    /// The node above all others.
+    top: NodeId,
+    /// Nodes with another parent than before, or with none any more; likewise their backups.
+    parents: Patch,
+    backups: Patch,
+    /// Members that are new, and those that are gone.
+    joined: Vec<NodeId>,
+    left: Vec<NodeId>,
+}
+
+type Patch = Vec<(NodeId, Option<NodeId>)>;
+type Links = BTreeMap<NodeId, NodeId>;
+
+impl PlanNews {
+    /// What differs, where that is less than the whole.
+    pub(super) fn of(plan: &SessionPlan, before: Option<&SessionPlan>) -> Self {
+        let change = before.and_then(|before| PlanChange::between(before, plan));
+        let is_less = |change: &PlanChange| {
+            let members = change.joined.len() + change.left.len();
+            2 * (change.parents.len() + change.backups.len()) + members < plan.trees[0].edges.len()
+        };
+        match change.filter(is_less) {
+            Some(change) => Self::Change(Box::new(change)),
+            None => Self::Whole(plan.clone()),
+        }
+    }
+
+    /// The plan, for one who carries the plan that it may be a change of.
+    pub fn read<'p>(self, carried: impl Iterator<Item = &'p SessionPlan>) -> Option<SessionPlan> {
+        match self {
+            Self::Whole(plan) => Some(plan),
+            Self::Change(change) => {
+                let mut carried = carried;
+                let base =
+                    carried.find(|plan| only_tree(plan).is_some_and(|tree| tree.tree == change.base))?;
+                change.apply(base)
+            }
+        }
+    }
+}
+
+impl PlanChange {
+    fn between(before: &SessionPlan, after: &SessionPlan) -> Option<Self> {
+        let (old, new) = (only_tree(before)?, only_tree(after)?);
+        let top = new.edges.first()?.0;
+        let frame = SessionPlan { trees: vec![empty(new.tree)], ..after.clone() };
+        let (was, is): (BTreeSet<_>, BTreeSet<_>) =
+            (old.sources.iter().copied().collect(), new.sources.iter().copied().collect());
+        Some(Self {
+            base: old.tree,
+            frame,
+            top,
+            parents: difference(&parents(old), &parents(new)),
+            backups: difference(&backups(old), &backups(new)),
+            joined: is.difference(&was).copied().collect(),
+            left: was.difference(&is).copied().collect(),
+        })
+    }
+
+    fn apply(self, base: &SessionPlan) -> Option<SessionPlan> {
+        let (old, new) = (only_tree(base)?, only_tree(&self.frame)?.tree);
+        let (mut parents, mut backups) = (parents(old), backups(old));
+        patch(&mut parents, &self.parents);
+        patch(&mut backups, &self.backups);
+        let stay = old.sources.iter().filter(|source| !self.left.contains(*source));
+        let sources: BTreeSet<NodeId> = stay.copied().chain(self.joined).collect();
+        let tree = listed(new, self.top, &parents, backups, sources);
+        Some(SessionPlan { trees: vec![tree], ..self.frame })
+    }
+}
+
+impl SessionPlan {
+    /// The same plan; the edges of its one tree in the order in which a change of it comes out.
+    pub(super) fn listed(mut self) -> Self {
+        if let Some(tree) = only_tree(&self)
+            && let Some((top, _)) = tree.edges.first()
+        {
+            let sources = tree.sources.iter().copied().collect();
+            let tree = listed(tree.tree, *top, &parents(tree), backups(tree), sources);
+            self.trees = vec![tree];
+        }
+        self
+    }
+}
+
+fn only_tree(plan: &SessionPlan) -> Option<&PlanTree> {
+    if let [tree] = plan.trees.as_slice() { Some(tree).filter(|tree| tree.shared) } else { None }
+}
+
+fn empty(tree: u32) -> PlanTree {
+    PlanTree { tree, shared: true, sources: vec![], edges: vec![], backups: vec![] }
+}
+
+/// Parents first, brothers in the order of their keys.
+fn listed(tree: u32, top: NodeId, parents: &Links, backups: Links, sources: BTreeSet<NodeId>) -> PlanTree {
+    let mut below: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
+    for (child, parent) in parents {
+        below.entry(*parent).or_default().push(*child);
+    }
+    let (mut edges, mut open) = (Vec::with_capacity(parents.len()), VecDeque::from([top]));
+    while let Some(node) = open.pop_front() {
+        // Taken out, so that a ring comes to an end.
+        for child in below.remove(&node).unwrap_or_default() {
+            edges.push((node, child));
+            open.push_back(child);
+        }
+    }
+    let backups = backups.into_iter().collect();
+    PlanTree { tree, shared: true, sources: sources.into_iter().collect(), edges, backups }
+}
+
+fn parents(tree: &PlanTree) -> Links {
+    tree.edges.iter().map(|(parent, child)| (*child, *parent)).collect()
+}
+
+fn backups(tree: &PlanTree) -> Links {
+    tree.backups.iter().copied().collect()
+}
+
+fn difference(before: &Links, after: &Links) -> Patch {
+    let gone = before.keys().filter(|node| !after.contains_key(*node)).map(|node| (*node, None));
+    let fresh = after.iter().filter(|(node, other)| before.get(*node) != Some(*other));
+    fresh.map(|(node, other)| (*node, Some(*other))).chain(gone).collect()
+}
+
+fn patch(links: &mut Links, patch: &Patch) {
+    for (node, other) in patch {
+        match other {
+            Some(other) => drop(links.insert(*node, *other)),
+            None => drop(links.remove(node)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alm_planner::Objective;
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    fn node(n: u16) -> NodeId {
+        let mut key = [0; 32];
+        key[..2].copy_from_slice(&n.to_be_bytes());
+        NodeId(key)
+    }
+
+    /// A tree at random over these members.
+    fn plan(members: &[u16], tree: u32, random: &mut StdRng) -> SessionPlan {
+        let mut edges: Vec<(NodeId, NodeId)> = Vec::new();
+        for at in 1..members.len() {
+            edges.push((node(members[random.random_range(0..at)]), node(members[at])));
+        }
+        let backups = members.iter().skip(1).map(|child| (node(*child), node(members[0]))).collect();
+        let sources = members.iter().map(|member| node(*member)).collect();
+        SessionPlan {
+            epoch: u64::from(tree),
+            objective: Objective::Diameter,
+            root: node(members[0]),
+            trees: vec![PlanTree { tree, shared: true, sources, edges, backups }],
+            helpers: vec![],
+            worst_ms: 1.0,
+            height_ms: 1.0,
+            diameter_ms: 1.0,
+            planned_us: 1,
+            probes: 0,
+            reason: "joined".to_owned(),
+        }
+        .listed()
+    }
+
+    #[test]
+    fn a_change_makes_the_plan_from_the_one_before_and_from_no_other() {
+        let random = &mut StdRng::seed_from_u64(1);
+        let members: Vec<u16> = (0..300).collect();
+        let before = plan(&members, 1, random);
+        let mut after = SessionPlan { epoch: 2, ..before.clone() };
+        after.trees[0].tree = 2;
+        // One has left that nobody hung from, two are new, and one of those has taken over a child.
+        let (_, leaf) = *after.trees[0].edges.last().unwrap();
+        after.trees[0].edges.retain(|(_, child)| *child != leaf);
+        after.trees[0].sources.retain(|member| *member != leaf);
+        after.trees[0].backups.retain(|(child, _)| *child != leaf);
+        after.trees[0].sources.extend([node(900), node(901)]);
+        let (parent, child) = after.trees[0].edges[0];
+        after.trees[0].edges[0] = (node(900), child);
+        after.trees[0].edges.insert(0, (parent, node(900)));
+        after.trees[0].edges.push((child, node(901)));
+        let after = after.listed();
+        assert_eq!(after.check(), Ok(()));
+        let news = PlanNews::of(&after, Some(&before));
+        let bytes = postcard::to_stdvec(&news).unwrap();
+        assert!(bytes.len() < 600, "{} bytes", bytes.len());
+        let read = |carried: &[&SessionPlan]| -> Option<SessionPlan> {
+            postcard::from_bytes::<PlanNews>(&bytes).unwrap().read(carried.iter().copied())
+        };
+        assert_eq!(read(&[&after, &before]), Some(after.clone()));
+        assert_eq!((read(&[&after]), read(&[])), (None, None));
+        let other = plan(&members, 7, random);
+        assert!(matches!(PlanNews::of(&other, Some(&before)), PlanNews::Whole(_)), "all is different");
+    }
+}
