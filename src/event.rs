@@ -135,6 +135,15 @@ pub enum Event {
         /// What to open in a browser of this machine.
         link: String,
     },
+    /// Guests can come by a link, or cannot any more.
+    Guest {
+        /// What the link goes by.
+        name: String,
+        /// What opens in any browser; none where it was taken back.
+        link: Option<String>,
+        /// What a browser that warns is to show, SHA-256: the certificate was made here.
+        fingerprint: Option<String>,
+    },
     /// Something went wrong; the node goes on.
     Error {
         /// A sentence.

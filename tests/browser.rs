@@ -27,6 +27,8 @@ struct Conference {
     host: Process,
     member: Process,
     link: String,
+    /// The event of the guests' first link, where there is one.
+    guest: Option<Value>,
 }
 
 impl Conference {
@@ -34,17 +36,19 @@ impl Conference {
         let dir = TempDir::new().unwrap();
         let start =
             |line: String| Process::start(alm(dir.path(), &line.split_whitespace().collect::<Vec<_>>()));
+        let line_has_door = host.contains("--web-name");
         let common = "--json --no-mdns --listen 127.0.0.1:0";
         let mut host = start(format!(
             "host --session round --name Hal {host} --output file:host.wav --state host {common}"
         ));
         let link = host.wait("page")["link"].as_str().unwrap().to_owned();
+        let guest = line_has_door.then(|| host.wait("guest"));
         let id = host.wait("session")["id"].as_str().unwrap().to_owned();
         let member = start(format!(
             "join {id} --name Mia {member} --output file:member.wav --state member --no-web {common}"
         ));
         host.wait_for("member_joined", |event| event["name"] == "Mia");
-        Self { dir, host, member, link }
+        Self { dir, host, member, link, guest }
     }
 
     /// The page of the host, where `name` has joined by pressing the button.
@@ -273,6 +277,73 @@ fn a_browser_hears_of_its_end() {
     assert!(noticed < Duration::from_secs(10), "{noticed:?}");
     let end: Value = conference.member.wait_for("member_left", |event| event["node"].is_string());
     assert!(end["reason"].is_string());
+}
+
+#[test]
+#[ignore = "needs Chromium: make test-browser"]
+fn a_guest_comes_by_a_link_and_is_out_when_it_is_taken_back() {
+    let mut conference = Conference::start(
+        "--input tone:600 --web-listen 127.0.0.1:0 --web-name localhost",
+        "--input tone:900",
+    );
+    let first = conference.guest.take().unwrap();
+    assert!(first["fingerprint"].as_str().unwrap().len() == 95, "{first}");
+    let link = first["link"].as_str().unwrap().to_owned();
+    let dir = conference.dir.path().to_owned();
+    let run = |line: &str| {
+        let line = format!("{line} --state host");
+        let done = alm(&dir, &line.split(' ').collect::<Vec<_>>()).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).unwrap()
+    };
+    assert_eq!(run("guest"), format!("guests  {link}\n"));
+    let other = run("guest Gus").trim().to_owned();
+    assert_ne!(other, link);
+
+    // The guest is in like anybody, and sees neither the id nor anything of the host's.
+    let mut browser = Chromium::start(conference.dir.path());
+    let tab = browser.open(&other);
+    conference.press(&mut browser, &tab, "Gus");
+    let gus = conference.host.wait_for("member_joined", |event| event["name"] == "Gus");
+    let gus = gus["node"].as_str().unwrap().to_owned();
+    browser.wait(&tab, "alm.stats().then(({ sealed }) => sealed.opened > 50 && sealed.sealed > 50)");
+    conference.wait_level(&gus, true);
+    for hidden in ["invite-part", "bar", "host-part", "say", "news-part", "guests-part"] {
+        browser.wait(&tab, &format!("document.getElementById('{hidden}').hidden"));
+    }
+    let state = "fetch('api/v1/state', { headers: { Authorization: `Bearer ${sessionStorage.token}` } })";
+    let shown = browser.ask(&tab, &format!("{state}.then((answer) => answer.text())"));
+    let text = shown.as_str().unwrap();
+    assert!(text.contains("Gus") && !text.contains("alma") && !text.contains("localhost"), "{text}");
+    for (path, status) in [("metrics", 404), ("api/v1/do", 404), ("whip/0/news", 404)] {
+        let asked = state.replace("api/v1/state", path).replace("{ headers", "{ method: 'GET', headers");
+        assert_eq!(browser.ask(&tab, &format!("{asked}.then((answer) => answer.status)")), json!(status));
+    }
+    // The node's own token is nothing here, and the guest's nothing at the node's own page.
+    let own = conference.link.split_once('#').unwrap().1.to_owned();
+    let with_own = state.replace("${sessionStorage.token}", &own);
+    assert_eq!(browser.ask(&tab, &format!("{with_own}.then((answer) => answer.status)")), json!(401));
+
+    // Taken back: the guest is out and hears why, and the link opens no more. The other link still does.
+    run("guest Gus --revoke");
+    let gone = conference.host.wait_for("member_left", |event| event["node"] == gus.as_str());
+    assert_eq!(gone["reason"], "left");
+    let said = "document.getElementById('trouble').textContent.includes('taken back')";
+    browser.wait(&tab, said);
+    browser.wait(&tab, "document.getElementById('call-in').hidden");
+    browser.close(&tab);
+    let again = browser.open(&other);
+    browser.wait(&again, said);
+    assert_eq!(browser.ask(&again, "document.getElementById('call-part').hidden"), json!(true));
+    let asked = format!("{state}.then(async (answer) => [answer.status, await answer.json()])");
+    let refused = browser.ask(&again, &asked);
+    assert_eq!(refused[0], json!(403));
+    assert!(refused[1]["error"].as_str().unwrap().contains("taken back"), "{refused}");
+    let tab = browser.open(&link);
+    conference.press(&mut browser, &tab, "Fay");
+    conference.host.wait_for("member_joined", |event| event["name"] == "Fay");
+    let left = alm(&dir, &["guest", "Gus", "--revoke", "--state", "host"]).output().unwrap();
+    assert_eq!(left.status.code(), Some(1), "there is no such link any more");
 }
 
 /// Listens as a program would that knows nothing of this page, on one track.

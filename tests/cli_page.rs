@@ -158,4 +158,7 @@ fn a_port_in_use_is_said_and_another_machine_is_not_served() {
     let refused = run(&line("0.0.0.0:0"));
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("this machine alone"));
+    let refused = run(&line("127.0.0.1:0 --web-cert none.pem --web-key none.pem"));
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("none.pem"));
 }

@@ -16,7 +16,7 @@ use crate::face::Conference;
 use crate::live::Hearing;
 use crate::net::quic::Carrier;
 use crate::session::Invite;
-use crate::web::{self, Answering, Call, MEMBER_MAX, News, Opened, Refused, Way};
+use crate::web::{self, Answering, Call, Guests, MEMBER_MAX, News, Opened, Refused, Way};
 
 /// What browsers are let into.
 pub struct GatewayConfig {
@@ -26,8 +26,8 @@ pub struct GatewayConfig {
     pub listen: Option<IpAddr>,
     /// What carries their media.
     pub carrier: Carrier,
-    /// Where browsers reach this machine.
-    pub page: IpAddr,
+    /// Who may come by which link, if anybody may from elsewhere.
+    pub guests: Option<Arc<Guests>>,
     /// The system's chance.
     pub chance: fn() -> [u8; 32],
     /// The system's time.
@@ -115,18 +115,21 @@ fn too_many(what: &str) -> Refused {
 struct Desk {
     conference: Arc<Mutex<Conference>>,
     common: Common,
-    page: IpAddr,
+    guests: Option<Arc<Guests>>,
     orders: mpsc::Sender<Order>,
     members: BTreeMap<u64, Seat>,
     calls: BTreeMap<u64, Running>,
     /// Counts members and connections.
     numbers: u64,
-    rate: Rate,
+    /// By the link that offers came by.
+    rates: BTreeMap<Option<u64>, Rate>,
 }
 
 /// A member and the connections that it came by.
 struct Seat {
     member: Member,
+    /// The guests' link that it came by.
+    guest: Option<u64>,
     key: Option<String>,
     speaks: Option<u64>,
     listens: Option<u64>,
@@ -144,14 +147,25 @@ struct Running {
 
 impl Desk {
     fn new(config: GatewayConfig, orders: mpsc::Sender<Order>) -> Self {
-        let GatewayConfig { conference, listen, carrier, page, chance, unix_seconds } = config;
+        let GatewayConfig { conference, listen, carrier, guests, chance, unix_seconds } = config;
         let common = Common { listen, carrier, chance, unix_seconds };
         let (members, calls) = (BTreeMap::new(), BTreeMap::new());
-        Self { conference, common, page, orders, members, calls, numbers: 0, rate: Rate::default() }
+        let rates = BTreeMap::new();
+        Self { conference, common, guests, orders, members, calls, numbers: 0, rates }
     }
 
     async fn run(mut self, mut wishes: mpsc::Receiver<Order>) {
-        while let Some(order) = wishes.recv().await {
+        let mut changes = self.guests.as_ref().map(|guests| guests.changes());
+        loop {
+            let order = tokio::select! {
+                biased;
+                () = change(changes.as_mut()) => {
+                    self.put_out_guests().await;
+                    continue;
+                }
+                order = wishes.recv() => order,
+            };
+            let Some(order) = order else { break };
             match order {
                 Order::Open(call, answer) => {
                     let opened = self.open(call).await;
@@ -185,11 +199,32 @@ impl Desk {
         let _ = timeout(LEAVE_WITHIN, async { while wishes.recv().await.is_some() {} }).await;
     }
 
+    /// Who came by a link that was taken back is put out.
+    async fn put_out_guests(&mut self) {
+        let is_out = |seat: &Seat| seat.guest.is_some_and(|link| !self.is_open(link));
+        let out: Vec<u64> =
+            self.members.iter().filter(|(_, seat)| is_out(seat)).map(|(number, _)| *number).collect();
+        for number in out {
+            self.end_member(number).await;
+        }
+        let guests = self.guests.clone();
+        self.rates.retain(|link, _| link.is_none_or(|link| guests.as_ref().is_some_and(|g| g.is_open(link))));
+    }
+
+    fn is_open(&self, link: u64) -> bool {
+        self.guests.as_ref().is_some_and(|guests| guests.is_open(link))
+    }
+
     async fn open(&mut self, call: Call) -> Result<Opened, Refused> {
-        if !self.rate.grants(Instant::now()) {
+        let Call { way, offer, name, member: key, guest, reached, sealed } = call;
+        // Taken back since it was looked at.
+        if guest.is_some_and(|link| !self.is_open(link)) {
+            return Err(Refused::Forbidden("this link was taken back".to_owned()));
+        }
+        // There are as many as links that open, and one.
+        if !self.rates.entry(guest).or_default().grants(Instant::now()) {
             return Err(too_many("offers"));
         }
-        let Call { way, offer, name, member: key, sealed } = call;
         let lines = lines(&offer)?;
         if key.as_ref().is_some_and(|key| key.len() > MEMBER_MAX) {
             return Err(Refused::Malformed(format!("a member's word has at most {MEMBER_MAX} bytes")));
@@ -224,8 +259,8 @@ impl Desk {
         if self.calls.len() >= CALLS_MAX {
             return Err(too_many("browsers"));
         }
-        let number = self.member(key, name)?;
-        let opened = self.connect(number, hearing, sealed, offer, &lines).await;
+        let number = self.member(key, name, guest)?;
+        let opened = self.connect(number, hearing, sealed, reached, offer, &lines).await;
         // Who came for this alone has come for nothing.
         if opened.is_err() && self.members.get(&number).is_some_and(Seat::is_idle) {
             self.end_member(number).await;
@@ -234,12 +269,14 @@ impl Desk {
     }
 
     /// The number of the member who goes by `key`, who enters if need be.
-    fn member(&mut self, key: Option<String>, name: String) -> Result<u64, Refused> {
-        let known = self.members.iter().find(|(_, seat)| key.is_some() && seat.key == key);
+    fn member(&mut self, key: Option<String>, name: String, guest: Option<u64>) -> Result<u64, Refused> {
+        let is_known = |seat: &Seat| key.is_some() && seat.key == key && seat.guest == guest;
+        let known = self.members.iter().find(|(_, seat)| is_known(seat));
         if let Some((number, _)) = known {
             return Ok(*number);
         }
-        if self.members.len() >= MEMBERS_MAX {
+        let guests = self.members.values().filter(|seat| seat.guest.is_some()).count();
+        if self.members.len() >= MEMBERS_MAX || guest.is_some() && guests >= GUESTS_MAX {
             return Err(too_many("browsers"));
         }
         let (invite, entry) = self.conference().ok_or_else(|| {
@@ -255,7 +292,8 @@ impl Desk {
         let member = Member::enter(&self.common, &invite, &entry, name, over)
             .map_err(|error| Refused::Failed(format!("no port can be opened ({error})")))?;
         let (voice_sealed, sealed) = (None, watch::Sender::new(Sealed::default()));
-        self.members.insert(number, Seat { member, key, speaks: None, listens: None, voice_sealed, sealed });
+        self.members
+            .insert(number, Seat { member, guest, key, speaks: None, listens: None, voice_sealed, sealed });
         Ok(number)
     }
 
@@ -272,6 +310,7 @@ impl Desk {
         number: u64,
         hearing: Option<(Hearing, usize)>,
         sealed: bool,
+        reached: IpAddr,
         offer: String,
         lines: &[super::offer::Line],
     ) -> Result<Opened, Refused> {
@@ -294,9 +333,10 @@ impl Desk {
             }
         };
         let listens = hearing.is_some();
-        let (lines, page, chance) = (lines.to_vec(), self.page, (self.common.chance)());
+        let (lines, chance) = (lines.to_vec(), (self.common.chance)());
         // On a task of its own: what the library does not survive is this offer's trouble alone.
-        let answering = tokio::spawn(async move { Peer::answer(offer, &lines, purpose, page, chance).await });
+        let answering =
+            tokio::spawn(async move { Peer::answer(offer, &lines, purpose, reached, chance).await });
         let answered = match answering.await {
             Ok(answered) => answered,
             Err(_) => Err(Refused::Malformed("the offer cannot be taken".to_owned())),
@@ -369,6 +409,18 @@ impl Desk {
     }
 }
 
+/// Resolves when there are links that open no more.
+async fn change(changes: Option<&mut watch::Receiver<u64>>) {
+    let has_changed = match changes {
+        Some(changes) => changes.changed().await.is_ok(),
+        None => false,
+    };
+    // Whoever could take one back is gone: nobody does any more.
+    if !has_changed {
+        std::future::pending().await
+    }
+}
+
 impl Seat {
     fn is_idle(&self) -> bool {
         self.speaks.is_none() && self.listens.is_none()
@@ -397,6 +449,8 @@ impl Rate {
 
 /// Members that are in by a browser at a time: each costs this machine's line what a member costs.
 const MEMBERS_MAX: usize = 16;
+/// Of these, guests: who runs this node finds a place.
+const GUESTS_MAX: usize = 12;
 /// Connections at a time: two for each.
 const CALLS_MAX: usize = 32;
 /// Offers taken up in a row, and then in each second: a page that is loaded again makes two.

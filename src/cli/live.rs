@@ -12,7 +12,7 @@ use super::error::{CliError, reason};
 use super::net_args::{Net, NetArgs};
 use super::page;
 use super::report::Report;
-use super::running::{COMMANDS_MAX, Desk};
+use super::running::{COMMANDS_MAX, Desk, Doorkeeper};
 use crate::control::Server;
 use crate::event::Event;
 use crate::face::Conference;
@@ -22,6 +22,8 @@ use crate::tui;
 
 /// Events between the network and the terminal.
 const EVENTS_MAX: usize = 4_096;
+/// What the link goes by that a port for guests begins with.
+const FIRST_LINK: &str = "guests";
 /// How long a reader of stdout that stands still can hold up the exit.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -44,8 +46,10 @@ pub(super) fn live(
     let (commands, wishes) = mpsc::channel(COMMANDS_MAX);
     let conference = Arc::new(Mutex::new(Conference::default()));
     let (done, outcome) = channel();
-    let (typed, desk) =
-        (args.clone(), Desk { conference: Arc::clone(&conference), commands: commands.clone() });
+    let (typed, desk) = (
+        args.clone(),
+        Desk { conference: Arc::clone(&conference), commands: commands.clone(), guests: None },
+    );
     std::thread::spawn(move || {
         let ended = run(&typed, purpose, role, desk, wishes, events);
         // The other end waits for it.
@@ -86,7 +90,7 @@ fn run(
     args: &NetArgs,
     purpose: Purpose,
     role: impl FnOnce(&mut Net) -> Result<Role, CliError>,
-    desk: Desk,
+    mut desk: Desk,
     wishes: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
 ) -> Result<Ending, CliError> {
@@ -102,20 +106,34 @@ fn run(
                 () = input_end => {}
             }
         };
+        let door = page::door(args)?;
+        if let (Some(door), Purpose::Lend) = (&door, purpose) {
+            let todo = "use 127.0.0.1:PORT";
+            return Err(CliError::wrong(
+                "a lent machine's page is for this machine alone",
+                door.listen,
+                todo,
+            ));
+        }
         let mut net = args.open(purpose == Purpose::Lend)?;
         let role = role(&mut net)?;
         let port_map = args.port_map(&net.addrs);
         let Net { link, mut config, mdns, state, .. } = net;
         let conference = Arc::clone(&desk.conference);
+        let (told, telling) = mpsc::channel(EVENTS_MAX);
+        desk.guests = door.as_ref().map(|door| Doorkeeper {
+            guests: Arc::clone(&door.guests),
+            fingerprint: door.certificate.fingerprint().map(str::to_owned),
+            told: told.downgrade(),
+        });
         let desk = Arc::new(desk);
         let (changed, changes) = watch::channel(0);
-        let page = page::open(args, desk.clone(), &conference, changes, &mut config.troubles)?;
-        let server = Server::open(&state.dir, desk);
+        let page = page::open(args, door, desk.clone(), &conference, changes, &mut config.troubles)?;
+        let server = Server::open(&state.dir, desk.clone());
         if let Err(error) = &server {
             let message = format!("`alm mute` and its like will not find this process ({})", reason(error));
             config.troubles.push(message);
         }
-        let (told, telling) = mpsc::channel(EVENTS_MAX);
         let keeping = tokio::spawn(keep(telling, conference, changed, events));
         let driver = Driver::new(link, config, role, mdns, told.clone())
             .with_commands(wishes)
@@ -125,11 +143,15 @@ fn run(
             // There is room: the driver has only just begun.
             let _ = told.try_send(Event::Page { link: page.link() });
         }
+        if let Some(door) = &desk.guests {
+            // One link to begin with; there are none yet, so that there is room.
+            let _ = door.make(FIRST_LINK);
+        }
         drop(told);
         let ending = driver.run(stop).await;
         // It ends with the driver's end of the channel.
         let _ = keeping.await;
-        drop((server, page, state));
+        drop((server, page, desk, state));
         watch_the_exit(matches!(ending, Ending::Failed { .. }));
         Ok(ending)
     })

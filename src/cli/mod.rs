@@ -15,6 +15,7 @@ mod draw;
 mod error;
 mod gen_matrix;
 mod grant;
+mod guest;
 mod host;
 mod input;
 mod installed;
@@ -107,6 +108,8 @@ enum Command {
     Kick(moderate::OneArgs),
     /// Put somebody out for good
     Ban(moderate::OneArgs),
+    /// Make, list or take back links for guests without the program
+    Guest(guest::Args),
     /// Let nobody new into the running conference
     Lock(moderate::AllArgs),
     /// Let people in again
@@ -158,6 +161,7 @@ impl Command {
             Self::Volume(args) => voice::volume(&args, out),
             Self::Say(args) => say::run(&args),
             Self::Leave(args) => leave::run(&args, out),
+            Self::Guest(args) => guest::run(&args, out),
             Self::End(args) => moderate::end(&args, out),
             Self::Kick(args) => moderate::one(args, Act::Kick),
             Self::Ban(args) => moderate::one(args, Act::Ban),

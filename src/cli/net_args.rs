@@ -49,9 +49,22 @@ pub(super) struct NetArgs {
     #[arg(long, conflicts_with = "web_listen")]
     pub(super) no_web: bool,
 
-    /// Where the local page is served, an address of this machine alone [default: 127.0.0.1:0, any port]
-    #[arg(long, value_name = "ADDR:PORT", value_parser = loopback)]
+    /// Where the local page is served [default: 127.0.0.1:0, any port]. On an address that other machines reach, or with
+    /// --web-cert or --web-name, it is a port for guests without the program instead, over TLS: see `alm guest`
+    #[arg(long, value_name = "ADDR:PORT")]
     pub(super) web_listen: Option<SocketAddr>,
+
+    /// The certificates by which guests know this machine, PEM [default: one made on the spot, which browsers warn of once]
+    #[arg(long, value_name = "FILE", requires_all = ["web_key", "web_listen"])]
+    pub(super) web_cert: Option<PathBuf>,
+
+    /// The key that belongs to --web-cert, PEM
+    #[arg(long, value_name = "FILE", requires = "web_cert")]
+    pub(super) web_key: Option<PathBuf>,
+
+    /// What guests' links call this machine [default: the address of --web-listen]
+    #[arg(long, value_name = "HOST", requires = "web_listen", value_parser = host_name)]
+    pub(super) web_name: Option<String>,
 
     /// Send media in QUIC's own datagrams only, for networks that pass nothing else; found out by itself otherwise
     #[arg(long)]
@@ -119,6 +132,12 @@ impl NetArgs {
         &self.bootstrap
     }
 
+    /// Where guests come in, if they may.
+    pub(super) fn door(&self) -> Option<SocketAddr> {
+        let beyond = |addr: &SocketAddr| !addr.ip().is_loopback();
+        self.web_listen.filter(|addr| beyond(addr) || self.web_cert.is_some() || self.web_name.is_some())
+    }
+
     /// What carries media.
     pub(super) fn carrier(&self) -> Carrier {
         if self.quic_only { Carrier::Quic } else { Carrier::Hops }
@@ -174,11 +193,14 @@ impl NetArgs {
     }
 }
 
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let addr: Option<SocketAddr> = text.parse().ok();
-    addr.filter(|addr| addr.ip().is_loopback())
-        .ok_or_else(|| "the page is for this machine alone: use 127.0.0.1:PORT".to_owned())
+fn host_name(text: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
+    let fits = !text.is_empty() && text.len() <= HOST_NAME_MAX && text.chars().all(is_name);
+    if fits { Ok(text.to_owned()) } else { Err("use a host's name, such as conf.example.org".to_owned()) }
 }
+
+/// The longest name of a host (RFC 1035, section 2.3.4).
+const HOST_NAME_MAX: usize = 253;
 
 /// A session's or a machine's new key.
 pub(super) fn new_identity() -> Identity {

@@ -9,10 +9,12 @@ use tokio::sync::mpsc;
 use super::error::CliError;
 use super::state;
 use crate::control::{Act, Answer, Request, Running, Served, ask, running};
+use crate::event::Event;
 use crate::face::Conference;
 use crate::identity::NodeId;
 use crate::live::Command;
-use crate::session::{CHAT_TEXT_MAX, Moderation};
+use crate::session::{CHAT_TEXT_MAX, Moderation, clean_name};
+use crate::web::Guests;
 
 /// Which one.
 #[derive(Clone, Debug, clap::Args)]
@@ -72,6 +74,45 @@ fn described(running: &Running) -> String {
 pub(super) struct Desk {
     pub(super) conference: Arc<Mutex<Conference>>,
     pub(super) commands: mpsc::Sender<Command>,
+    /// Links for guests, where there is a port for them.
+    pub(super) guests: Option<Doorkeeper>,
+}
+
+/// Who makes and takes back links, and says so.
+pub(super) struct Doorkeeper {
+    pub(super) guests: Arc<Guests>,
+    pub(super) fingerprint: Option<String>,
+    /// It does not hold up the end.
+    pub(super) told: mpsc::WeakSender<Event>,
+}
+
+impl Doorkeeper {
+    /// The link of that name.
+    pub(super) fn make(&self, name: &str) -> Result<String, String> {
+        let name = clean_name(name);
+        let is_news = !self.guests.names().contains(&name);
+        let link = self.guests.make(&name)?;
+        if is_news {
+            self.tell(Event::Guest { name, link: Some(link.clone()), fingerprint: self.fingerprint.clone() });
+        }
+        Ok(link)
+    }
+
+    fn revoke(&self, name: &str) -> Result<(), String> {
+        let name = clean_name(name);
+        if !self.guests.revoke(&name) {
+            return Err(format!("there is no guests' link {name:?}: see alm guest"));
+        }
+        self.tell(Event::Guest { name, link: None, fingerprint: None });
+        Ok(())
+    }
+
+    fn tell(&self, event: Event) {
+        if let Some(told) = self.told.upgrade() {
+            // Full: then it is told with the next one.
+            let _ = told.try_send(event);
+        }
+    }
 }
 
 impl Desk {
@@ -119,6 +160,21 @@ impl Served for Desk {
             Request::Mute => self.order(Command::Mute(true), true),
             Request::Unmute => self.order(Command::Mute(false), false),
             Request::Toggle => self.order(Command::Mute(!muted), !muted),
+            Request::Guest { name } => match self.guests.as_ref().map(|door| door.make(&name)) {
+                Some(Ok(link)) => Answer::Text(format!("{link}\n")),
+                Some(Err(why)) => Answer::Refused(why),
+                None => Answer::Refused(NO_DOOR.to_owned()),
+            },
+            Request::Revoke { name } => match self.guests.as_ref().map(|door| door.revoke(&name)) {
+                Some(Ok(())) => Answer::Done { muted },
+                Some(Err(why)) => Answer::Refused(why),
+                None => Answer::Refused(NO_DOOR.to_owned()),
+            },
+            Request::Guests if self.guests.is_none() => Answer::Refused(NO_DOOR.to_owned()),
+            Request::Guests => {
+                let lines = conference.guests.iter().map(|(name, link)| format!("{name}  {link}\n"));
+                Answer::Text(lines.collect())
+            }
             Request::Tree { format } => match format.parse().map(|format| conference.draw(format)) {
                 Ok(Some(text)) => Answer::Text(text),
                 Ok(None) => Answer::Refused("there is no plan yet".to_owned()),
@@ -153,5 +209,7 @@ fn node_of(conference: &Conference, who: &str) -> Result<NodeId, String> {
     }
 }
 
+/// Where no port for guests was asked for.
+const NO_DOOR: &str = "guests have no way in here: start it with --web-listen on an address that they reach";
 /// Wishes on their way to the driver.
 pub(super) const COMMANDS_MAX: usize = 64;

@@ -37,6 +37,18 @@ pub enum Request {
         /// Whom, where it is done to one.
         who: Option<String>,
     },
+    /// The guests' link of that name, made if there is none.
+    Guest {
+        /// What it goes by.
+        name: String,
+    },
+    /// That link opens no more, and who came by it is put out.
+    Revoke {
+        /// What it goes by.
+        name: String,
+    },
+    /// The links that there are.
+    Guests,
     /// The conference as this node sees it.
     State,
     /// The installed plan, written down.

@@ -19,6 +19,8 @@ pub struct Conference {
     /// What opens the local page. It is as good as a key, and stays on this terminal.
     #[serde(skip)]
     pub page: Option<String>,
+    /// Links that guests come by, by the name that each goes by.
+    pub guests: BTreeMap<String, String>,
     /// Words for people to compare: the same at every member, and at nobody who sits between.
     pub phrase: Option<String>,
     /// Nothing of the own voice goes out.
@@ -77,8 +79,13 @@ impl Conference {
     /// Takes up what has happened.
     pub fn apply(&mut self, event: &Event) {
         // The id and the page's link stand where they can be copied from; they are no news.
-        if !matches!(event, Event::Session { .. } | Event::Ready { .. } | Event::Page { .. })
-            && let Some(news) = sentence(self, event)
+        if !matches!(
+            event,
+            Event::Session { .. }
+                | Event::Ready { .. }
+                | Event::Page { .. }
+                | Event::Guest { link: Some(_), .. }
+        ) && let Some(news) = sentence(self, event)
         {
             self.news.push_back(news);
             if self.news.len() > NEWS_MAX {
@@ -127,6 +134,10 @@ impl Conference {
                 self.pool = Some(PoolView { size: *size, root: root.clone(), age_ms: *age_ms });
             }
             Event::Error { .. } | Event::Repair { .. } | Event::FalseAlarm { .. } | Event::Gap { .. } => {}
+            Event::Guest { name, link: Some(link), .. } => {
+                self.guests.insert(name.clone(), link.clone());
+            }
+            Event::Guest { name, link: None, .. } => drop(self.guests.remove(name)),
             Event::Page { link } => self.page = Some(link.clone()),
             Event::Left { .. } => self.session = None,
             Event::Coordinate { position, .. } => {

@@ -48,6 +48,11 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
         Event::Voice { muted: true } => "your microphone is off".to_owned(),
         Event::Voice { muted: false } => "your microphone is on".to_owned(),
         Event::Page { link } => format!("as a page: {link}"),
+        Event::Guest { name, link: None, .. } => format!("the guests' link {name:?} was taken back"),
+        Event::Guest { link: Some(link), fingerprint: None, .. } => format!("guests come by {link}"),
+        Event::Guest { link: Some(link), fingerprint: Some(print), .. } => {
+            format!("guests come by {link}\ntheir browser warns once; the certificate's SHA-256 is {print}")
+        }
         Event::Chat { node, text, .. } => format!("{}: {text}", conference.name(node)),
         Event::Volume { node, percent: 0 } => format!("{} is muted here", conference.name(node)),
         Event::Volume { node, percent } => {

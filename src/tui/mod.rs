@@ -58,7 +58,9 @@ pub fn run(
 fn aside(conference: &Conference) -> String {
     let id = conference.session.as_ref().map(|session| session.id.clone()).unwrap_or_default();
     let page = conference.page.as_ref().map(|link| format!("\r\nas a page: {link}")).unwrap_or_default();
-    format!("{id}{page}\r\n(any key goes back)\r\n")
+    let guests = conference.guests.iter().map(|(name, link)| format!("\r\nfor guests ({name}): {link}"));
+    let guests: String = guests.collect();
+    format!("{id}{page}{guests}\r\n(any key goes back)\r\n")
 }
 
 /// Shows what there is to copy on the terminal's own page until a key is pressed: there the id is one line, however it is

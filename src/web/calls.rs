@@ -9,7 +9,6 @@
 
 use std::convert::Infallible;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
@@ -17,11 +16,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use axum::{Extension, Router};
 use futures_util::StreamExt;
 use serde::Deserialize;
 
 use super::gateway::{Call, OFFER_MAX, Opened, Refused, Way};
+use super::guard::Who;
 use super::routes::{Site, refusal};
+use super::server::Reached;
 
 pub(super) fn routes() -> Router<Site> {
     Router::new()
@@ -34,8 +36,11 @@ pub(super) fn routes() -> Router<Site> {
         .layer(DefaultBodyLimit::max(OFFER_MAX))
 }
 
+/// Who asks, and which address of this machine they reached.
+type From = (Extension<Who>, Extension<Reached>);
+
 #[derive(Deserialize)]
-struct Who {
+struct Wishes {
     #[serde(default)]
     name: String,
     member: Option<String>,
@@ -43,20 +48,33 @@ struct Who {
     sealed: Option<String>,
 }
 
-async fn speak(site: State<Site>, who: Query<Who>, headers: HeaderMap, body: Bytes) -> Response {
-    open(site, "whip", Way::Speak, who, &headers, &body).await
+async fn speak(
+    site: State<Site>,
+    from: From,
+    wishes: Query<Wishes>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    open(site, "whip", Way::Speak, from, wishes, &headers, &body).await
 }
 
-async fn listen(site: State<Site>, who: Query<Who>, headers: HeaderMap, body: Bytes) -> Response {
-    let mix = who.mix.as_deref().map(|mix| mix != "0");
-    open(site, "whep", Way::Listen { mix }, who, &headers, &body).await
+async fn listen(
+    site: State<Site>,
+    from: From,
+    wishes: Query<Wishes>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let mix = wishes.mix.as_deref().map(|mix| mix != "0");
+    open(site, "whep", Way::Listen { mix }, from, wishes, &headers, &body).await
 }
 
 async fn open(
     State(site): State<Site>,
     place: &str,
     way: Way,
-    Query(who): Query<Who>,
+    (Extension(who), Extension(Reached(reached))): From,
+    Query(wishes): Query<Wishes>,
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Response {
@@ -70,8 +88,13 @@ async fn open(
     let Some(gateway) = site.gateway() else {
         return refusal(StatusCode::NOT_IMPLEMENTED, "this build lets no browsers in");
     };
-    let sealed = who.sealed.is_some_and(|sealed| sealed != "0");
-    let call = Call { way, offer: offer.to_owned(), name: who.name, member: who.member, sealed };
+    let sealed = wishes.sealed.is_some_and(|sealed| sealed != "0");
+    let guest = match who {
+        Who::Guest(number) => Some(number),
+        Who::Owner | Who::Anybody => None,
+    };
+    let (offer, reached) = (offer.to_owned(), reached.ip());
+    let call = Call { way, offer, name: wishes.name, member: wishes.member, guest, reached, sealed };
     match gateway.open(call).await {
         Ok(Opened { id, answer, node }) => {
             let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
@@ -83,6 +106,7 @@ async fn open(
             (StatusCode::CREATED, headers, answer).into_response()
         }
         Err(Refused::Malformed(why)) => refusal(StatusCode::BAD_REQUEST, &why),
+        Err(Refused::Forbidden(why)) => refusal(StatusCode::FORBIDDEN, &why),
         Err(Refused::Conflict(why)) => refusal(StatusCode::CONFLICT, &why),
         Err(Refused::TooMany(why)) => {
             let mut answer = refusal(StatusCode::TOO_MANY_REQUESTS, &why);

@@ -1,5 +1,6 @@
 //! What the page needs of whoever lets browsers in: see `crate::browser`.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use futures_util::Stream;
@@ -33,6 +34,10 @@ pub struct Call {
     pub name: String,
     /// A word that two offers have in common which belong to one member; none for a member of its own.
     pub member: Option<String>,
+    /// The guests' link that it came by; none for who runs this node.
+    pub guest: Option<u64>,
+    /// The address of this machine that it reached, where the sound can come too.
+    pub reached: IpAddr,
     /// The other side seals what it says, or opens what it hears, by itself.
     pub sealed: bool,
 }
@@ -65,6 +70,8 @@ pub struct Opened {
 pub enum Refused {
     /// It cannot be read, or asks for what there is not.
     Malformed(String),
+    /// Not by that link.
+    Forbidden(String),
     /// There is no conference, or this member does that already.
     Conflict(String),
     /// Too many offers, or too many browsers.

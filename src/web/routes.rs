@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request as Asked, State};
 use axum::http::header::{
@@ -14,20 +13,25 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
+use futures_util::StreamExt;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::calls;
 use super::feed::feed;
 use super::gateway::Gateway;
-use super::guard::Guard;
+use super::guard::{Guard, Who};
+use super::guests::Lobby;
 use super::metrics::metrics;
+use super::server::Reached;
 use crate::control::{Answer, Request, Served};
 
 /// What the handlers share.
 #[derive(Clone)]
 pub(super) struct Site {
     guard: Guard,
+    /// What is told and done; to guests, a part of it.
     desk: Arc<dyn Served>,
     changes: watch::Receiver<u64>,
     readers: Arc<Semaphore>,
@@ -41,6 +45,10 @@ impl Site {
         changes: watch::Receiver<u64>,
         gateway: Option<Arc<dyn Gateway>>,
     ) -> Self {
+        let desk = match guard {
+            Guard::Own(_) => desk,
+            Guard::Guests(..) => Arc::new(Lobby(desk)),
+        };
         Self { guard, desk, changes, readers: Arc::new(Semaphore::new(READERS_MAX)), gateway }
     }
 
@@ -56,6 +64,8 @@ impl Site {
 }
 
 pub(super) fn router(site: Site) -> Router {
+    let own = Router::new().route("/metrics", get(numbers)).route("/api/v1/do", post(order));
+    let own = if matches!(site.guard, Guard::Own(_)) { own } else { Router::new() };
     Router::new()
         .route("/", get(|| file("text/html", include_str!("page/index.html"))))
         .route("/page.css", get(|| file("text/css", include_str!("page/page.css"))))
@@ -68,10 +78,9 @@ pub(super) fn router(site: Site) -> Router {
         .route("/map.js", get(|| file("text/javascript", include_str!("page/map.js"))))
         .route("/layout.js", get(|| file("text/javascript", include_str!("page/layout.js"))))
         .route("/icon.svg", get(|| file("image/svg+xml", include_str!("page/icon.svg"))))
-        .route("/metrics", get(numbers))
         .route("/api/v1/state", get(state))
         .route("/api/v1/events", get(events))
-        .route("/api/v1/do", post(order))
+        .merge(own)
         .merge(calls::routes())
         .fallback(|| async {
             refusal(StatusCode::NOT_FOUND, "there is nothing here: see ARCHITECTURE.md for what is")
@@ -82,9 +91,18 @@ pub(super) fn router(site: Site) -> Router {
 }
 
 /// Turns away who must not ask, and puts the headers on that keep a browser from doing anything but show the page.
-async fn at_the_door(State(site): State<Site>, asked: Asked, next: Next) -> Response {
-    let mut answer = match site.guard.check(asked.method(), asked.uri(), asked.headers()) {
-        Ok(()) => match tokio::time::timeout(ANSWER_WITHIN, next.run(asked)).await {
+async fn at_the_door(
+    State(site): State<Site>,
+    Extension(Reached(reached)): Extension<Reached>,
+    mut asked: Asked,
+    next: Next,
+) -> Response {
+    let checked = site.guard.check(reached, asked.method(), asked.uri(), asked.headers());
+    if let Ok(who) = checked {
+        asked.extensions_mut().insert(who);
+    }
+    let mut answer = match checked {
+        Ok(_) => match tokio::time::timeout(ANSWER_WITHIN, next.run(asked)).await {
             Ok(answer) => answer,
             Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, "the request took too long to arrive"),
         },
@@ -120,12 +138,22 @@ async fn numbers(State(site): State<Site>) -> Response {
     }
 }
 
-async fn events(State(site): State<Site>) -> Response {
+async fn events(State(site): State<Site>, Extension(who): Extension<Who>) -> Response {
     let Some(place) = site.place() else {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many are looking on: close a page");
     };
-    let news = feed(site.desk, site.changes, place);
+    // A guest's ends when their link does.
+    let news = feed(site.desk, site.changes, place).take_until(shown_out(site.guard, who));
     Sse::new(news).keep_alive(KeepAlive::new().interval(ALIVE)).into_response()
+}
+
+/// Resolves when who looks on may not do so any more.
+async fn shown_out(guard: Guard, who: Who) {
+    let (Guard::Guests(guests, _), Who::Guest(number)) = (guard, who) else {
+        return std::future::pending().await;
+    };
+    let mut changes = guests.changes();
+    while guests.is_open(number) && changes.changed().await.is_ok() {}
 }
 
 /// Does what a line on the control socket would do.

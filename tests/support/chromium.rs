@@ -147,7 +147,7 @@ impl Drop for Chromium {
     }
 }
 
-/// No picture, no sound card, no question about the microphone, no word to anywhere.
+/// No picture, no sound card, no question about the microphone or a certificate that was made on the spot, no word to anywhere.
 const FLAGS: &[&str] = &[
     "--headless",
     "--remote-debugging-pipe",
@@ -158,6 +158,7 @@ const FLAGS: &[&str] = &[
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--ignore-certificate-errors",
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",

@@ -7,7 +7,7 @@ import { Call, canSeal } from "./call.js";
 import { readEvents } from "./events.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { node: "", members: {}, recorders: [], media: {}, heard: [], levels_db: {}, input_db: null, phrase: null, links: {}, places: {}, news: [], session: null, plan: null, pool: null, muted: false };
+const state = { guests: {}, volumes: {}, node: "", members: {}, recorders: [], media: {}, heard: [], levels_db: {}, input_db: null, phrase: null, links: {}, places: {}, news: [], session: null, plan: null, pool: null, muted: false };
 const map = new Map2D($("map"), choose);
 /** Whose voice is looked at; null for whoever speaks. */
 let chosen = null;
@@ -71,7 +71,7 @@ async function listen() {
       const response = await fetch("api/v1/events", { headers });
       if (!response.ok) {
         say((await response.json()).error);
-        if (response.status === 401) return gone();
+        if ([401, 403].includes(response.status)) return gone(response.status === 403);
       } else {
         if (misses > 0) say("");
         misses = 0;
@@ -91,8 +91,8 @@ async function listen() {
   }
 }
 
-function gone() {
-  call.leave("alm has ended");
+function gone(revoked = false) {
+  call.leave(revoked ? "your link was taken back" : "alm has ended");
   $("bar").hidden = true;
   $("about").textContent = state.left ? "over" : "not connected";
   document.body.classList.add("gone");
@@ -101,10 +101,16 @@ function gone() {
 function take(news) {
   if (state.session && news.session === null) state.left = true;
   Object.assign(state, news);
+  // A guest is not this node: to them, the browser is who they are.
+  if (isGuest()) state.node = call.node ?? "";
   if (news.media) remember(news.media);
   if (news.members) call.noteMembers(news.members);
   if (news.session === null) call.leave("the conference is over");
   draw();
+}
+
+function isGuest() {
+  return state.session?.role === "guest";
 }
 
 function remember(media) {
@@ -144,13 +150,21 @@ function choose(node) {
 
 /** Whether a voice is loud enough to be a voice; the own as its microphone hears it. */
 function speaks(node) {
+  const own = call.levels()[node];
+  if (own !== undefined) return own > SPEAKS_DB;
+  if (node === call.node && call.state === "in") return !call.muted && call.level > 0.002;
   if (node !== state.node) return (state.levels_db[node] ?? SILENCE_DB) > SPEAKS_DB;
   return Boolean(state.session) && !state.muted && (state.input_db ?? SILENCE_DB) > SPEAKS_DB;
 }
 const SILENCE_DB = -127;
 const SPEAKS_DB = -55;
 
-const view = { state, name, quality, speaks, get chosen() { return chosen; }, get browser() { return call.node; }, choose, kick };
+/** Whether anything is heard of somebody, here or by this browser. */
+function hears(node) {
+  return node in state.media || node in call.levels() || state.heard.includes(node);
+}
+
+const view = { state, name, quality, speaks, hears, get chosen() { return chosen; }, get browser() { return call.node; }, choose, kick };
 
 let waiting = false;
 function draw() {
@@ -164,6 +178,7 @@ function draw() {
     drawWay($("way"), view);
     drawPhrase();
     drawCall();
+    drawGuests();
     drawPlan();
     drawNews();
     drawBar();
@@ -181,11 +196,12 @@ function drawHead() {
   if (session) about.push(count === 1 ? "nobody else yet" : `${count} here`);
   if (pool) about.push(pool.size === 1 ? "no other node in the pool" : `${pool.size} nodes in the pool`);
   $("about").textContent = about.join(" · ");
-  $("invite-part").hidden = !session;
+  $("invite-part").hidden = !session?.id;
+  $("news-part").hidden = isGuest();
   $("host-part").hidden = session?.role !== "host";
   $("people-part").hidden = !session;
-  $("say").hidden = !session;
-  if (session && $("id").textContent !== session.id) $("id").textContent = session.id;
+  $("say").hidden = !session || isGuest();
+  if (session?.id && $("id").textContent !== session.id) $("id").textContent = session.id;
 }
 
 /** The same words at everybody's, unless somebody sits in between. */
@@ -227,10 +243,43 @@ function drawCall() {
   put($("call-words"), words.join(" "));
 }
 
+/** The links that guests come by; rows are kept, so that what has the focus keeps it. */
+let hasDoor = false;
+function drawGuests() {
+  const names = Object.keys(state.guests).sort();
+  hasDoor ||= names.length > 0;
+  $("guests-part").hidden = !hasDoor || isGuest() || !state.session;
+  for (const row of [...$("guests").children]) if (!(row.dataset.name in state.guests)) row.remove();
+  for (const name of names) {
+    let row = [...$("guests").children].find((row) => row.dataset.name === name);
+    if (!row) {
+      row = document.createElement("li");
+      row.dataset.name = name;
+      const [word, link, copy, back] = ["bdi", "code", "button", "button"].map((kind) => document.createElement(kind));
+      word.textContent = name;
+      link.tabIndex = 0;
+      link.setAttribute("aria-label", `The link for ${name}`);
+      [copy.textContent, back.textContent, back.className] = ["Copy", "Take back", "grave"];
+      copy.addEventListener("click", () => copyText(state.guests[name], link, copy));
+      back.addEventListener("click", () => ask({ do: "revoke", name }));
+      row.append(word, link, copy, back);
+      $("guests").append(row);
+    }
+    put(row.querySelector("code"), state.guests[name]);
+  }
+}
+
+$("guest-make").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const name = $("guest-name").value.trim();
+  if (name && (await ask({ do: "guest", name }))) $("guest-name").value = "";
+});
+
 /** Who can hear the sound on its way, in a sentence. */
 function drawSeal(how) {
-  const sealed = "This browser seals and opens the sound with the conference's keys, and alm passes it on without opening it. alm on this machine has brought those keys, so whoever runs it could.";
-  const open = "The sound is encrypted between this browser and alm, and on its way to the others so that only members hear it. alm on this machine, which does both, hears it too.";
+  const where = isGuest() ? "alm on the machine of whoever gave you the link" : "alm on this machine";
+  const sealed = `This browser seals and opens the sound with the conference's keys, and alm passes it on without opening it. ${where} has brought those keys, so whoever runs it could.`;
+  const open = `The sound is encrypted between this browser and alm, and on its way to the others so that only members hear it. ${where}, which does both, hears it too.`;
   put($("call-seal"), how === "in" && !call.sealed || !canSeal() ? open : sealed);
 }
 
@@ -256,7 +305,7 @@ function drawNews() {
 }
 
 function drawBar() {
-  $("bar").hidden = !state.session;
+  $("bar").hidden = !state.session || isGuest();
   const muted = state.muted;
   $("mic").setAttribute("aria-pressed", String(!muted));
   $("mic").className = muted ? "off" : "on";
@@ -289,7 +338,7 @@ window.addEventListener("blur", () => talk(false));
 $("keys").checked = localStorage.getItem("keys") !== "off";
 $("keys").addEventListener("change", () => localStorage.setItem("keys", $("keys").checked ? "on" : "off"));
 document.addEventListener("keydown", (event) => {
-  if (!$("keys").checked || !state.session || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (!$("keys").checked || !state.session || isGuest() || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.target.closest("input:not([type=checkbox]), textarea, dialog")) return;
   if (event.key === "m") setMuted(!state.muted);
   if (event.key === " " && !event.target.closest("button, input")) {
@@ -299,16 +348,18 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("keyup", (event) => event.key === " " && talk(false));
 
-$("copy").addEventListener("click", async () => {
+$("copy").addEventListener("click", () => copyText(state.session.id, $("id"), $("copy")));
+
+async function copyText(text, place, button) {
   try {
-    await navigator.clipboard.writeText(state.session.id);
-    $("copy").textContent = "Copied";
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
   } catch {
-    getSelection().selectAllChildren($("id"));
-    $("copy").textContent = "Selected: copy it";
+    getSelection().selectAllChildren(place);
+    button.textContent = "Selected: copy it";
   }
-  setTimeout(() => ($("copy").textContent = "Copy"), 2500);
-});
+  setTimeout(() => (button.textContent = "Copy"), 2500);
+}
 
 for (const button of document.querySelectorAll("[data-act]")) {
   button.addEventListener("click", () => ask({ do: "moderate", act: button.dataset.act, who: null }));

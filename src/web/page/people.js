@@ -18,7 +18,7 @@ export function drawPeople(list, view) {
       ? [state.muted ? "you, microphone off" : "you"]
       : node === view.browser
         ? [speaks ? "you, by this browser, speaks" : "you, by this browser"]
-      : media ? [speaks ? "speaks" : "silent", ...(how ? [WORDS[how]] : []), ...(DOUBTS[media.standing] ? [DOUBTS[media.standing]] : [])]
+      : view.hears(node) ? [speaks ? "speaks" : "silent", ...(how ? [WORDS[how]] : []), ...(DOUBTS[media?.standing] ? [DOUBTS[media.standing]] : [])]
         : ["not heard yet"];
     if (node === state.plan?.root && state.session) words.push("manages the session");
     if (state.recorders.includes(node)) words.push(own ? "you record this" : "records this");
