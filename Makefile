@@ -8,6 +8,7 @@ help:
 	@echo "make demo    a conference of five on this machine, which checks itself"
 	@echo "make test    formatting, lints and all tests"
 	@echo "make test-browser  browsers in a conference, with a headless Chromium"
+	@echo "make test-audio    real devices, on a sound server that the tests may take away (PulseAudio)"
 	@echo "make build   the program, as target/release/alm"
 	@echo "make lint    formatting and lints alone"
 
@@ -22,7 +23,11 @@ test: lint
 .PHONY: test-browser
 test-browser:
 	@.ci/setup.sh browser
-	$(CARGO) test --locked --test browser -- --ignored --test-threads 1
+	$(CARGO) test --locked --test browser -- --ignored --test-threads 1 what_is
+
+.PHONY: test-audio
+test-audio:
+	.ci/sound.sh $(CARGO) test --locked -p alm-media --features audio --test sound_card -- --ignored --test-threads 1 what_is
 
 .PHONY: build
 build:

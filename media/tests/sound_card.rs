@@ -1,20 +1,19 @@
-//! The real sound card, or a sound server's stand-in for one. Left out unless asked for: most machines that
-//! run tests have neither.
-//!
-//! ```sh
-//! pulseaudio -n --daemonize=no --use-pid-file=no --exit-idle-time=-1 -L module-native-protocol-unix \
-//!     -L "module-null-sink sink_name=room rate=48000 channels=1" &
-//! pactl set-default-sink room; pactl set-default-source room.monitor
-//! cargo test -p alm-media --features audio --test sound_card -- --ignored
-//! ```
+//! The real sound card, or a sound server's stand-in for one. Left out unless asked for: most machines that run tests have
+//! neither. `make test-audio` has a sound server of its own for them.
 
 #![cfg(feature = "audio")]
 #![expect(clippy::disallowed_methods, reason = "a sound card runs on the real clock")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test's helpers fail the test, and say how long it took"
+)]
 
 use std::f32::consts::TAU;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use alm_media::device::{DeviceError, InputSpec, OutputSpec, list_devices};
+use alm_media::device::{Capture, DeviceError, InputSpec, OutputSpec, Playback, list_devices};
 
 /// The amplitude of a sine of that frequency.
 fn level_at(hertz: f32, pcm: &[f32]) -> f32 {
@@ -53,6 +52,96 @@ fn what_is_played_is_captured() {
     let whole = levels.iter().filter(|&&level| (level - 0.251).abs() < 0.02).count();
     assert!(whole * 10 >= levels.len() * 9, "{levels:?}");
     assert!(onset < 24_000, "{onset}");
+}
+
+/// A microphone and a loudspeaker in one room, a tone on the loudspeaker.
+struct Room {
+    tone: Box<dyn Capture>,
+    input: Box<dyn Capture>,
+    output: Box<dyn Playback>,
+    /// What was told of the microphone.
+    told: Vec<String>,
+    next: Instant,
+}
+
+impl Room {
+    fn enter() -> Self {
+        let tone = "tone:440".parse::<InputSpec>().unwrap().open(false).unwrap();
+        let input = InputSpec::Default.open(false).unwrap();
+        let output = OutputSpec::Default.open().unwrap();
+        Self { tone, input, output, told: Vec::new(), next: Instant::now() }
+    }
+
+    /// Plays and listens until `done` of the tone's amplitude in the last 100 ms and of what was told; how long that took.
+    fn until(&mut self, what: &str, done: impl Fn(f32, &[String]) -> bool) -> Duration {
+        let (start, mut heard, mut levels) = (Instant::now(), Vec::new(), Vec::new());
+        while start.elapsed() < Duration::from_secs(30) {
+            let mut pcm = [0.0; 960];
+            self.tone.read(&mut pcm).unwrap();
+            if let Err(error) = self.output.write(&pcm) {
+                println!("{:?}: {error}", start.elapsed());
+            }
+            if let Err(error) = self.input.read(&mut pcm) {
+                println!("{:?}: {error}", start.elapsed());
+                self.told.push(error.to_string());
+            }
+            heard.extend(pcm);
+            if heard.len() >= 4_800 {
+                levels.push(level_at(440.0, &heard));
+                if levels.last().is_some_and(|level| done(*level, &self.told)) {
+                    println!("{what}: {:?}", start.elapsed());
+                    return start.elapsed();
+                }
+                heard.clear();
+            }
+            self.next += Duration::from_millis(20);
+            std::thread::sleep(self.next.saturating_duration_since(Instant::now()));
+        }
+        panic!("{what}: {:?}, {levels:.3?}", self.told);
+    }
+}
+
+fn pactl(args: &str) -> String {
+    let output = Command::new("pactl").args(args.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{args}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn plug_in(sink: &str, rate: u32) {
+    pactl(&format!("load-module module-null-sink sink_name={sink} rate={rate} channels=1"));
+    pactl(&format!("set-default-sink {sink}"));
+    pactl(&format!("set-default-source {sink}.monitor"));
+}
+
+#[test]
+#[ignore = "needs a sound server whose devices it may take away"]
+fn what_is_unplugged_works_again_and_the_default_is_followed() {
+    let is_heard = |level: f32| (level - 0.251).abs() < 0.03;
+    let mut room = Room::enter();
+    room.until("heard", |level, _| is_heard(level));
+    // Another default, with another rate.
+    plug_in("headset", 44_100);
+    room.until("on the headset", |level, _| {
+        let streams = pactl("list short source-outputs");
+        let headset = pactl("list short sources");
+        let headset = headset.lines().find(|line| line.contains("headset.monitor")).unwrap();
+        let number = headset.split('\t').next().unwrap();
+        is_heard(level) && streams.lines().any(|line| line.split('\t').nth(1) == Some(number))
+    });
+    assert!(room.told.is_empty(), "that is no trouble: {:?}", room.told);
+    // Everything is unplugged, and back after a while at another rate.
+    pactl("unload-module module-null-sink");
+    room.until("gone", |level, told| level < 0.01 && !told.is_empty());
+    plug_in("desk", 32_000);
+    room.until("back", |level, told| is_heard(level) && told.iter().any(|line| line.contains("works again")));
+    // The server itself goes, and comes again.
+    let gone = room.told.len();
+    let server = Command::new("sh").args(["-c", &std::env::var("SOUND_SERVER_AGAIN").unwrap()]).spawn();
+    let mut server = server.unwrap();
+    room.until("after the server", |level, told| {
+        is_heard(level) && told[gone..].iter().any(|line| line.contains("works again"))
+    });
+    server.wait().unwrap();
 }
 
 #[test]

@@ -106,14 +106,14 @@ impl MediaArgs {
         let capture = match capture.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
             Err(error) if self.input == InputSpec::Default => {
                 troubles.push(format!("no microphone, nobody will hear you: {error}"));
-                InputSpec::Silence.open(false)
+                InputSpec::await_default().or_else(|_| InputSpec::Silence.open(false))
             }
             opened => opened,
         };
         let playback = match playback {
             Err(error) if self.output == OutputSpec::Default => {
                 troubles.push(format!("no loudspeaker, you will hear nobody: {error}"));
-                OutputSpec::Null.open()
+                OutputSpec::await_default().or_else(|_| OutputSpec::Null.open())
             }
             opened => opened,
         };

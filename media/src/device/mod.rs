@@ -5,6 +5,8 @@
 //! waits. A sound card's own clock is matched to the caller's on the way.
 
 mod file;
+#[cfg(any(feature = "audio", test))]
+mod kept;
 #[cfg(not(feature = "audio"))]
 mod not_built;
 mod null;
@@ -32,7 +34,7 @@ pub trait Capture: Send {
     /// Fills `out` with the samples that follow; silence where there are none. Does not wait.
     ///
     /// # Errors
-    /// The device has failed; said once, and silence follows.
+    /// The device has failed: said once, and silence follows until it is back, which is said as well.
     fn read(&mut self, out: &mut [f32]) -> Result<(), DeviceError>;
 }
 
@@ -41,7 +43,8 @@ pub trait Playback: Send {
     /// Takes samples to be played after those before them. Does not wait.
     ///
     /// # Errors
-    /// The device has failed or the file cannot be written; said once, and what follows is dropped.
+    /// The device has failed or the file cannot be written: said once, and what follows is dropped until the device is back,
+    /// which is said as well.
     fn write(&mut self, pcm: &[f32]) -> Result<(), DeviceError>;
 }
 
@@ -57,6 +60,12 @@ pub enum DeviceError {
     /// The device is there and does not work, or has ceased to.
     #[error("the {1} device does not work: {0}")]
     Broken(String, Direction),
+    /// It is there, and has not asked for samples, or given any, for a while.
+    #[error("the {0} device has fallen silent; it is opened again")]
+    Silent(Direction),
+    /// No error: a device that was gone is back.
+    #[error("the {0} device works again")]
+    Restored(Direction),
     /// Built without the feature `audio`.
     #[error("this build has no sound devices; use file:, tone: or silence, and file: or null")]
     NotBuilt,
@@ -180,7 +189,15 @@ impl InputSpec {
         matches!(self, Self::Default | Self::Device(_))
     }
 
-    /// Opens it. A file plays once, and silence follows; with `looped` it repeats.
+    /// The system's default microphone, which is not there yet: it is taken up once it is.
+    ///
+    /// # Errors
+    /// The build has no sound devices.
+    pub fn await_default() -> Result<Box<dyn Capture>, DeviceError> {
+        sound_card::await_input()
+    }
+
+    /// Opens it; a device is opened again when it fails. A file plays once, and silence follows; with `looped` it repeats.
     ///
     /// # Errors
     /// There is no such device, it does not work, or the file cannot be read.
@@ -201,7 +218,15 @@ impl OutputSpec {
         matches!(self, Self::Default | Self::Device(_))
     }
 
-    /// Opens it. A file is emptied first.
+    /// The system's default loudspeaker, which is not there yet: it is taken up once it is.
+    ///
+    /// # Errors
+    /// The build has no sound devices.
+    pub fn await_default() -> Result<Box<dyn Playback>, DeviceError> {
+        sound_card::await_output()
+    }
+
+    /// Opens it; a device is opened again when it fails. A file is emptied first.
     ///
     /// # Errors
     /// There is no such device, it does not work, or the file cannot be made.

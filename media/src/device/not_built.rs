@@ -10,6 +10,14 @@ pub(super) fn open_output(_name: Option<&str>) -> Result<Box<dyn Playback>, Devi
     Err(DeviceError::NotBuilt)
 }
 
+pub(super) fn await_input() -> Result<Box<dyn Capture>, DeviceError> {
+    Err(DeviceError::NotBuilt)
+}
+
+pub(super) fn await_output() -> Result<Box<dyn Playback>, DeviceError> {
+    Err(DeviceError::NotBuilt)
+}
+
 pub(super) fn list_devices() -> Result<Devices, DeviceError> {
     Err(DeviceError::NotBuilt)
 }

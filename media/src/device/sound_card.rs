@@ -4,12 +4,15 @@
 //! machine has no card, because its library writes to stderr about that, and only foreign code could keep
 //! it from doing so. With a card that refuses, its lines are still seen.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{BufferSize, ErrorKind, FromSample, Host, SampleFormat, SizedSample, StreamConfig};
 
+use super::kept::{Card, Kept, Opener, Patience};
 use super::ring::{CardSink, CardSource, FromCard, ToCard, from_card, to_card};
 use super::{Capture, DeviceError, DeviceName, Devices, Direction, Playback};
 use crate::SAMPLE_RATE;
@@ -24,10 +27,97 @@ const FAILURES_MAX: usize = 4;
 const CHANNELS_MAX: u16 = 64;
 
 pub(super) fn open_input(name: Option<&str>) -> Result<Box<dyn Capture>, DeviceError> {
+    let capture = build_capture(name)?;
+    Ok(Box::new(Kept::new(
+        Some(capture),
+        Direction::Input,
+        Microphone(name.map(str::to_owned)),
+        Patience::default(),
+    )))
+}
+
+pub(super) fn open_output(name: Option<&str>) -> Result<Box<dyn Playback>, DeviceError> {
+    let playback = build_playback(name)?;
+    Ok(Box::new(Kept::new(
+        Some(playback),
+        Direction::Output,
+        Loudspeaker(name.map(str::to_owned)),
+        Patience::default(),
+    )))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a build without devices has none to wait for")]
+pub(super) fn await_input() -> Result<Box<dyn Capture>, DeviceError> {
+    Ok(Box::new(Kept::new(None, Direction::Input, Microphone(None), Patience::default())))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a build without devices has none to wait for")]
+pub(super) fn await_output() -> Result<Box<dyn Playback>, DeviceError> {
+    Ok(Box::new(Kept::new(None, Direction::Output, Loudspeaker(None), Patience::default())))
+}
+
+/// A microphone by its name; the default one without.
+struct Microphone(Option<String>);
+
+impl Opener<CardCapture> for Microphone {
+    fn open(&mut self) -> Result<CardCapture, DeviceError> {
+        build_capture(self.0.as_deref())
+    }
+
+    fn name(&mut self) -> Option<String> {
+        default_name(self.0.as_deref(), Direction::Input)
+    }
+}
+
+/// A loudspeaker, likewise.
+struct Loudspeaker(Option<String>);
+
+impl Opener<CardPlayback> for Loudspeaker {
+    fn open(&mut self) -> Result<CardPlayback, DeviceError> {
+        build_playback(self.0.as_deref())
+    }
+
+    fn name(&mut self) -> Option<String> {
+        default_name(self.0.as_deref(), Direction::Output)
+    }
+}
+
+/// What the default device is called now; what has a name keeps it.
+fn default_name(name: Option<&str>, direction: Direction) -> Option<String> {
+    let host = if name.is_none() { host() } else { None };
+    default_device(&host?, direction).as_ref().and_then(name_of).map(|device| device.name)
+}
+
+impl Capture for Kept<CardCapture> {
+    fn read(&mut self, out: &mut [f32]) -> Result<(), DeviceError> {
+        let samples = out.len();
+        let told = self.with(samples, |card| {
+            card.ring.read(out);
+            check(&card.failed, Direction::Input)
+        });
+        if !matches!(told, Ok(true) | Err(DeviceError::Restored(_))) {
+            out.fill(0.0);
+        }
+        told.map(drop)
+    }
+}
+
+impl Playback for Kept<CardPlayback> {
+    fn write(&mut self, pcm: &[f32]) -> Result<(), DeviceError> {
+        let told = self.with(pcm.len(), |card| {
+            card.ring.write(pcm);
+            check(&card.failed, Direction::Output)
+        });
+        told.map(drop)
+    }
+}
+
+fn build_capture(name: Option<&str>) -> Result<CardCapture, DeviceError> {
     let direction = Direction::Input;
     let (device, config, format) = find(name, direction)?;
     let (failures, failed) = sync_channel(FAILURES_MAX);
     let (sink, ring) = from_card(config.sample_rate);
+    let beats = Arc::new(AtomicU64::new(0));
     let build = match format {
         SampleFormat::I16 => build_input::<i16>,
         SampleFormat::I32 => build_input::<i32>,
@@ -35,16 +125,18 @@ pub(super) fn open_input(name: Option<&str>) -> Result<Box<dyn Capture>, DeviceE
         SampleFormat::U16 => build_input::<u16>,
         _ => build_input::<f32>,
     };
-    let stream = build(&device, config, sink, failures).map_err(|error| refused(name, direction, &error))?;
+    let stream = build(&device, config, sink, beats.clone(), failures)
+        .map_err(|error| refused(name, direction, &error))?;
     stream.play().map_err(|error| refused(name, direction, &error))?;
-    Ok(Box::new(CardCapture { _stream: stream, ring, failed: Some(failed) }))
+    Ok(CardCapture { _stream: stream, ring, beats, failed })
 }
 
-pub(super) fn open_output(name: Option<&str>) -> Result<Box<dyn Playback>, DeviceError> {
+fn build_playback(name: Option<&str>) -> Result<CardPlayback, DeviceError> {
     let direction = Direction::Output;
     let (device, config, format) = find(name, direction)?;
     let (failures, failed) = sync_channel(FAILURES_MAX);
     let (ring, source) = to_card(config.sample_rate);
+    let beats = Arc::new(AtomicU64::new(0));
     let build = match format {
         SampleFormat::I16 => build_output::<i16>,
         SampleFormat::I32 => build_output::<i32>,
@@ -52,10 +144,10 @@ pub(super) fn open_output(name: Option<&str>) -> Result<Box<dyn Playback>, Devic
         SampleFormat::U16 => build_output::<u16>,
         _ => build_output::<f32>,
     };
-    let stream =
-        build(&device, config, source, failures).map_err(|error| refused(name, direction, &error))?;
+    let stream = build(&device, config, source, beats.clone(), failures)
+        .map_err(|error| refused(name, direction, &error))?;
     stream.play().map_err(|error| refused(name, direction, &error))?;
-    Ok(Box::new(CardPlayback { _stream: stream, ring, failed: Some(failed) }))
+    Ok(CardPlayback { _stream: stream, ring, beats, failed })
 }
 
 pub(super) fn list_devices() -> Result<Devices, DeviceError> {
@@ -184,6 +276,7 @@ fn build_input<T>(
     device: &cpal::Device,
     config: StreamConfig,
     mut sink: CardSink,
+    beats: Arc<AtomicU64>,
     failures: SyncSender<String>,
 ) -> Result<cpal::Stream, cpal::Error>
 where
@@ -192,6 +285,7 @@ where
 {
     let channels = usize::from(config.channels);
     let on_samples = move |samples: &[T], _: &cpal::InputCallbackInfo| {
+        beats.fetch_add(1, Ordering::Relaxed);
         for frame in samples.chunks_exact(channels) {
             let sum: f32 = frame.iter().map(|&sample| f32::from_sample_(sample)).sum();
             sink.put(sum / channels as f32);
@@ -204,6 +298,7 @@ fn build_output<T>(
     device: &cpal::Device,
     config: StreamConfig,
     mut source: CardSource,
+    beats: Arc<AtomicU64>,
     failures: SyncSender<String>,
 ) -> Result<cpal::Stream, cpal::Error>
 where
@@ -211,6 +306,7 @@ where
 {
     let channels = usize::from(config.channels);
     let on_room = move |samples: &mut [T], _: &cpal::OutputCallbackInfo| {
+        beats.fetch_add(1, Ordering::Relaxed);
         source.begin();
         for frame in samples.chunks_exact_mut(channels) {
             frame.fill(T::from_sample_(source.take()));
@@ -222,37 +318,32 @@ where
 struct CardCapture {
     _stream: cpal::Stream,
     ring: FromCard,
-    /// `None` once a failure was told.
-    failed: Option<Receiver<String>>,
+    beats: Arc<AtomicU64>,
+    failed: Receiver<String>,
 }
 
-impl Capture for CardCapture {
-    fn read(&mut self, out: &mut [f32]) -> Result<(), DeviceError> {
-        self.ring.read(out);
-        check(&mut self.failed, Direction::Input)
+impl Card for CardCapture {
+    fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
     }
 }
 
 struct CardPlayback {
     _stream: cpal::Stream,
     ring: ToCard,
-    /// `None` once a failure was told.
-    failed: Option<Receiver<String>>,
+    beats: Arc<AtomicU64>,
+    failed: Receiver<String>,
 }
 
-impl Playback for CardPlayback {
-    fn write(&mut self, pcm: &[f32]) -> Result<(), DeviceError> {
-        self.ring.write(pcm);
-        check(&mut self.failed, Direction::Output)
+impl Card for CardPlayback {
+    fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
     }
 }
 
-fn check(failed: &mut Option<Receiver<String>>, direction: Direction) -> Result<(), DeviceError> {
-    match failed.as_ref().and_then(|failed| failed.try_recv().ok()) {
-        Some(what) => {
-            *failed = None;
-            Err(DeviceError::Broken(what, direction))
-        }
-        None => Ok(()),
+fn check(failed: &Receiver<String>, direction: Direction) -> Result<(), DeviceError> {
+    match failed.try_recv() {
+        Ok(what) => Err(DeviceError::Broken(what, direction)),
+        Err(_) => Ok(()),
     }
 }
