@@ -282,6 +282,21 @@ pub fn is_pause(payload: &[u8]) -> bool {
     payload.len() <= PAUSE_LEN_MAX
 }
 
+/// The shortest payload of a pause of one frame: a table-of-contents byte alone (RFC 6716, section 3.1), mono. As long as
+/// frames of that length.
+pub(crate) fn pause(frame: FrameLength) -> [u8; 1] {
+    // Configurations of table 2: full band without a speech layer up to 20 ms, wide band speech beyond.
+    let config: u8 = match frame.samples() {
+        120 => 28,
+        240 => 29,
+        480 => 30,
+        960 => 31,
+        1_920 => 10,
+        _ => 11,
+    };
+    [config << 3]
+}
+
 /// The longest payload of a pause: the library's own measure for what need not be sent.
 const PAUSE_LEN_MAX: usize = 2;
 
@@ -452,6 +467,19 @@ mod tests {
             assert!(at < 100 || out.iter().all(|sample| sample.abs() < 0.01), "{at}");
         }
         assert!(sent <= 10, "{sent} of the last 75 frames");
+    }
+
+    #[test]
+    fn a_pause_lasts_as_long_as_a_frame() {
+        for micros in [2_500, 5_000, 10_000, 20_000, 40_000, 60_000] {
+            let frame = frames_of(micros);
+            let payload = pause(frame);
+            assert!(is_pause(&payload));
+            assert_eq!(payload_samples(&payload), Some(frame.samples()));
+            let mut out = [1.0; FRAME_SAMPLES_MAX];
+            let decoded = Decoder::new(Channels::Mono).decode(&payload, &mut out);
+            assert_eq!(decoded, Ok(frame.samples()));
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@
 mod codec;
 pub mod device;
 mod envelope;
+mod floor;
 mod group;
 mod heard;
 mod jitter;
@@ -53,6 +54,7 @@ mod relay;
 mod repair;
 mod seal;
 mod speaker;
+mod strain;
 mod stretch;
 #[cfg(test)]
 mod testing;
@@ -67,6 +69,7 @@ pub use self::codec::{
     FRAME_SAMPLES_MAX, FrameLength, carries_previous, is_pause, payload_samples,
 };
 pub use self::envelope::Envelope;
+pub use self::floor::{Floor, PLACES_MIN, Turn, WAIT_MAX};
 pub use self::group::{
     Applicant, GROUP_MEMBERS_MAX, GROUP_MESSAGE_MAX, Group, GroupChange, GroupError, GroupSigner,
     KEY_PACKAGE_MAX, NodeKey,
@@ -82,8 +85,8 @@ pub use self::listener::{
 pub use self::mixer::Mixer;
 pub use self::packet::{
     COUNTER_MAX, CaptureTime, HEADER_LEN, MEDIA_KIND, METADATA_LEN, MediaPacket, PACKET_MAX, PAYLOAD_MAX,
-    PacketError, SFRAME_HEADER_MAX, SourceIndex, TAG_LEN, TreeId, VERSION, peek_tree, set_tree, with_tree,
-    without_tree,
+    PacketError, SFRAME_HEADER_MAX, SourceIndex, TAG_LEN, TreeId, VERSION, peek_priority, peek_tree,
+    set_tree, with_tree, without_tree,
 };
 pub use self::record::{FILES_MAX, MIX_NAME, RecordError, Recording};
 pub use self::relay::{
@@ -92,6 +95,7 @@ pub use self::relay::{
 pub use self::repair::{Carried, LOSS_KIND, RECENT_MAX, REQUEST_KIND, Repair, RepairStats, STREAMS_MAX};
 pub use self::seal::{KEYS_MAX, OpenError, Opener, REPLAY_WINDOW, SealError, Sealer, SenderKey};
 pub use self::speaker::Speaker;
+pub use self::strain::Strain;
 pub use self::voice::{VOICE_BLOCK, VoiceConfig, VoiceProcessor};
 pub use self::vouch::{SIGNATURE_LEN, Sign, VOUCHED_MAX};
 pub use self::wav::{

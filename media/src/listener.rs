@@ -30,6 +30,8 @@ pub struct Heard {
     pub counter: u64,
     /// When it was captured; with the session's clock at arrival, how long it was on its way.
     pub capture_time: CaptureTime,
+    /// How loud it is, by its source's word.
+    pub level: Level,
     /// What was said: a payload of Opus.
     pub payload: Bytes,
 }
@@ -182,9 +184,9 @@ impl Listener {
             self.stats.unknown_source += 1;
             return Err(OpenError::UnknownSource.into());
         };
-        let payload = source.push(&packet, now)?;
+        let (level, payload) = source.push(&packet, now)?;
         let MediaPacket { source, counter, capture_time, .. } = packet;
-        Ok(Heard { source, counter, capture_time, payload })
+        Ok(Heard { source, counter, capture_time, level, payload })
     }
 
     /// Fills `out`, at most [`PULL_SAMPLES_MAX`] samples of each channel, interleaved, with what is to be played from `now` on. To be
@@ -261,7 +263,7 @@ impl Source {
         }
     }
 
-    fn push(&mut self, packet: &MediaPacket<'_>, now: Instant) -> Result<Bytes, HearError> {
+    fn push(&mut self, packet: &MediaPacket<'_>, now: Instant) -> Result<(Level, Bytes), HearError> {
         let opened = self.opener.open(packet);
         let payload = opened.inspect_err(|error| match error {
             OpenError::Replayed => {
@@ -277,7 +279,8 @@ impl Source {
             return Err(HearError::Silenced);
         }
         let (&level, payload) = payload.split_first().ok_or(HearError::Payload)?;
-        self.level = Some((Level::from_byte(level), now));
+        let level = Level::from_byte(level);
+        self.level = Some((level, now));
         let frame = payload_samples(payload)
             .and_then(|samples| FrameLength::from_micros(samples as u64 * 1_000 / 48))
             .ok_or(HearError::Payload)?;
@@ -287,7 +290,7 @@ impl Source {
             other => other.insert((frame, JitterBuffer::new(frame))),
         };
         jitter.push(packet.counter, packet.capture_time, payload.clone(), now);
-        Ok(payload)
+        Ok((level, payload))
     }
 
     fn pull(&mut self, now: Instant, out: &mut [f32]) {

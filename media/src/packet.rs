@@ -235,6 +235,13 @@ pub fn peek_tree(bytes: &[u8]) -> Option<TreeId> {
     (fits && check_first(first).is_ok()).then_some(TreeId(u32::from_be_bytes([t0, t1, t2, t3])))
 }
 
+/// Whether a packet is one of the loudest voices', which relays drop last; `None` if the bytes are no media packet of this
+/// version.
+pub fn peek_priority(bytes: &[u8]) -> Option<bool> {
+    let &first = bytes.first()?;
+    check_first(first).is_ok().then_some(first & PRIORITY_BIT != 0)
+}
+
 /// Writes another tree id into a packet; the bytes are left alone and `false` returned if they are none.
 pub fn set_tree(bytes: &mut [u8], tree: TreeId) -> bool {
     if peek_tree(bytes).is_none() {

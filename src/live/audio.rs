@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use alm_media::device::{Capture, Playback};
 use alm_media::{
-    CaptureTime, CodecConfig, Level, Listener, Recording, SAMPLE_RATE, SenderKey, Sign, SourceIndex,
-    SourceStats, Speaker, TreeId, VOICE_BLOCK, VoiceConfig, VoiceProcessor,
+    CaptureTime, CodecConfig, Floor, FrameLength, Level, Listener, Recording, SAMPLE_RATE, SenderKey, Sign,
+    SourceIndex, SourceStats, Speaker, TreeId, Turn, VOICE_BLOCK, VoiceConfig, VoiceProcessor, is_pause,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -62,6 +62,10 @@ pub(super) enum ToAudio {
     Constant(bool),
     /// So many percent of the voice are lost at its worst listener.
     ExpectLoss(u8),
+    /// So many voices are carried at once.
+    Places(usize),
+    /// Frames of that length from now on.
+    Frame(FrameLength),
     /// What a source, or the own voice, calls itself.
     Name(SourceIndex, NodeId, String),
     /// A source is played at so many times its own loudness.
@@ -174,12 +178,15 @@ pub struct Audio {
     playback: Box<dyn Playback>,
     own: OwnVoice,
     codec: CodecConfig,
+    floor: Floor,
     /// None before the first key.
     speaker: Option<Speaker>,
     listener: Listener,
     clock: Option<SessionClock>,
     muted: bool,
-    frame: Duration,
+    frame: FrameLength,
+    /// What the next frame is to be.
+    wanted: FrameLength,
     tick: Duration,
     /// When the next tick is due.
     due: Instant,
@@ -224,6 +231,7 @@ impl Audio {
             // A driver that does not keep up has lost more than that already.
             Recorder::start(recording, now, move |trouble| drop(outbox.try_send(FromAudio::Trouble(trouble))))
         });
+        let floor = Floor::new(own.source);
         let samples = (tick.as_secs_f64() * f64::from(SAMPLE_RATE)).round() as usize;
         let audio = Self {
             capture,
@@ -231,7 +239,8 @@ impl Audio {
             listener: Listener::new(),
             clock: None,
             muted,
-            frame: frame.duration(),
+            frame,
+            wanted: frame,
             tick,
             due: now + tick,
             captured: vec![0.0; frame.samples()],
@@ -245,6 +254,7 @@ impl Audio {
             input: Level::SILENCE,
             own,
             codec,
+            floor,
             speaker: None,
             processor: (voice != VoiceConfig::NONE)
                 .then(|| VoiceProcessor::new(voice, frame.samples().min(VOICE_BLOCK))),
@@ -317,8 +327,9 @@ impl Audio {
         if self.filled == self.captured.len() {
             self.filled = 0;
             if now.saturating_duration_since(self.due) < STALE {
-                self.speak();
+                self.speak(now);
             }
+            self.take_wanted();
         }
         self.due += self.tick;
         if self.levels_at <= now {
@@ -353,13 +364,34 @@ impl Audio {
         }
     }
 
-    fn speak(&mut self) {
+    /// Frames of another length begin between two.
+    fn take_wanted(&mut self) {
+        if self.wanted == self.frame {
+            return;
+        }
+        if self.speaker.as_mut().is_some_and(|speaker| !speaker.set_frame(self.wanted)) {
+            // The rate that was asked for does not fit such frames.
+            self.wanted = self.frame;
+            return;
+        }
+        (self.frame, self.codec.frame) = (self.wanted, self.wanted);
+        self.captured.resize(self.frame.samples(), 0.0);
+    }
+
+    fn speak(&mut self, now: Instant) {
         // Without the session's clock nobody could place the sound.
         let (Some(clock), Some(speaker)) = (self.clock, &mut self.speaker) else { return };
-        let begun = self.due.checked_sub(self.frame).unwrap_or(self.due);
+        let begun = self.due.checked_sub(self.frame.duration()).unwrap_or(self.due);
         let capture_time = CaptureTime(clock.ticks(begun));
-        let encoded = speaker.packet(&self.captured, capture_time, &[TreeId(0)], &mut self.packets);
-        debug_assert_eq!(encoded, Ok(()), "exactly one frame is captured");
+        let (level, trees) = (Level::of(&self.captured), [TreeId(0)]);
+        match self.floor.turn(level, now) {
+            Turn::Speak { priority } => {
+                speaker.set_priority(priority);
+                let encoded = speaker.packet(&self.captured, capture_time, &trees, &mut self.packets);
+                debug_assert_eq!(encoded, Ok(()), "exactly one frame is captured");
+            }
+            Turn::Hold => speaker.hold(level, capture_time, &trees, &mut self.packets),
+        }
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !self.packets.is_empty()) {
             let payload = Bytes::copy_from_slice(speaker.payload());
             recorder.frame(self.own.source, begun, 0, payload);
@@ -377,14 +409,14 @@ impl Audio {
                         continue;
                     }
                     // What is refused is counted by the listener.
-                    if let Ok(heard) = self.listener.push(&packet, at)
-                        && let Some(clock) = self.clock
-                    {
+                    let Ok(heard) = self.listener.push(&packet, at) else { continue };
+                    self.floor.on_frame(heard.source, heard.level, is_pause(&heard.payload), at);
+                    if let Some(clock) = self.clock {
                         let since_capture = CaptureTime(clock.ticks(at)).ticks_since(heard.capture_time);
                         if let Some(recorder) = &mut self.recorder {
                             recorder.frame(heard.source, at, since_capture.into(), heard.payload);
                         }
-                        let path = f64::from(since_capture) / 48.0 - self.frame.as_secs_f64() * 1_000.0;
+                        let path = f64::from(since_capture) / 48.0 - self.frame.ms();
                         let mean = self.paths_ms.entry(heard.source).or_insert(path);
                         *mean += (path - *mean) / PATH_SMOOTHING;
                     }
@@ -393,6 +425,7 @@ impl Audio {
                 Ok(ToAudio::Seal(key)) => self.seal_by(&key),
                 Ok(ToAudio::RemoveSource(source)) => {
                     self.listener.remove_source(source);
+                    self.floor.remove(source);
                     self.paths_ms.remove(&source);
                     self.gaps.remove(&source);
                     if let Some(recorder) = &mut self.recorder {
@@ -411,6 +444,8 @@ impl Audio {
                         speaker.set_loss_percent(percent.clamp(self.codec.loss_percent, LOSS_MAX));
                     }
                 }
+                Ok(ToAudio::Places(places)) => self.floor.set_places(places),
+                Ok(ToAudio::Frame(frame)) => self.wanted = frame,
                 Ok(ToAudio::Name(source, _, name)) => {
                     if let Some(recorder) = &mut self.recorder {
                         recorder.name(source, name);

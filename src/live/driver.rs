@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alm_media::SourceIndex;
+use alm_media::{
+    CodecConfig, FrameLength, HEADER_LEN, LEVEL_LEN, PLACES_MIN, SFRAME_HEADER_MAX, SourceIndex, Strain,
+    TAG_LEN,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
@@ -90,6 +93,12 @@ pub struct Driver<L> {
     unopened: BTreeMap<SourceIndex, (u64, bool)>,
     /// How far each voice was vouched for when that was last told, and digests in its name that it had not signed.
     standings: BTreeMap<SourceIndex, (alm_media::Standing, u64)>,
+    /// What a copy of the own voice takes, and how many such the plan carries at once.
+    copy_bps: u64,
+    carried: usize,
+    strain: Strain,
+    /// The frames that were asked for.
+    usual: FrameLength,
     planned: mpsc::Receiver<(Planned, Duration)>,
     planner: mpsc::Sender<(Planned, Duration)>,
     mdns: Option<Mdns>,
@@ -167,6 +176,10 @@ impl<L: Link> Driver<L> {
         let mut second = interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let sources = BTreeMap::new();
+        let codec = match &audio {
+            AudioState::Ready(config) => config.codec,
+            AudioState::None | AudioState::StandIn(_) | AudioState::Running(_) => CodecConfig::default(),
+        };
         let muted = matches!(&audio, AudioState::Ready(config) if config.muted);
         let stopping = false;
         let driver = Self {
@@ -183,6 +196,10 @@ impl<L: Link> Driver<L> {
             keys: None,
             unopened: BTreeMap::new(),
             standings: BTreeMap::new(),
+            copy_bps: copy_bps(&codec),
+            carried: usize::MAX,
+            strain: Strain::default(),
+            usual: codec.frame,
             planned,
             planner,
             mdns,
@@ -439,6 +456,8 @@ impl<L: Link> Driver<L> {
             session::Event::Keys(keys) => self.on_keys(keys),
             session::Event::Tree(plan) => {
                 self.hand_audio(ToAudio::Constant(!plan.helpers.is_empty()));
+                self.carried = plan.voices_carried(self.copy_bps);
+                self.hand_places();
                 self.tell(notices::tree(&plan));
             }
             session::Event::Secret(secret) => {
@@ -478,6 +497,7 @@ impl<L: Link> Driver<L> {
             self.hand_audio(ToAudio::Clock(clock));
         }
         self.hand_own_key();
+        self.hand_places();
     }
 
     fn on_audio(&mut self, from_audio: FromAudio) {
@@ -513,6 +533,12 @@ impl<L: Link> Driver<L> {
         if let Some(percent) = self.node.own_loss(Instant::now().into_std()) {
             self.hand_audio(ToAudio::ExpectLoss(percent));
         }
+        let trips = self.node.links();
+        let worst = trips.iter().filter_map(|(_, rtt, _)| *rtt).max().map(|rtt| rtt.as_secs_f64() * 1_000.0);
+        if self.strain.on_second(self.link.pressed(), worst) {
+            self.hand_audio(ToAudio::Frame(self.strain.frame(self.usual)));
+            self.hand_places();
+        }
         for (peer, rtt, mut counts) in self.node.links() {
             let switched = self.link.switch_counts(peer);
             counts.sent += switched.sent;
@@ -520,6 +546,12 @@ impl<L: Link> Driver<L> {
             counts.dropped += switched.dropped;
             self.tell(notices::link(peer, rtt, counts));
         }
+    }
+
+    /// An uplink under strain has room for the loudest alone.
+    fn hand_places(&mut self) {
+        let places = if self.strain.is_strained() { PLACES_MIN } else { self.carried };
+        self.hand_audio(ToAudio::Places(places));
     }
 
     fn tell_places(&mut self) {
@@ -541,6 +573,16 @@ impl<L: Link> Driver<L> {
         let _ = self.events.try_send(event);
     }
 }
+
+/// What one copy of a voice takes on the wire, bit/s.
+fn copy_bps(codec: &CodecConfig) -> u64 {
+    let headers = HEADER_LEN + SFRAME_HEADER_MAX + TAG_LEN + LEVEL_LEN + ON_THE_WIRE;
+    let frames_per_second = 1.0 / codec.frame.duration().as_secs_f64();
+    u64::from(codec.bitrate) + (headers as f64 * 8.0 * frames_per_second) as u64
+}
+
+/// Headers of a hop, UDP and IPv6, bytes.
+const ON_THE_WIRE: usize = 27 + 48;
 
 /// Milliseconds since 1970, as this machine has it.
 #[expect(clippy::disallowed_methods, reason = "people read when something was written")]

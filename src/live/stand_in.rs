@@ -187,7 +187,7 @@ impl StandIn {
             // For recordings, which are made where somebody listens on this machine.
             ToAudio::Name(..) => {}
             // The encoder is not here.
-            ToAudio::ExpectLoss(_) | ToAudio::Constant(_) => {}
+            ToAudio::ExpectLoss(_) | ToAudio::Constant(_) | ToAudio::Places(_) | ToAudio::Frame(_) => {}
         }
     }
 

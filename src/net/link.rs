@@ -200,6 +200,11 @@ pub trait Link {
         let _ = rate_bps;
     }
 
+    /// How many datagrams, ever, have found the budget nearly spent.
+    fn pressed(&self) -> u64 {
+        0
+    }
+
     /// Has datagrams switched by this table from now on, without the node. A link that cannot hands them all to the node.
     fn set_switch(&mut self, switch: Arc<dyn Switch>) {
         drop(switch);

@@ -43,7 +43,9 @@ impl Switch for Forwarding {
         let Some(route) = self.routes.route(tree, Some(from)) else { return Verdict::Refused };
         let copies = datagram.len() * route.links.len();
         let budget = self.routes.budget(tree);
-        if !self.sources.draw(tree, datagram, at) || budget.is_some_and(|budget| !budget.draw(copies, at)) {
+        if !self.sources.draw(tree, datagram, at)
+            || budget.is_some_and(|budget| !budget.draw_media(copies, datagram, at))
+        {
             return Verdict::Refused;
         }
         let (copies, is_heard) = (route.links.len(), route.deliver);

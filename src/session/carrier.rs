@@ -13,7 +13,7 @@ use alm_media::{TableError, TreeId, TreeLinks};
 use super::feeds::{CarriedTree, Repeats};
 use super::keys::{Delegation, Signed};
 use super::overlap::{OVERLAP, lingering};
-use super::plan::{Installation, PlanDefect, SessionPlan, degrees_of};
+use super::plan::{Installation, PlanDefect, SessionPlan, budget_bps, degrees_of};
 use super::routes::Routes;
 use crate::identity::{NodeId, SessionId};
 use crate::net::Budget;
@@ -32,11 +32,6 @@ const PENDING_MAX: Duration = Duration::from_secs(20);
 const EPOCHS_PER_SESSION_MAX: usize = 6;
 /// Peers that a node has had tree links with, over its life.
 const LINKS_KNOWN_MAX: usize = 65_536;
-/// Sources that send at once for each degree: what plans are made for.
-const SPEAKERS: u64 = 3;
-/// The most that a copy of a voice takes, bit/s: 256 kbit/s in frames of 20 ms, or 64 kbit/s in frames of 2.5 ms, each with
-/// the headers of hop, UDP and IP, and a quarter to spare.
-const COPY_BPS_MAX: u64 = 450_000;
 
 /// Why an installation is refused. The state is unchanged.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -214,7 +209,7 @@ impl Carrier {
             epochs.remove(oldest).retire(routes, &mut self.repeats);
         }
         routes.table.install(self.epochs_taken, &links)?;
-        let rate_bps = u64::from(held) * SPEAKERS * COPY_BPS_MAX;
+        let rate_bps = budget_bps(held);
         let budget = self.budgets.entry(session).or_insert_with(|| Arc::new(Budget::new(rate_bps, now)));
         budget.set_rate(rate_bps);
         routes.charge(&links, budget);

@@ -231,6 +231,27 @@ impl SessionPlan {
         degrees_of(&self.parts_of(node))
     }
 
+    /// How many voices may speak at once, each of so many bit/s a copy on the wire: what every node's budget carries of them,
+    /// and [`SPEAKERS`] at least.
+    #[must_use]
+    pub fn voices_carried(&self, copy_bps: u64) -> usize {
+        let voices: BTreeSet<NodeId> =
+            self.trees.iter().flat_map(|tree| tree.sources.iter().copied()).collect();
+        let carried = |node: NodeId| {
+            let parts = self.parts_of(node);
+            let copies = budget_bps(degrees_of(&parts)) / copy_bps.max(1);
+            let mut sent = 0;
+            copies_of(&parts, voices.len())
+                .into_iter()
+                .take_while(|more| {
+                    sent += *more as u64;
+                    sent <= copies
+                })
+                .count()
+        };
+        self.nodes().into_iter().map(carried).min().unwrap_or(0).max(SPEAKERS)
+    }
+
     /// Two trees carry each voice.
     #[must_use]
     pub fn is_protected(&self) -> bool {
@@ -252,9 +273,9 @@ impl SessionPlan {
     }
 }
 
-/// The degrees that it takes to carry these parts. A degree is a link of a shared tree, or [`SPEAKERS`] copies: what
-/// that link would carry of as many voices at once. Counted are the voices that cost the node the most copies.
-pub(super) fn degrees_of(parts: &[TreePart]) -> u32 {
+/// Copies that the node of these parts sends of each voice that costs it the most, the most first; as many voices as are asked
+/// for.
+fn copies_of(parts: &[TreePart], voices: usize) -> Vec<usize> {
     // Every voice goes along all shared trees, and a node's own along all that it is at the top of: two, where they
     // protect each other.
     let (mut shared, mut own, mut copies) = (0, 0, Vec::new());
@@ -265,14 +286,30 @@ pub(super) fn degrees_of(parts: &[TreePart]) -> u32 {
             Some(_) => copies.push(part.children.len()),
         }
     }
-    copies.extend([shared; SPEAKERS]);
+    copies.extend(std::iter::repeat_n(shared, voices));
     copies.push(own);
     copies.sort_unstable_by(|a, b| b.cmp(a));
-    copies.iter().take(SPEAKERS).sum::<usize>().div_ceil(SPEAKERS) as u32
+    copies.truncate(voices);
+    copies
+}
+
+/// The degrees that it takes to carry these parts. A degree is a link of a shared tree, or [`SPEAKERS`] copies: what
+/// that link would carry of as many voices at once. Counted are the voices that cost the node the most copies.
+pub(super) fn degrees_of(parts: &[TreePart]) -> u32 {
+    copies_of(parts, SPEAKERS).iter().sum::<usize>().div_ceil(SPEAKERS) as u32
 }
 
 /// Voices at once that a node's degree is for.
 pub(super) const SPEAKERS: usize = 3;
+
+/// What a session may send at a node where it holds so many degrees, bit/s.
+pub(super) fn budget_bps(degrees: u32) -> u64 {
+    u64::from(degrees) * SPEAKERS as u64 * COPY_BPS_MAX
+}
+
+/// The most that a copy of a voice takes, bit/s: 256 kbit/s in frames of 20 ms, or 64 kbit/s in frames of 2.5 ms, each with
+/// the headers of hop, UDP and IP, and a quarter to spare.
+const COPY_BPS_MAX: u64 = 450_000;
 
 /// The number of a tree in packets. Hashed, so that a helper can serve many sessions without a common count; of the term
 /// and the manager as well: a new one does not know how far the one before has counted, and two sides of a cut may have

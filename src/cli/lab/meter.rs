@@ -85,6 +85,10 @@ impl<L: Link + Send> Link for Meter<L> {
         self.link.set_budget(rate_bps);
     }
 
+    fn pressed(&self) -> u64 {
+        self.link.pressed()
+    }
+
     fn set_switch(&mut self, switch: Arc<dyn Switch>) {
         self.link.set_switch(Arc::new(Metered { switch, sent: self.sent.clone() }));
     }

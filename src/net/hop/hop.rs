@@ -115,7 +115,9 @@ impl Hop {
         batch: &mut Batch,
     ) -> Result<(), SendError> {
         self.sent.fetch_add(1, Ordering::Relaxed);
-        if self.broken.load(Ordering::Relaxed) || !budget.draw(datagram.len() + ON_THE_WIRE, now) {
+        if self.broken.load(Ordering::Relaxed)
+            || !budget.draw_media(datagram.len() + ON_THE_WIRE, datagram, now)
+        {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }

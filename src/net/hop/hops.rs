@@ -87,6 +87,11 @@ impl Hops {
         self.budget.set_rate(rate_bps);
     }
 
+    /// How often datagrams have found that bound near.
+    pub(in crate::net) fn pressed(&self) -> u64 {
+        self.budget.pressed()
+    }
+
     /// Sends a datagram with the next [`flush`](Self::flush).
     pub(in crate::net) fn send(&self, to: NodeId, datagram: &[u8], now: Instant) -> Result<(), SendError> {
         let table = self.table.load();

@@ -505,6 +505,10 @@ impl Link for QuicLink {
         }
     }
 
+    fn pressed(&self) -> u64 {
+        self.hops.as_ref().map_or(0, |hops| hops.pressed())
+    }
+
     fn set_switch(&mut self, switch: Arc<dyn Switch>) {
         if let Some(hops) = &self.hops {
             hops.set_switch(switch);
