@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use rand::RngExt;
-use rand::seq::IteratorRandom;
+use rand::seq::IndexedRandom;
 
 use super::message::{Errand, Packet, RingMessage, Route};
 use super::{Event, RingNode, upkeep};
@@ -37,6 +37,8 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 const TRIES_MAX: u8 = 5;
 /// Tries after which a node joins carefully too.
 const CAREFUL_AFTER: u8 = 1;
+/// Nodes that a packet is sent by at once: after a crash most of those that a node knows are gone.
+const ASKED_AT_ONCE: usize = 3;
 /// Bootstraps that are kept.
 const BOOTSTRAPS_MAX: usize = 8;
 
@@ -114,7 +116,8 @@ impl RingNode {
                 if tries >= CAREFUL_AFTER {
                     self.join_carefully(&known, now);
                 }
-                if let Some(through) = known.into_iter().choose(&mut self.random) {
+                let through: Vec<Peer> = known.sample(&mut self.random, ASKED_AT_ONCE).copied().collect();
+                for through in through {
                     let errand = Errand::Join { row: 0 };
                     self.send_own(through, errand, now);
                 }

@@ -104,6 +104,8 @@ pub struct View {
     pub right: Mark,
     /// Where it is in the space of latencies.
     pub place: Place,
+    /// How far clockwise it knew everybody, if its right neighbour is beyond that.
+    pub sight: Option<Mark>,
 }
 
 /// See [`RingMessage::Route`].
@@ -220,7 +222,13 @@ pub(in crate::pool) mod tests {
     pub(in crate::pool) fn samples() -> Vec<RingMessage> {
         let random = &mut StdRng::seed_from_u64(7);
         let peers: Vec<Peer> = (0..PEERS_MAX).map(|_| peer(random)).collect();
-        let view = View { active: true, left: Mark(u64::MAX), right: Mark(3), place: peers[0].place };
+        let view = View {
+            active: true,
+            left: Mark(u64::MAX),
+            right: Mark(3),
+            place: peers[0].place,
+            sight: Some(Mark(7)),
+        };
         let packet = |errand| Packet { errand, key: Position(u128::MAX), origin: peers[1], hops: 200 };
         vec![
             RingMessage::Ping(Ping { nonce: None, leaves: false, view }),

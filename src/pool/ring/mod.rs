@@ -18,6 +18,7 @@ mod forward;
 mod join;
 pub(in crate::pool) mod message;
 mod settle;
+mod sight;
 #[cfg(test)]
 mod tests;
 mod traitor;
@@ -150,6 +151,9 @@ pub struct RingNode {
     leaves: LeafSet,
     table: Table,
     neighbours: settle::Neighbours,
+    sight: sight::Sight,
+    /// The left neighbour has seen less of the gap between them than there is of it, since then.
+    doubts_since: Option<Moment>,
     /// What the last [`Event::ZoneChanged`] was about.
     zone_told: Option<Zone>,
     surveyor: Surveyor,
@@ -187,6 +191,8 @@ impl RingNode {
             leaves: LeafSet::new(me.position, config.side),
             table: Table::new(me.position),
             neighbours: settle::Neighbours::alone(me.position),
+            sight: sight::Sight::default(),
+            doubts_since: None,
             zone_told: Some(Zone { after: me.position, upto: me.position }),
             surveyor: Surveyor::default(),
             pings: Vec::new(),

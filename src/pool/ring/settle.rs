@@ -95,13 +95,14 @@ impl RingNode {
         let (is_left, is_right) = (known.left == Some(from), known.right == Some(from));
         if is_left {
             known.left_agrees = seen_right;
-            if seen_right && view.active && known.agreed.is_some() {
-                known.agreed = Some(from);
-            }
         }
         if is_right {
             known.right_agrees = seen_left;
         }
+        if is_left && seen_right && view.active && self.may_reach_to(from, view, now) {
+            self.neighbours.agreed = Some(from);
+        }
+        let known = &mut self.neighbours;
         if is_left != seen_right || is_right != seen_left {
             known.recheck_at = known.recheck_at.min(now + RECHECK);
         }
@@ -117,6 +118,12 @@ impl RingNode {
             }
         }
         is_left != seen_right || is_right != seen_left
+    }
+
+    /// The zone may begin where the left neighbour is, who agrees: it does not grow, or nobody can be in what it grows by.
+    fn may_reach_to(&mut self, left: Position, view: &View, now: Moment) -> bool {
+        let Some(agreed) = self.neighbours.agreed else { return false };
+        nearer(self.me.position, left, agreed) == left || self.sees_as_far(left, view.sight, now)
     }
 
     pub(super) fn verify_unless_fresh(&mut self, position: Position, now: Moment) {
@@ -136,7 +143,7 @@ impl RingNode {
         } else if self.is_joining() {
             let known = &self.neighbours;
             if known.left_agrees && known.right_agrees && !self.is_asking_around() {
-                self.neighbours.agreed = self.neighbours.left;
+                self.neighbours.agreed = self.neighbours.left.map(|left| self.as_far_as_seen(left));
                 self.activate(now);
             }
         }
@@ -152,6 +159,8 @@ impl RingNode {
     fn recheck(&mut self, now: Moment) {
         if self.neighbours.is_settled() {
             self.neighbours.recheck_at = Moment::NEVER;
+            self.doubts_since = None;
+            self.take_sight();
         } else if self.neighbours.recheck_at <= now {
             self.neighbours.recheck_at = now + RECHECK;
             let both = [self.leaves.left(), self.leaves.right()].map(|leaf| leaf.map(|leaf| leaf.peer));
@@ -182,6 +191,7 @@ impl RingNode {
             left: mark(self.leaves.left()),
             right: mark(self.leaves.right()),
             place: self.me.place,
+            sight: self.sight_ends(),
         }
     }
 }

@@ -236,6 +236,7 @@ fn whatever_strangers_say_nothing_grows_and_the_ring_stands() {
         left: Mark(random.random()),
         right: Mark(random.random()),
         place: Place(random.random()),
+        sight: Some(Mark(random.random())),
     };
     for _ in 0..3_000 {
         let from = stranger(random);

@@ -376,6 +376,10 @@ impl RingNode {
             for leaf in self.leaves.right_side().iter().map(|leaf| leaf.peer).collect::<Vec<_>>() {
                 self.verify(leaf, now);
             }
+            // Whoever has lost both sides must know it soon: others may be about to take it for dead.
+            for leaf in self.leaves().collect::<Vec<_>>() {
+                self.verify_unless_fresh(leaf.position, now);
+            }
         }
         if was_left && self.is_active() {
             let half = self.leaves.len() / 2;
