@@ -167,6 +167,7 @@ impl NetArgs {
                 degree: self.degree(),
                 link_kbit_s: self.measures().then_some((COPY_RATE * SPEAKERS / 1_000) as u32),
                 lends,
+                uplink_kbit_s: self.uplink.map_or(0, |rate| u32::try_from(rate / 1_000).unwrap_or(u32::MAX)),
                 born_s: unix_seconds() as u64,
                 ..PoolConfig::default()
             },

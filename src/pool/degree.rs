@@ -53,8 +53,8 @@ pub struct Refused {
     pub free: u32,
 }
 
-/// Sessions that a node serves at once.
-const SESSIONS_MAX: usize = 64;
+/// Sessions that a node serves at once, whatever its owner allows.
+pub(super) const SESSIONS_MAX: usize = 64;
 /// The longest lease.
 const LEASE_MAX: Duration = Duration::from_secs(300);
 
@@ -62,14 +62,15 @@ const LEASE_MAX: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct DegreeTable {
     bound: u32,
+    sessions_max: usize,
     held: BTreeMap<SessionId, (Holding, Instant)>,
 }
 
 impl DegreeTable {
-    /// A table of `bound` tree links, all free.
+    /// A table of `bound` tree links for so many sessions, all free.
     #[must_use]
-    pub fn new(bound: u32) -> Self {
-        Self { bound, held: BTreeMap::new() }
+    pub fn new(bound: u32, sessions_max: usize) -> Self {
+        Self { bound, sessions_max: sessions_max.min(SESSIONS_MAX), held: BTreeMap::new() }
     }
 
     /// All tree links that the node can carry.
@@ -93,7 +94,8 @@ impl DegreeTable {
     #[must_use]
     pub fn available(&self, session: SessionId, priority: Priority) -> u32 {
         let firm = self.holdings().filter(|h| h.session != session && h.priority <= priority);
-        self.bound.saturating_sub(firm.map(|h| h.degrees).sum())
+        let (sessions, degrees) = firm.fold((0, 0), |(sessions, sum), h| (sessions + 1, sum + h.degrees));
+        if sessions >= self.sessions_max { 0 } else { self.bound.saturating_sub(degrees) }
     }
 
     /// Sets what a session holds, until its lease ends; to renew, ask again. Equal priorities hold first come; what
@@ -108,8 +110,7 @@ impl DegreeTable {
         now: Instant,
     ) -> Result<Vec<Holding>, Refused> {
         let free = self.available(wanted.session, wanted.priority);
-        let renewed = self.held.contains_key(&wanted.session);
-        if wanted.degrees > free || (!renewed && self.held.len() >= SESSIONS_MAX) {
+        if wanted.degrees > free || free == 0 {
             return Err(Refused { free });
         }
         let evicted = self.cut(Some(&wanted));
@@ -125,7 +126,8 @@ impl DegreeTable {
         let held: u32 = losers.iter().map(|h| h.degrees).sum();
         let mut total = held + wanted.map_or(0, |wanted| wanted.degrees);
         let mut evicted = Vec::new();
-        while total > self.bound {
+        let sessions = usize::from(wanted.is_some());
+        while total > self.bound || losers.len() + sessions > self.sessions_max {
             let Some(loser) = losers.pop() else { break };
             total -= loser.degrees;
             self.held.remove(&loser.session);
@@ -138,6 +140,12 @@ impl DegreeTable {
     pub fn release(&mut self, session: SessionId, owner: NodeId) -> bool {
         let held = self.held.get(&session).is_some_and(|(holding, _)| holding.owner == owner);
         held && self.held.remove(&session).is_some()
+    }
+
+    /// Ends all that others than `owner` hold.
+    pub fn take_back(&mut self, owner: NodeId) -> Vec<Holding> {
+        let others = |_: &SessionId, (holding, _): &mut (Holding, Instant)| holding.owner != owner;
+        self.held.extract_if(.., others).map(|(_, (holding, _))| holding).collect()
     }
 
     /// Ends the leases that have run out.
@@ -169,7 +177,7 @@ mod tests {
     #[test]
     fn the_patents_table_c() {
         let now = origin();
-        let mut x = DegreeTable::new(4);
+        let mut x = DegreeTable::new(4, 64);
         assert_eq!(x.reserve(holding(4, 1, 2), LEASE, now), Ok(vec![]));
         assert_eq!(x.reserve(holding(12, 3, 1), LEASE, now), Ok(vec![]));
         assert_eq!(x.available(SessionId([9; 20]), Priority::LOWEST), 1, "one free degree");
@@ -178,7 +186,7 @@ mod tests {
             2,
             "and what priority 3 holds"
         );
-        let mut y = DegreeTable::new(2);
+        let mut y = DegreeTable::new(2, 64);
         assert_eq!(y.reserve(holding(5, 1, 2), LEASE, now), Ok(vec![]));
         assert_eq!(y.reserve(holding(9, 1, 1), LEASE, now), Err(Refused { free: 0 }));
     }
@@ -186,7 +194,7 @@ mod tests {
     #[test]
     fn a_higher_priority_takes_from_the_lowest_and_equals_hold_first_come() {
         let now = origin();
-        let mut table = DegreeTable::new(4);
+        let mut table = DegreeTable::new(4, 64);
         table.reserve(holding(1, 3, 2), LEASE, now).unwrap();
         table.reserve(holding(2, 2, 2), LEASE, now).unwrap();
         assert_eq!(table.reserve(holding(3, 2, 3), LEASE, now), Err(Refused { free: 2 }));
@@ -198,7 +206,7 @@ mod tests {
     #[test]
     fn a_narrower_line_is_taken_from_the_lowest_priority() {
         let now = origin();
-        let mut table = DegreeTable::new(6);
+        let mut table = DegreeTable::new(6, 64);
         table.reserve(holding(1, 1, 2), LEASE, now).unwrap();
         table.reserve(holding(2, 3, 1), LEASE, now).unwrap();
         table.reserve(holding(3, 2, 3), LEASE, now).unwrap();
@@ -211,7 +219,7 @@ mod tests {
     #[test]
     fn leases_end_and_only_the_owner_releases() {
         let now = origin();
-        let mut table = DegreeTable::new(4);
+        let mut table = DegreeTable::new(4, 64);
         table.reserve(holding(1, 3, 2), LEASE, now).unwrap();
         assert_eq!(table.next_expiry(), Some(now + LEASE));
         assert!(!table.release(SessionId([1; 20]), NodeId([9; 32])));
@@ -220,5 +228,18 @@ mod tests {
         table.reserve(holding(1, 3, 2), LEASE, now).unwrap();
         assert!(table.release(SessionId([1; 20]), NodeId([1; 32])));
         assert_eq!(table.next_expiry(), None);
+    }
+    #[test]
+    fn so_many_sessions_and_no_more_but_a_higher_priority_takes_a_place() {
+        let now = origin();
+        let mut table = DegreeTable::new(9, 2);
+        table.reserve(holding(1, 3, 1), LEASE, now).unwrap();
+        table.reserve(holding(2, 2, 1), LEASE, now).unwrap();
+        assert_eq!(table.reserve(holding(3, 3, 1), LEASE, now), Err(Refused { free: 0 }));
+        assert_eq!(table.reserve(holding(2, 2, 3), LEASE, now), Ok(vec![]), "asking again takes no place");
+        assert_eq!(table.reserve(holding(3, 2, 1), LEASE, now), Ok(vec![holding(1, 3, 1)]));
+        assert_eq!(table.available(SessionId([9; 20]), Priority::try_from(2).unwrap()), 0);
+        assert_eq!(table.take_back(NodeId([2; 32])), vec![holding(3, 2, 1)]);
+        assert_eq!(table.holdings().count(), 1);
     }
 }

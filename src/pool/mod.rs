@@ -11,6 +11,7 @@ mod contacts;
 mod coord; // round trips -> place
 mod degree;
 mod grant; // who may ask for more than priority 3
+mod hours; // when an owner lends
 mod leafset; // r neighbours a side
 mod links; // connections, and what waits for one
 mod message;
@@ -30,6 +31,7 @@ mod tests;
 
 pub use self::degree::{DegreeTable, Holding, Priority, Refused};
 pub use self::grant::{Grant, NotAGrant, SessionGrant};
+pub use self::hours::Hours;
 pub use self::message::{
     Answer, Contact, Hello, NodeReport, PoolMessage, Question, Reservation, TARGETS_MAX, Whereabouts,
 };

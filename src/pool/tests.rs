@@ -388,6 +388,30 @@ fn a_machine_that_does_not_lend_reserves_nothing() {
 }
 
 #[test]
+fn a_machine_serves_as_many_sessions_and_at_such_hours_as_its_owner_says() {
+    // Half a minute before ten in the morning, and the hours end then.
+    let (born_s, hours) = (86_400 * 20_000 + 10 * 3_600 - 30, "08:00-10:00".parse().ok());
+    let mut world = World::bootstrapped(2, &PoolConfig { sessions: 1, hours, born_s, ..lending() });
+    let mut reserve = |session: u8, after: Duration| {
+        let (session, priority) = (SessionId([session; 20]), Priority::LOWEST);
+        let ask = Reservation { request: 1, session, priority, degrees: 1, lease_ms: 90_000, grant: None };
+        world.run(after);
+        world.at(2).reserve(node(1), ask);
+        world.run(3 * ONE_WAY);
+        let granted =
+            |event: &Event| if let Event::Reserved { granted, .. } = event { Some(*granted) } else { None };
+        world.seen(2).iter().rev().find_map(granted)
+    };
+    assert_eq!(reserve(1, Duration::ZERO), Some(true));
+    assert_eq!(reserve(2, Duration::ZERO), Some(false), "one session, and no more");
+    assert_eq!(reserve(3, 35 * SECOND), Some(false), "after hours");
+    let lost = |event: &Event| matches!(event, Event::Preempted { session, .. } if session.0[0] == 1);
+    assert!(world.seen(2).iter().any(lost), "what was held ends with the hours");
+    let report = world.at(1).report();
+    assert!(!report.lends && report.held.is_empty());
+}
+
+#[test]
 fn a_peer_that_lost_the_connection_alone_is_greeted_again() {
     let mut world = World::bootstrapped(2, &lending());
     let now = world.now;

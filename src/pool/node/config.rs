@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::identity::NodeId;
+use crate::pool::degree::SESSIONS_MAX;
+use crate::pool::hours::Hours;
 
 /// How a pool node behaves.
 #[derive(Clone, Debug)]
@@ -14,6 +16,12 @@ pub struct PoolConfig {
     pub link_kbit_s: Option<u32>,
     /// It may serve sessions that it is not a member of.
     pub lends: bool,
+    /// So many of them at once, at most.
+    pub sessions: usize,
+    /// Only then; nothing: at any hour.
+    pub hours: Option<Hours>,
+    /// What its owner allows others of its line upwards, kbit/s; 0: what its degree comes to.
+    pub uplink_kbit_s: u32,
     /// It looks on, and is not on the ring.
     pub observer: bool,
     /// Between two pings to a peer that is wanted. Shorter: deaths are noticed sooner, traffic grows.
@@ -33,6 +41,9 @@ impl Default for PoolConfig {
             degree: 4,
             link_kbit_s: None,
             lends: false,
+            sessions: SESSIONS_MAX,
+            hours: None,
+            uplink_kbit_s: 0,
             observer: false,
             heartbeat,
             lost_after,

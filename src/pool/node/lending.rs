@@ -48,7 +48,8 @@ impl PoolNode {
         let Reservation { request, session, degrees, lease_ms, .. } = *asked;
         let priority = self.priority_of(asked, now);
         // A machine that does not lend serves its own session only.
-        let outcome = if self.config.lends {
+        self.mind_the_hour(now);
+        let outcome = if self.lending {
             let wanted = Holding { session, owner: from, priority, degrees };
             self.degrees.reserve(wanted, Duration::from_millis(lease_ms.into()), now)
         } else {
@@ -66,13 +67,23 @@ impl PoolNode {
         self.wake = now;
     }
 
+    /// Outside its owner's hours a machine serves nobody else: what others hold here ends.
+    pub(super) fn mind_the_hour(&mut self, now: Instant) {
+        let lending = self.config.lends && self.config.hours.is_none_or(|hours| hours.hold(self.unix_s(now)));
+        if self.lending && !lending {
+            self.degrees.take_back(self.me).into_iter().for_each(|loser| self.evict(loser));
+        }
+        self.lending = lending;
+    }
+
+    fn unix_s(&self, now: Instant) -> u64 {
+        self.config.born_s + now.saturating_duration_since(self.started).as_secs()
+    }
+
     /// What a session has here: what it asks for, or no more than its grant says where an authority is asked for that.
     fn priority_of(&self, asked: &Reservation, now: Instant) -> Priority {
         let Some(authority) = self.config.authority else { return asked.priority };
-        let by_grant = |grant: &SessionGrant| {
-            let now_s = self.config.born_s + now.saturating_duration_since(self.started).as_secs();
-            grant.priority(authority, asked.session, now_s)
-        };
+        let by_grant = |grant: &SessionGrant| grant.priority(authority, asked.session, self.unix_s(now));
         let most = match &asked.grant {
             Some(grant) if asked.priority < Priority::LOWEST => by_grant(grant),
             _ => Priority::LOWEST,

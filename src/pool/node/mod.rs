@@ -5,6 +5,7 @@ mod aside;
 mod asking;
 mod config;
 mod greeting;
+mod insight;
 mod introducing;
 mod lending;
 mod seen;
@@ -32,10 +33,9 @@ use super::bandwidth::BandwidthConfig;
 use super::contacts::Contacts;
 use super::degree::DegreeTable;
 use super::links::Links;
-use super::message::{Answer, Contact, NodeReport, PoolMessage, ROUND_TRIPS_MAX};
+use super::message::{Answer, Contact, NodeReport, PoolMessage};
 use super::moment::Moment;
 use super::peer::{Peer, Place};
-use super::reach::Reach;
 use super::records::{Record, RecordsConfig};
 use super::ring::RingConfig;
 use super::round_trip::{self, PING, PONG};
@@ -126,6 +126,8 @@ pub struct PoolNode {
     started: Instant,
     random: StdRng,
     degrees: DegreeTable,
+    /// It serves sessions that it is not a member of, now.
+    lending: bool,
     contacts: Contacts,
     links: Links,
     seen: Seen,
@@ -190,7 +192,8 @@ impl PoolNode {
         let mut node = Self {
             me,
             instance: random.random(),
-            degrees: DegreeTable::new(config.degree),
+            degrees: DegreeTable::new(config.degree, config.sessions),
+            lending: false,
             listen,
             started: now,
             contacts: Contacts::default(),
@@ -219,6 +222,7 @@ impl PoolNode {
             config,
             random,
         };
+        node.mind_the_hour(now);
         node.publish_offer(now);
         node
     }
@@ -405,6 +409,7 @@ impl PoolNode {
         }
         if self.look_at <= now {
             self.look_at = now + LOOK;
+            self.mind_the_hour(now);
             self.look_around(now);
             self.choose_place(now);
             self.stay_in_touch(now);
@@ -461,100 +466,6 @@ impl PoolNode {
     pub fn want_mutually(&mut self, contact: Contact, now: Instant) {
         let at = if self.me < contact.node { now } else { now + DIAL_STAGGER };
         self.want_from(contact, at, now + WANTED_FOR, now);
-    }
-
-    /// True when messages to this node go through.
-    #[must_use]
-    pub fn is_joined(&self, node: NodeId) -> bool {
-        self.links.is_joined(node)
-    }
-
-    /// True when there is a way to this node that media may take.
-    #[must_use]
-    pub fn is_direct(&self, node: NodeId) -> bool {
-        self.is_joined(node) && self.links.get(node).is_some_and(|link| !link.is_detour())
-    }
-
-    /// The nodes that messages go through to.
-    pub fn joined(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.links.iter().filter(|(_, link)| link.hello.is_some()).map(|(node, _)| node)
-    }
-
-    /// Where a node is said to listen.
-    #[must_use]
-    pub fn addrs(&self, node: NodeId) -> Vec<SocketAddr> {
-        if node == self.me {
-            return self.own_addrs();
-        }
-        match self.links.get(node) {
-            Some(link) if link.hello.is_some() => link.all_addrs(node),
-            _ => self.contacts.addrs(node).to_vec(),
-        }
-    }
-
-    /// The measured round trip to a peer.
-    #[must_use]
-    pub fn round_trip(&self, node: NodeId) -> Option<Duration> {
-        self.links.get(node)?.round_trips.round_trip()
-    }
-
-    /// Where a peer says that it is, if it has said so.
-    #[must_use]
-    pub fn place(&self, node: NodeId) -> Option<Place> {
-        let place = self.links.get(node)?.place;
-        (place != Place::UNKNOWN).then_some(place)
-    }
-
-    /// A peer's clock minus this node's own, microseconds since each started.
-    #[must_use]
-    pub fn clock_offset_us(&self, node: NodeId) -> Option<i64> {
-        self.links.get(node)?.round_trips.clock_offset_us()
-    }
-
-    /// Who holds what here.
-    #[must_use]
-    pub fn degrees(&self) -> &DegreeTable {
-        &self.degrees
-    }
-
-    /// The node as the ring knows it, and what it knows of the pool.
-    #[must_use]
-    pub fn swarm(&self) -> &SwarmNode {
-        &self.swarm
-    }
-
-    /// How the pool looks from here.
-    #[must_use]
-    pub fn standing(&self) -> Option<Standing> {
-        self.standing
-    }
-
-    /// What stands before this node as far as others tell, and where they see it.
-    #[must_use]
-    pub fn seen(&self) -> (Reach, SocketAddr) {
-        (self.seen.reach(), self.seen.endpoint())
-    }
-
-    /// What this node says of itself.
-    #[must_use]
-    pub fn report(&self) -> NodeReport {
-        let measured = |(node, link): (NodeId, &super::links::Connected)| {
-            (!link.is_detour()).then_some(())?;
-            Some((node, link.round_trips.round_trip()?.as_secs_f32() * 1_000.0))
-        };
-        let detours = self.links.iter().filter(|(_, link)| link.is_detour()).map(|(node, _)| node);
-        let unreachable: BTreeSet<NodeId> = self.contacts.unreachable().chain(detours).collect();
-        NodeReport {
-            node: self.me,
-            addrs: self.own_addrs(),
-            place: self.swarm.ring().me().place,
-            lends: self.config.lends,
-            degree_bound: self.degrees.bound(),
-            held: self.degrees.holdings().cloned().collect(),
-            round_trips_ms: self.links.iter().filter_map(measured).take(ROUND_TRIPS_MAX).collect(),
-            reach: self.seen.reach(),
-            unreachable: unreachable.into_iter().take(ROUND_TRIPS_MAX).collect(),
-        }
     }
 
     // Helpers.

@@ -152,9 +152,11 @@ impl PoolNode {
         let nobody = SessionId([0; 20]);
         let free = [1, 2, 3].map(|priority| {
             let priority = Priority::try_from(priority).unwrap_or(Priority::LOWEST);
-            u8::try_from(self.degrees.available(nobody, priority)).unwrap_or(u8::MAX)
+            let free = if self.lending { self.degrees.available(nobody, priority) } else { 0 };
+            u8::try_from(free).unwrap_or(u8::MAX)
         });
-        let offer = Offer { lends: self.config.lends, free, ..Offer::default() };
+        let up_kbit_s = self.config.uplink_kbit_s;
+        let offer = Offer { lends: self.lending, free, up_kbit_s, ..Offer::default() };
         if offer != self.offer {
             self.offer = offer;
             self.drive(swarm::Input::Offer(offer), now);
