@@ -53,6 +53,26 @@ fn sessions_compete_the_same_way_every_time() {
 }
 
 #[test]
+fn a_line_that_stalls_is_no_dead_relay() {
+    let dir = TempDir::new().unwrap();
+    let mut series = vec!["20"; 600];
+    series[300..304].fill("400");
+    series[500] = "-1";
+    std::fs::write(dir.path().join("line.series"), series.join("\n")).unwrap();
+    let rows = lines(&alm(&dir, "sim watch --series line.series --format json"));
+    assert_eq!(
+        rows.iter().map(|row| row["line_of"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["listener", "relay"]
+    );
+    for row in rows {
+        assert!(row["suspected_per_hour"].as_f64().unwrap() > 0.0, "{row}");
+        assert_eq!(row["given_up_per_hour"], 0.0, "{row}");
+    }
+    std::fs::write(dir.path().join("line.series"), "20\nx\n").unwrap();
+    assert_eq!(alm(&dir, "sim watch --series line.series").status.code(), Some(2));
+}
+
+#[test]
 fn a_pool_is_simulated_to_the_same_bytes_with_the_contracts_fields() {
     let dir = with_matrix(30);
     let run = |args: &str| {

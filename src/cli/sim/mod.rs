@@ -2,6 +2,7 @@
 
 mod pool;
 mod sessions;
+mod watch;
 
 use std::io::Write;
 
@@ -28,6 +29,8 @@ enum World {
     Pool(pool::Args),
     /// Many sessions that compete for one pool of helpers
     Sessions(sessions::Args),
+    /// False alarms of the watch over relays, on recorded lines
+    Watch(watch::Args),
 }
 
 /// Runs the simulation and writes what came of it.
@@ -35,5 +38,6 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
     match args.world {
         World::Pool(args) => pool::run(&args.resolve()?, out),
         World::Sessions(args) => sessions::run(&args.resolve()?, out),
+        World::Watch(args) => watch::run(&args, out),
     }
 }
