@@ -15,7 +15,7 @@ use alm_media::{
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::audio::{Audio, AudioConfig, FromAudio, Handle, OwnVoice, ToAudio};
 use super::command::Command;
@@ -121,6 +121,8 @@ enum AudioState {
     Running(Handle),
 }
 
+/// A plan takes at least so long.
+const PLANNED_AFTER: Duration = Duration::from_millis(1);
 /// Link events that are handled in a row before anything else gets a look in.
 const LINK_EVENTS_IN_A_ROW: usize = 64;
 
@@ -404,11 +406,17 @@ impl<L: Link> Driver<L> {
                 Output::Play(packet, at) => self.hand_audio(ToAudio::Packet(packet, at)),
                 Output::Plan(job) => {
                     let planner = self.planner.clone();
-                    tokio::task::spawn_blocking(move || {
+                    let work = tokio::task::spawn_blocking(move || {
                         let started = Instant::now();
-                        let planned = job.run();
-                        // Full only if a job is under way already, and the manager starts one at a time.
-                        let _ = planner.try_send((planned, started.elapsed()));
+                        (job.run(), started.elapsed())
+                    });
+                    tokio::spawn(async move {
+                        // Not before a time that does not hang on how fast this machine is: where time is virtual, it
+                        // stands still while the planner works, and one seed is to make one run.
+                        if let (Ok(planned), ()) = tokio::join!(work, sleep(PLANNED_AFTER)) {
+                            // Full only if a job is under way already, and the manager starts one at a time.
+                            let _ = planner.try_send(planned);
+                        }
                     });
                 }
             }
