@@ -109,6 +109,13 @@ pub enum Event {
         /// Who.
         node: String,
     },
+    /// How often sound has come to a gap at this machine's devices, every second.
+    Device {
+        /// The microphone had nothing to give, or was gone.
+        input_gaps: u64,
+        /// The loudspeaker was given too little, or was gone.
+        output_gaps: u64,
+    },
     /// Some of what a source said did not come, or not in time; what was played instead has just ended.
     Gap {
         /// Whose voice.
@@ -210,6 +217,10 @@ pub struct Link {
     pub received: u64,
     /// Media packets refused that came over it.
     pub dropped: u64,
+    /// Packets of any kind sent over the link that the peer had not taken by its last word: the up path's.
+    pub lost_up: u64,
+    /// Packets of any kind that the peer has sent and that did not come: the down path's.
+    pub lost_down: u64,
 }
 
 /// What was heard of one source, since it was first heard.

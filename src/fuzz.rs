@@ -6,7 +6,10 @@
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use alm_media::{Carried, MediaPacket, Repair, peek_tree};
+use alm_media::{
+    CaptureTime, Carried, Envelope, Level, Listener, MediaPacket, PAYLOAD_MAX, Repair, SenderKey,
+    SourceIndex, TreeId, Witness, peek_tree,
+};
 use alm_planner::parse_matrix;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -26,12 +29,14 @@ use crate::wire::Message;
 pub type Target = fn(&[u8]);
 
 /// All of them by name, which is that of their target in `fuzz/` too.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("control_message", control_message),
     ("swarm_message", swarm_message),
     ("swarm_node", swarm_node),
     ("media_packet", media_packet),
     ("media_repair", media_repair),
+    ("opus_payload", opus_payload),
+    ("digest", digest),
     ("udp_packet", udp_packet),
     ("installation", installation),
     ("invite", invite),
@@ -85,6 +90,46 @@ pub fn swarm_node(bytes: &[u8]) {
     }
 }
 
+/// What a member seals in place of Opus: it is sealed as a voice is, so that it comes as far as the decoder. The bytes are cut
+/// into payloads by a byte of length each; every other one is lost. What is played is numbers, and no louder than full scale.
+pub fn opus_payload(bytes: &[u8]) {
+    let key = SenderKey::derive(b"secret", &[1; 32], &[2; 16]);
+    let (mut envelope, mut listener) = (Envelope::new(SourceIndex(1), &key), Listener::new());
+    let added = listener.add_source(SourceIndex(1), &key);
+    assert_eq!(added, Ok(()), "the first one has room");
+    let (mut rest, mut now, mut pcm) = (bytes, start(), [0.0; 960]);
+    for turn in 0..TURNS_MAX as u32 {
+        let Some((length, others)) = rest.split_first() else { break };
+        let (payload, others) = others.split_at(usize::from(*length).min(others.len()));
+        rest = others;
+        let (level, mut packets) = (Level::from_byte(*length), Vec::new());
+        let sealed = envelope.packet(level, payload, CaptureTime(turn * 960), &[TreeId(1)], &mut packets);
+        assert_eq!(sealed, Ok(()), "256 bytes fit");
+        if length % 2 == 0 {
+            let _ = listener.push(&packets[0], now);
+        }
+        now += Duration::from_millis(20);
+        listener.pull(now, &mut pcm);
+        assert!(pcm.iter().all(|sample| sample.abs() <= 1.0), "{pcm:?}");
+    }
+}
+
+/// What a member seals in place of a digest of its frames: nobody but the speaker's own key confirms them.
+pub fn digest(bytes: &[u8]) {
+    let (key, source) = (SenderKey::derive(b"secret", &[1; 32], &[2; 16]), SourceIndex(1));
+    let (mut envelope, mut packets) = (Envelope::new(source.companion(), &key), Vec::new());
+    let bytes = &bytes[..bytes.len().min(PAYLOAD_MAX)];
+    // The envelope's first byte is a digest's as well.
+    let (level, rest) = bytes.split_first().map_or((0, bytes), |(first, rest)| (*first, rest));
+    let sealed = envelope.packet(Level::from_byte(level), rest, CaptureTime(0), &[TreeId(1)], &mut packets);
+    assert_eq!(sealed, Ok(()), "it was cut to fit");
+    let mut witness = Witness::new(source, &key, [7; 32], [2; 16]);
+    if let Ok(packet) = MediaPacket::parse(&packets[0]) {
+        assert_eq!(witness.on_digest(&packet, start()), None);
+    }
+    assert_eq!((witness.stats().confirmed, witness.stats().bad_digests), (0, 1));
+}
+
 /// A media packet, as a relay and as an ear read it.
 pub fn media_packet(bytes: &[u8]) {
     let tree = peek_tree(bytes);
@@ -99,9 +144,7 @@ pub fn media_packet(bytes: &[u8]) {
 /// A peer's media packets, requests for lost ones and reports of loss, as one node after the other: a byte of length, a byte
 /// of who, and the datagram. What is repeated for it stays within bounds.
 pub fn media_repair(bytes: &[u8]) {
-    #[expect(clippy::disallowed_methods, reason = "any instant will do: only what passes since counts")]
-    let mut now = Instant::now();
-    let (mut node, mut rest) = (Repair::new(), bytes);
+    let (mut node, mut rest, mut now) = (Repair::new(), bytes, start());
     for _ in 0..TURNS_MAX {
         let Some(([length, who], others)) = rest.split_first_chunk() else { break };
         let (datagram, others) = others.split_at(usize::from(*length).min(others.len()));
@@ -152,6 +195,11 @@ pub fn matrix(bytes: &[u8]) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "any instant will do: only what passes since counts")]
+fn start() -> Instant {
+    Instant::now()
+}
+
 /// Messages that one run gives to a node.
 const TURNS_MAX: usize = 64;
 /// The byte of length counts in these.
@@ -166,7 +214,6 @@ const TOLD_MAX: usize = 2;
 
 #[cfg(test)]
 mod tests {
-    use alm_media::{CaptureTime, SourceIndex, TreeId};
     use alm_planner::Objective;
     use rand::{Rng, RngExt};
 

@@ -43,6 +43,8 @@ pub struct Conference {
     pub volumes: BTreeMap<String, u16>,
     /// The tree links in use, by peer.
     pub links: BTreeMap<String, Link>,
+    /// How often sound has come to a gap at the microphone and at the loudspeaker.
+    pub device_gaps: (u64, u64),
     /// The pool from here.
     pub pool: Option<PoolView>,
     /// What was written, and by whom, the newest last.
@@ -119,6 +121,7 @@ impl Conference {
                 self.input_db = Some(*input_db);
                 self.levels_db.clone_from(voices);
             }
+            Event::Device { input_gaps, output_gaps } => self.device_gaps = (*input_gaps, *output_gaps),
             Event::Volume { node, percent } => {
                 self.volumes.insert(node.clone(), *percent);
             }

@@ -61,6 +61,7 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
         Event::Media(_)
         | Event::Levels { .. }
         | Event::Link(_)
+        | Event::Device { .. }
         | Event::Place { .. }
         | Event::Gap { .. }
         | Event::FalseAlarm { .. } => return None,

@@ -243,7 +243,15 @@ mod tests {
             reason: "join".into(),
         }));
         let (rtt_ms, sent, received, dropped) = (Some(8.0), 0, 0, 0);
-        conference.apply(&Event::Link(Link { peer: "h".into(), rtt_ms, sent, received, dropped }));
+        conference.apply(&Event::Link(Link {
+            peer: "h".into(),
+            rtt_ms,
+            sent,
+            received,
+            dropped,
+            lost_up: 0,
+            lost_down: 0,
+        }));
         conference
     }
 

@@ -111,6 +111,8 @@ pub(super) enum FromAudio {
     Gap(SourceIndex, Duration),
     /// How loud the own microphone is, muted or not, and everybody else by their own word.
     Levels(Level, Vec<(SourceIndex, Level)>),
+    /// How often the microphone and the loudspeaker have come to a gap, ever.
+    Gaps(u64, u64),
     /// A device has failed; the rest goes on.
     Trouble(String),
 }
@@ -345,6 +347,7 @@ impl Audio {
             let heard = self.listener.stats().into_iter();
             let heard = heard.map(|stats| (stats, self.paths_ms.get(&stats.source).copied())).collect();
             self.tell(FromAudio::Heard(heard));
+            self.tell(FromAudio::Gaps(self.capture.gaps(), self.playback.gaps()));
         }
         Ok(())
     }

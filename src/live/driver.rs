@@ -512,6 +512,7 @@ impl<L: Link> Driver<L> {
         match from_audio {
             FromAudio::Packet(packet) => self.handle(Input::Own(packet)),
             FromAudio::Trouble(message) => self.tell(Event::Error { message }),
+            FromAudio::Gaps(input_gaps, output_gaps) => self.tell(Event::Device { input_gaps, output_gaps }),
             FromAudio::Gap(source, length) => {
                 if let Some((source, _)) = self.sources.get(&source) {
                     self.tell(notices::gap(*source, length));
@@ -552,7 +553,7 @@ impl<L: Link> Driver<L> {
             counts.sent += switched.sent;
             counts.received += switched.received;
             counts.dropped += switched.dropped;
-            self.tell(notices::link(peer, rtt, counts));
+            self.tell(notices::link(peer, rtt, counts, switched));
         }
     }
 

@@ -6,6 +6,7 @@ use alm_media::SourceStats;
 
 use crate::event::{Event, Link, Media, Plan, Tree};
 use crate::identity::NodeId;
+use crate::net::SwitchCounts;
 use crate::node::LinkCounts;
 use crate::pool::Place;
 use crate::session::{Lost, SessionPlan};
@@ -64,10 +65,11 @@ pub(super) fn media(
     })
 }
 
-pub(super) fn link(peer: NodeId, rtt: Option<Duration>, counts: LinkCounts) -> Event {
+pub(super) fn link(peer: NodeId, rtt: Option<Duration>, counts: LinkCounts, switched: SwitchCounts) -> Event {
     let LinkCounts { sent, received, dropped } = counts;
     let rtt_ms = rtt.map(|rtt| rounded(rtt.as_secs_f64() * 1_000.0));
-    Event::Link(Link { peer: peer.to_string(), rtt_ms, sent, received, dropped })
+    let SwitchCounts { lost_up, lost_down, .. } = switched;
+    Event::Link(Link { peer: peer.to_string(), rtt_ms, sent, received, dropped, lost_up, lost_down })
 }
 
 pub(super) fn gap(source: NodeId, length: Duration) -> Event {

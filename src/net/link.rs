@@ -124,6 +124,10 @@ pub struct SwitchCounts {
     pub received: u64,
     /// Datagrams of its that belonged nowhere or were too many, and datagrams to it that the budget did not bear.
     pub dropped: u64,
+    /// Packets to it that it had not taken by its last word.
+    pub lost_up: u64,
+    /// Packets of its that did not come.
+    pub lost_down: u64,
 }
 
 /// Why a dial failed.

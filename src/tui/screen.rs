@@ -373,7 +373,15 @@ mod tests {
             path_ms,
         }));
         let (rtt_ms, sent, received, dropped) = (Some(9.8), 100, 200, 0);
-        conference.apply(&Event::Link(Link { peer: "hhhhhhhhhh".into(), rtt_ms, sent, received, dropped }));
+        conference.apply(&Event::Link(Link {
+            peer: "hhhhhhhhhh".into(),
+            rtt_ms,
+            sent,
+            received,
+            dropped,
+            lost_up: 0,
+            lost_down: 0,
+        }));
         conference
     }
 

@@ -117,6 +117,8 @@ const LINKS: &[Metric] = &[
     metric("alm_link_round_trip_seconds", "Measured round trip.", "/rtt_ms", 1e-3),
     metric("alm_link_sent_packets_total", "Media packets sent over the link.", "/sent", 1.0),
     metric("alm_link_received_packets_total", "Media packets received over it.", "/received", 1.0),
+    metric("alm_link_lost_up_packets_total", "Packets to the peer that it did not take.", "/lost_up", 1.0),
+    metric("alm_link_lost_down_packets_total", "Packets of the peer that did not come.", "/lost_down", 1.0),
     metric("alm_link_dropped_packets_total", "Media packets refused that came over it.", "/dropped", 1.0),
 ];
 

@@ -13,6 +13,9 @@ use super::{DeviceError, Direction};
 pub(super) trait Card: Send {
     /// How often it has been called back.
     fn beats(&self) -> u64;
+
+    /// How often its samples, or the room for them, have run out.
+    fn gaps(&self) -> u64;
 }
 
 /// How the thread gets at a device.
@@ -44,6 +47,9 @@ pub(super) struct Kept<D> {
     direction: Direction,
     device: Option<D>,
     stall: Stall,
+    /// Of this device and of those before it, each of which ended in one.
+    gaps: u64,
+    gaps_before: u64,
     orders: SyncSender<Order<D>>,
     opened: Receiver<D>,
 }
@@ -67,7 +73,7 @@ impl<D: Card + 'static> Kept<D> {
         let (opens, opened) = sync_channel(1);
         let is_wanted = device.is_none();
         std::thread::spawn(move || keep(opener, &taken, &opens, patience, is_wanted));
-        Self { direction, device, stall: Stall::default(), orders, opened }
+        Self { direction, device, stall: Stall::default(), gaps: 0, gaps_before: 0, orders, opened }
     }
 
     /// Lets the device do its work on so many samples. `false` while there is none.
@@ -84,12 +90,16 @@ impl<D: Card + 'static> Kept<D> {
             self.stall = Stall::default();
             match self.device.replace(device) {
                 // With a thread that is busy, it is closed here.
-                Some(before) => drop(self.orders.try_send(Order::Close(before))),
+                Some(before) => {
+                    self.gaps_before = self.gaps;
+                    drop(self.orders.try_send(Order::Close(before)));
+                }
                 None => is_back = true,
             }
         }
         let Some(device) = &mut self.device else { return Ok(false) };
         let mut done = work(device);
+        self.gaps = self.gaps_before + device.gaps();
         if done.is_ok() && self.stall.on_beats(device.beats(), samples) {
             done = Err(DeviceError::Silent(self.direction));
         }
@@ -97,10 +107,19 @@ impl<D: Card + 'static> Kept<D> {
             Ok(()) if is_back => Err(DeviceError::Restored(self.direction)),
             Ok(()) => Ok(true),
             Err(error) => {
+                self.gaps += 1;
+                self.gaps_before = self.gaps;
                 let _ = self.orders.try_send(Order::Again(self.device.take()));
                 Err(error)
             }
         }
+    }
+}
+
+impl<D> Kept<D> {
+    /// How often sound has come to a gap here.
+    pub(super) fn gaps(&self) -> u64 {
+        self.gaps
     }
 }
 
@@ -188,6 +207,10 @@ mod tests {
         fn beats(&self) -> u64 {
             self.0.beats.load(Ordering::Relaxed)
         }
+
+        fn gaps(&self) -> u64 {
+            0
+        }
     }
 
     impl Drop for Microphone {
@@ -245,7 +268,7 @@ mod tests {
             machine.is_plugged.store(false, Ordering::Relaxed);
             assert!(matches!(told(&mut kept, &machine), DeviceError::Broken(..)));
         }
-        assert_eq!(machine.opened.load(Ordering::Relaxed), 3);
+        assert_eq!((machine.opened.load(Ordering::Relaxed), kept.gaps()), (3, 3));
         while machine.closed.load(Ordering::Relaxed) < 3 {
             std::thread::yield_now();
         }

@@ -36,6 +36,11 @@ pub trait Capture: Send {
     /// # Errors
     /// The device has failed: said once, and silence follows until it is back, which is said as well.
     fn read(&mut self, out: &mut [f32]) -> Result<(), DeviceError>;
+
+    /// How often, ever, the device has left a gap: it had nothing to give when it should have, or was gone.
+    fn gaps(&self) -> u64 {
+        0
+    }
 }
 
 /// Where sound goes, frame by frame.
@@ -46,6 +51,11 @@ pub trait Playback: Send {
     /// The device has failed or the file cannot be written: said once, and what follows is dropped until the device is back,
     /// which is said as well.
     fn write(&mut self, pcm: &[f32]) -> Result<(), DeviceError>;
+
+    /// How often, ever, there has been a gap: the device was given too little in time, or was gone.
+    fn gaps(&self) -> u64 {
+        0
+    }
 }
 
 /// Why there is no device, or no more.

@@ -41,7 +41,10 @@ pub(super) fn from_card(rate: u32) -> (CardSink, FromCard) {
     let (producer, consumer) = RingBuffer::new(samples(rate, RING_MS_MAX));
     let resampler = Resample::new(rate, SAMPLE_RATE);
     let level = Level::new(rate);
-    (CardSink { producer }, FromCard { consumer, resampler, level, ready: Vec::new(), filled: false })
+    (
+        CardSink { producer },
+        FromCard { consumer, resampler, level, ready: Vec::new(), filled: false, gaps: 0 },
+    )
 }
 
 /// A ring from the conference to a card of that rate.
@@ -113,9 +116,15 @@ pub(super) struct FromCard {
     level: Level,
     ready: Vec<f32>,
     filled: bool,
+    gaps: u64,
 }
 
 impl FromCard {
+    /// How often the ring has run out.
+    pub(super) fn gaps(&self) -> u64 {
+        self.gaps
+    }
+
     /// Fills `out` at 48 kHz; silence for what is not there.
     pub(super) fn read(&mut self, out: &mut [f32]) {
         let waiting = self.consumer.slots();
@@ -124,6 +133,7 @@ impl FromCard {
             let block = self.resampler.block();
             let Ok(chunk) = self.consumer.read_chunk(block.len()) else {
                 self.filled = false;
+                self.gaps += 1;
                 self.level.grow();
                 break;
             };
@@ -156,6 +166,11 @@ pub(super) struct ToCard {
 }
 
 impl ToCard {
+    /// How often the ring has run out.
+    pub(super) fn gaps(&self) -> u64 {
+        self.ran_out as u64
+    }
+
     /// Takes samples at 48 kHz; drops what the card does not keep up with.
     pub(super) fn write(&mut self, pcm: &[f32]) {
         let waiting = self.producer.buffer().capacity() - self.producer.slots();

@@ -100,6 +100,10 @@ impl Capture for Kept<CardCapture> {
         }
         told.map(drop)
     }
+
+    fn gaps(&self) -> u64 {
+        self.gaps()
+    }
 }
 
 impl Playback for Kept<CardPlayback> {
@@ -109,6 +113,10 @@ impl Playback for Kept<CardPlayback> {
             check(&card.failed, Direction::Output)
         });
         told.map(drop)
+    }
+
+    fn gaps(&self) -> u64 {
+        self.gaps()
     }
 }
 
@@ -326,6 +334,10 @@ impl Card for CardCapture {
     fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
     }
+
+    fn gaps(&self) -> u64 {
+        self.ring.gaps()
+    }
 }
 
 struct CardPlayback {
@@ -338,6 +350,10 @@ struct CardPlayback {
 impl Card for CardPlayback {
     fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
+    }
+
+    fn gaps(&self) -> u64 {
+        self.ring.gaps()
     }
 }
 

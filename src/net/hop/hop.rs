@@ -51,10 +51,22 @@ struct Inbound {
     used: (u64, u64),
     /// Datagrams that came as hop packets.
     received: u64,
+    /// Packets of any kind that were opened, and the counters of the first and the newest.
+    opened: u64,
+    counters: Option<(u64, u64)>,
+    /// Datagrams that the peer had not taken by its last answer.
+    lost_up: u64,
     breaker: Breaker,
     broken_since: Option<Instant>,
     /// The last question: its token, when it left, and `sealed` then.
     asked: (u64, Instant, u64),
+}
+
+impl Inbound {
+    /// Packets that the peer has numbered and that did not come, or not yet.
+    fn lost_down(&self) -> u64 {
+        self.counters.map_or(0, |(first, newest)| (newest + 1 - first).saturating_sub(self.opened))
+    }
 }
 
 #[derive(Default)]
@@ -84,6 +96,9 @@ impl Hop {
             forgeries: ForgeryLimit::new(now),
             used: (0, 0),
             received: 0,
+            opened: 0,
+            counters: None,
+            lost_up: 0,
             breaker: Breaker::default(),
             broken_since: None,
             asked: (0, now, 0),
@@ -161,6 +176,9 @@ impl Hop {
         };
         inbound.replay.note(header.counter);
         inbound.received += u64::from(header.kind == Kind::Datagram);
+        inbound.opened += 1;
+        let (first, newest) = inbound.counters.unwrap_or((header.counter, header.counter));
+        inbound.counters = Some((first.min(header.counter), newest.max(header.counter)));
         if freshness == Freshness::Newest
             && let Some(ask) = inbound.path.on_newest(from, at)
         {
@@ -184,6 +202,7 @@ impl Hop {
         let (asked, left, sent) = inbound.asked;
         if asked == token {
             let round_trip = at.saturating_duration_since(left);
+            inbound.lost_up = sent.saturating_sub(received);
             if inbound.breaker.on_report(Report { sent, received, round_trip }) {
                 inbound.broken_since = Some(at);
                 self.broken.store(true, Ordering::Relaxed);
@@ -226,7 +245,9 @@ impl Hop {
     pub(in crate::net) fn counts(&self) -> SwitchCounts {
         let [sent, received, dropped] = [&self.counts.sent, &self.counts.received, &self.counts.dropped]
             .map(|count| count.load(Ordering::Relaxed));
-        SwitchCounts { sent, received, dropped }
+        let inbound = self.inbound();
+        let (lost_up, lost_down) = (inbound.lost_up, inbound.lost_down());
+        SwitchCounts { sent, received, dropped, lost_up, lost_down }
     }
 
     /// Where hop packets are known to arrive.
