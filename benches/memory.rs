@@ -70,7 +70,7 @@ fn spread(values: &[f64], digits: usize) -> String {
     }
 }
 
-/// Pool nodes that have all found each other.
+/// Pool nodes that all know how many they are.
 fn pool(dir: &TempDir, nodes: usize) -> Vec<Process> {
     let mut bootstrap = String::new();
     let mut pool = Vec::new();
@@ -89,6 +89,9 @@ fn pool(dir: &TempDir, nodes: usize) -> Vec<Process> {
     }
     pool
 }
+
+/// Nodes that a pool may have for each to keep a connection to all others.
+const ALL_KNOWN: usize = 20;
 
 /// A helper, a host and members that have no link to spare, all in one tree.
 fn call(dir: &TempDir, members: usize) -> (Process, Vec<Process>) {
@@ -125,7 +128,11 @@ fn main() {
     let settle = size.pick(Duration::from_millis(200), Duration::from_secs(5));
     let watch = size.pick(Duration::from_millis(500), Duration::from_secs(10));
     let (starts, members) = size.pick((2, 2), (15, 5));
-    let sizes: &[usize] = size.pick(&[2], &[6, 20]);
+    let sizes: &[usize] = match size {
+        Size::Smoke => &[2],
+        Size::Normal => &[6, 20],
+        Size::Full => &[6, 20, 200],
+    };
     println!("{}", size.headline("memory"));
     println!(
         "median (lowest-highest) over processes; watched for {watch:?}, {settle:?} after the last had joined\n"
@@ -148,7 +155,10 @@ fn main() {
         pause(settle);
         let figures = Figures::of(&among.iter().collect::<Vec<_>>(), watch);
         figures.print(&format!("idle pool node, one of {nodes}"));
-        figures.each_neighbour(&alone, nodes - 1).print("  so each neighbour costs");
+        // In a larger pool nobody knows all the others.
+        if nodes <= ALL_KNOWN {
+            figures.each_neighbour(&alone, nodes - 1).print("  so each neighbour costs");
+        }
     }
 
     let (helper, all) = call(&dir, members);
