@@ -488,6 +488,9 @@ impl SwarmNode {
         match event {
             ring::Event::ZoneChanged => {
                 self.somo.on_zone(self.ring.zone(), now);
+                if let Some(nodes) = self.ring.crowd() {
+                    self.somo.set_crowd(nodes);
+                }
                 self.tell_records(now);
             }
             ring::Event::Died(position) => {

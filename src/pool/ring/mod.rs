@@ -331,6 +331,16 @@ impl RingNode {
         if self.is_active() && self.covers(key) { nearest() } else { None }
     }
 
+    /// How many nodes there would be if all of the ring were as full as it is from one end of the leaf set to the other; nothing
+    /// if it is not known well enough.
+    #[must_use]
+    pub fn crowd(&self) -> Option<f64> {
+        let [left, right] = self.leaves.ends().map(|end| end.map(|leaf| leaf.peer.position));
+        let span = left?.way_to(right?);
+        let known = self.leaves.is_full() && !self.leaves.has_doubtful_end() && span > 0;
+        known.then(|| self.leaves.len() as f64 / (span as f64 / u128::MAX as f64))
+    }
+
     /// How many nodes it knows: leaf set and table.
     #[must_use]
     pub fn known(&self) -> usize {

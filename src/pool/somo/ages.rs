@@ -45,6 +45,11 @@ impl Ages {
         self.0.len() <= AGES_MAX
     }
 
+    /// Of how many nodes.
+    pub(super) fn nodes(&self) -> u64 {
+        self.0.iter().map(|age| u64::from(age.nodes)).sum()
+    }
+
     /// The age of the oldest part.
     pub(super) fn oldest_ms(&self) -> u32 {
         self.0.last().map_or(0, |age| age.ms)

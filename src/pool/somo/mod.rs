@@ -10,6 +10,7 @@
 mod ages;
 mod delegate;
 mod message;
+mod plausible;
 mod query;
 mod region;
 mod report;
@@ -92,6 +93,10 @@ pub(super) struct Somo {
     /// This is not a node of the tree but one that acts as its root.
     acts: bool,
     desk: Desk,
+    /// Nodes that there would be if all the space were as full as it is here.
+    crowd: Option<f64>,
+    /// Reports that could not be true.
+    disbelieved: u64,
     /// What strangers have asked lately.
     asked: Budgets,
     /// News said, and heard.
@@ -187,6 +192,8 @@ impl Somo {
             delegated: None,
             acts: false,
             desk: Desk::default(),
+            crowd: None,
+            disbelieved: 0,
             asked: Budgets::new(ASKED_AT_ONCE, ASKED_EVERY),
             news: 0,
             heard: Vec::new(),
@@ -360,6 +367,10 @@ impl Somo {
         me: Peer,
         now: Moment,
     ) {
+        if self.zone.is_some_and(|zone| zone.contains(point)) && !self.believes(point, &report) {
+            self.disbelieved += 1;
+            return;
+        }
         if !self.zone.is_some_and(|zone| zone.contains(point)) || !report.is_bounded() {
             self.actions.push(Action::Send(from, SomoMessage::Astray { point }));
             return;

@@ -48,9 +48,9 @@ impl Region {
 }
 
 impl Somo {
-    /// Questions that were too many for who asked them.
+    /// Questions that were too many for who asked them, and reports that could not be true.
     pub(in crate::pool) fn refused(&self) -> u64 {
-        self.asked.refused()
+        self.asked.refused() + self.disbelieved
     }
 
     pub(in crate::pool) fn fanout(&self) -> Fanout {

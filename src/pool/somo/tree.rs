@@ -87,6 +87,29 @@ impl Point {
         (index < width).then_some(Self { fanout, level: level.into(), index, width })
     }
 
+    /// The point of the same level in whose share of the space a position lies.
+    pub(super) fn of_level_at(self, position: Position) -> Self {
+        Self { index: self.share_of(position), ..self }
+    }
+
+    /// The first of the points below it; nothing below the lowest level.
+    pub(super) fn below(self) -> Option<Self> {
+        let width = self.width.checked_mul(self.fanout.0).filter(|width| *width <= WIDTH_MAX)?;
+        Some(Self { level: self.level + 1, index: self.index * self.fanout.0, width, ..self })
+    }
+
+    /// The share of the space that is its own, 0 to 1.
+    pub(super) fn share(self) -> f64 {
+        1.0 / self.width as f64
+    }
+
+    /// True when a node there can report to it, directly or by others: its representative lies in this share, and its zone
+    /// reaches less than another share beyond that, or its representative would be one of this level.
+    pub(super) fn may_have_below(self, position: Position) -> bool {
+        let share = self.share_of(position);
+        share == self.index || share == (self.index + 1) % self.width
+    }
+
     /// True when a position lies in its share of the space.
     #[must_use]
     pub fn holds(self, position: Position) -> bool {
