@@ -79,6 +79,13 @@ pub enum Event {
         /// Of its own loudness; 0 is muted here.
         percent: u16,
     },
+    /// What the host has laid down is another now.
+    Rules {
+        /// Nobody new is let in.
+        locked: bool,
+        /// Nobody but the host is heard.
+        quiet: bool,
+    },
     /// The own microphone has been switched.
     Voice {
         /// Nothing of it goes out.

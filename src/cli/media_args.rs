@@ -31,6 +31,10 @@ pub(super) struct MediaArgs {
     #[arg(long)]
     muted: bool,
 
+    /// No sound when the microphone goes on or off
+    #[arg(long)]
+    no_cue: bool,
+
     /// Bits per second of the voice, 16k to 256k
     #[arg(long, value_name = "RATE", value_parser = bitrate, default_value = "32k")]
     bitrate: u32,
@@ -139,7 +143,10 @@ impl MediaArgs {
             false => VoiceConfig::NONE,
         };
         let (pace, muted) = (Pace::Thread, self.muted);
-        Ok(Media { audio: AudioConfig { capture, playback, voice, codec, pace, muted, recording }, troubles })
+        // A file keeps what the others say, and nothing else.
+        let cue = self.output.is_device() && !self.no_cue;
+        let audio = AudioConfig { capture, playback, voice, codec, pace, muted, cue, recording };
+        Ok(Media { audio, troubles })
     }
 }
 

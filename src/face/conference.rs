@@ -25,6 +25,10 @@ pub struct Conference {
     pub phrase: Option<String>,
     /// Nothing of the own voice goes out.
     pub muted: bool,
+    /// Nobody new is let in.
+    pub locked: bool,
+    /// Nobody but the host is heard.
+    pub quiet: bool,
     /// Who is in, this node included: what each calls itself.
     pub members: BTreeMap<String, String>,
     /// Who of them keeps what is said.
@@ -132,6 +136,7 @@ impl Conference {
                 }
             }
             Event::Phrase { words } => self.phrase = Some(words.clone()),
+            Event::Rules { locked, quiet } => (self.locked, self.quiet) = (*locked, *quiet),
             Event::Voice { muted } => self.muted = *muted,
             Event::Pool { size, root, age_ms } => {
                 self.pool = Some(PoolView { size: *size, root: root.clone(), age_ms: *age_ms });

@@ -45,6 +45,23 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
         Event::Left { reason } => format!("out: {reason}"),
         Event::Phrase { words } => format!("words to compare: {words}"),
         Event::Ready { listen, .. } => format!("listening on {}", listen.join(", ")),
+        Event::Rules { locked, quiet } => {
+            let doors = match (conference.locked, locked) {
+                (false, true) => Some("nobody new is let in"),
+                (true, false) => Some("people are let in again"),
+                _ => None,
+            };
+            let voices = match (conference.quiet, quiet) {
+                (false, true) => Some("only the host is heard"),
+                (true, false) => Some("everybody is heard again"),
+                _ => None,
+            };
+            let words: Vec<&str> = doors.into_iter().chain(voices).collect();
+            if words.is_empty() {
+                return None;
+            }
+            words.join(", ")
+        }
         Event::Voice { muted: true } => "your microphone is off".to_owned(),
         Event::Voice { muted: false } => "your microphone is on".to_owned(),
         Event::Page { link } => format!("as a page: {link}"),

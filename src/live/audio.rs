@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 
+use super::cue::Cue;
 use super::recorder::Recorder;
 use crate::identity::{Identity, NodeId};
 use crate::session::SessionClock;
@@ -35,6 +36,8 @@ pub struct AudioConfig {
     pub pace: Pace,
     /// Nothing of the voice goes out until a command says so.
     pub muted: bool,
+    /// Two notes are played when the microphone goes on or off.
+    pub cue: bool,
     /// What everybody says is kept there.
     pub recording: Option<Recording>,
 }
@@ -186,6 +189,8 @@ pub struct Audio {
     listener: Listener,
     clock: Option<SessionClock>,
     muted: bool,
+    /// None where it is not wanted.
+    cue: Option<Cue>,
     frame: FrameLength,
     /// What the next frame is to be.
     wanted: FrameLength,
@@ -223,7 +228,7 @@ struct Over;
 impl Audio {
     /// Starts the audio of the member whose voice is `own`; the first tick is at `now`.
     pub(super) fn start(config: AudioConfig, own: OwnVoice, now: Instant) -> Handle {
-        let AudioConfig { capture, playback, voice, codec, pace, muted, recording } = config;
+        let AudioConfig { capture, playback, voice, codec, pace, muted, cue, recording } = config;
         let frame = codec.frame;
         let tick = frame.duration().min(TICK_MAX);
         let (to_audio, inbox) = mpsc::channel(QUEUE_MAX);
@@ -241,6 +246,7 @@ impl Audio {
             listener: Listener::new(),
             clock: None,
             muted,
+            cue: cue.then(Cue::default),
             frame,
             wanted: frame,
             tick,
@@ -306,6 +312,9 @@ impl Audio {
         self.take_inbox()?;
         self.listener.pull(now, &mut self.played);
         self.tell_gaps();
+        if let Some(cue) = &mut self.cue {
+            cue.add(&mut self.played);
+        }
         if let Some(processor) = &mut self.processor {
             processor.play(&self.played);
         }
@@ -457,7 +466,12 @@ impl Audio {
                 Ok(ToAudio::Volume(source, volume)) => {
                     self.listener.set_volume(source, volume);
                 }
-                Ok(ToAudio::Mute(muted)) => self.muted = muted,
+                Ok(ToAudio::Mute(muted)) => {
+                    if let Some(cue) = self.cue.as_mut().filter(|_| muted != self.muted) {
+                        cue.start(!muted);
+                    }
+                    self.muted = muted;
+                }
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => return Err(Over),
             }

@@ -110,6 +110,8 @@ pub struct Driver<L> {
     stopping: bool,
     title: String,
     places: Places,
+    /// Whether nobody new is let in, and whether nobody but the host is heard, as it was told last.
+    laid_down: (bool, bool),
     random: StdRng,
 }
 
@@ -213,6 +215,7 @@ impl<L: Link> Driver<L> {
             stopping,
             title: String::new(),
             places: Places::default(),
+            laid_down: (false, false),
             random,
         };
         driver.tell(ready);
@@ -367,6 +370,7 @@ impl<L: Link> Driver<L> {
     /// Takes all that the node has to say; `Some` when that was its last word.
     fn drain(&mut self) -> Option<Ending> {
         self.drain_outputs();
+        self.tell_rules();
         let mut ending = None;
         while let Some(notice) = self.node.poll_notice() {
             match notice {
@@ -535,6 +539,15 @@ impl<L: Link> Driver<L> {
                     self.tell(notices::media(node, &stats, repaired, hops, path_ms));
                 }
             }
+        }
+    }
+
+    fn tell_rules(&mut self) {
+        let Some(laid_down) = self.node.rules().map(|rules| (rules.locked, rules.quiet)) else { return };
+        if laid_down != self.laid_down {
+            self.laid_down = laid_down;
+            let (locked, quiet) = laid_down;
+            self.tell(Event::Rules { locked, quiet });
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod audio;
 mod command;
+mod cue;
 mod driver;
 mod notices;
 mod onlooker;

@@ -124,3 +124,15 @@ pub(super) fn heirs(members: impl Iterator<Item = (u16, NodeId, u32)>, manager: 
     able.sort_unstable();
     able.into_iter().map(|(.., node)| node).take(HEIRS_MAX).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_came_first_and_can_relay_is_the_first_heir() {
+        let [a, b, c, d, e] = [1, 2, 3, 4, 5].map(|byte| NodeId([byte; 32]));
+        let members = [(5, d, 6), (1, a, 6), (2, b, 1), (3, c, 0), (4, e, 2)];
+        assert_eq!(heirs(members.into_iter(), a), [e, d, b], "who has one link alone comes last");
+    }
+}

@@ -53,6 +53,12 @@ fn title(conference: &Conference, width: u16) -> Line<'_> {
     if !conference.members.is_empty() {
         about.push(Span::from(format!("  {} here", conference.members.len())));
     }
+    if conference.locked {
+        about.push(Span::from(", nobody new is let in").dim());
+    }
+    if conference.quiet {
+        about.push(Span::from(", only the host is heard").dim());
+    }
     if let Some(pool) = conference.pool.as_ref().filter(|pool| pool.size > 1) {
         about.push(Span::from(format!(", {} nodes in the pool", pool.size)).dim());
     }

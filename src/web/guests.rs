@@ -146,8 +146,8 @@ fn seen_by_guests(mut state: Map<String, Value>) -> Value {
 }
 
 /// What guests see of the state: who is here, who speaks, and the way of the voices.
-const SEEN: [&str; 9] =
-    ["session", "members", "recorders", "plan", "heard", "levels_db", "places", "phrase", "quiet"];
+const SEEN: [&str; 10] =
+    ["locked", "session", "members", "recorders", "plan", "heard", "levels_db", "places", "phrase", "quiet"];
 /// Links that open, at a time.
 const LINKS_MAX: usize = 32;
 /// Links that are known again, those that were taken back included.

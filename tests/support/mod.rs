@@ -84,6 +84,7 @@ impl Peer {
             voice: VoiceConfig::NONE,
             codec: CodecConfig { voice: false, ..CodecConfig::default() },
             muted: false,
+            cue: false,
             recording: None,
             pace,
         };

@@ -108,7 +108,16 @@ impl LabNode {
             };
             let playback = Box::new(Ears::new(number, common.voices, heard.clone()));
             let (voice, codec, pace) = (VoiceConfig::NONE, common.codec, Pace::Task);
-            Ok(AudioConfig { capture, playback, voice, codec, pace, muted: false, recording: None })
+            Ok(AudioConfig {
+                capture,
+                playback,
+                voice,
+                codec,
+                pace,
+                muted: false,
+                cue: false,
+                recording: None,
+            })
         };
         let node = identity.node_id();
         let mut salt = [0; 16];

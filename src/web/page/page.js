@@ -7,7 +7,7 @@ import { Call, canSeal } from "./call.js";
 import { readEvents } from "./events.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { guests: {}, volumes: {}, node: "", members: {}, recorders: [], media: {}, heard: [], levels_db: {}, input_db: null, phrase: null, links: {}, places: {}, news: [], session: null, plan: null, pool: null, muted: false };
+const state = { guests: {}, volumes: {}, locked: false, quiet: false, node: "", members: {}, recorders: [], media: {}, heard: [], levels_db: {}, input_db: null, phrase: null, links: {}, places: {}, news: [], session: null, plan: null, pool: null, muted: false };
 const map = new Map2D($("map"), choose);
 /** Whose voice is looked at; null for whoever speaks. */
 let chosen = null;
@@ -164,7 +164,23 @@ function hears(node) {
   return node in state.media || node in call.levels() || state.heard.includes(node);
 }
 
-const view = { state, name, quality, speaks, hears, get chosen() { return chosen; }, get browser() { return call.node; }, choose, kick };
+/** How loud somebody is played: by this browser while it is in, else by alm on this machine. */
+function volume(node) {
+  return call.state === "in" ? Math.round(call.volume(node) * 100) : (state.volumes[node] ?? 100);
+}
+
+async function setVolume(node, percent) {
+  if (call.state === "in") call.setVolume(node, percent / 100);
+  else if (await ask({ do: "volume", who: node, percent })) state.volumes[node] = percent;
+  draw();
+}
+
+/** More than a browser's own player gives, where alm plays. */
+function volumeMax() {
+  return call.state === "in" ? 100 : isGuest() ? 0 : 200;
+}
+
+const view = { state, name, volume, setVolume, volumeMax, quality, speaks, hears, get chosen() { return chosen; }, get browser() { return call.node; }, choose, kick };
 
 let waiting = false;
 function draw() {
@@ -193,12 +209,16 @@ function drawHead() {
   document.title = `${title} · alm`;
   const about = [];
   const count = Object.keys(members).length;
+  if (state.locked) about.push("nobody new is let in");
+  if (state.quiet) about.push("only the host is heard");
   if (session) about.push(count === 1 ? "nobody else yet" : `${count} here`);
   if (pool) about.push(pool.size === 1 ? "no other node in the pool" : `${pool.size} nodes in the pool`);
   $("about").textContent = about.join(" · ");
   $("invite-part").hidden = !session?.id;
   $("news-part").hidden = isGuest();
   $("host-part").hidden = session?.role !== "host";
+  $("lock").checked = state.locked;
+  $("hush").checked = state.quiet;
   $("people-part").hidden = !session;
   $("say").hidden = !session || isGuest();
   if (session?.id && $("id").textContent !== session.id) $("id").textContent = session.id;
@@ -361,8 +381,12 @@ async function copyText(text, place, button) {
   setTimeout(() => (button.textContent = "Copy"), 2500);
 }
 
-for (const button of document.querySelectorAll("[data-act]")) {
-  button.addEventListener("click", () => ask({ do: "moderate", act: button.dataset.act, who: null }));
+/** What the host lays down; the boxes show what the node says of it. */
+for (const rule of ["lock", "hush"]) {
+  $(rule).addEventListener("change", async () => {
+    const act = $(rule).checked ? rule : `un${rule}`;
+    if (!(await ask({ do: "moderate", act, who: null }))) drawHead();
+  });
 }
 
 $("leave").addEventListener("click", () => {

@@ -20,6 +20,13 @@ export function drawPeople(list, view) {
         ? [speaks ? "you, by this browser, speaks" : "you, by this browser"]
       : view.hears(node) ? [speaks ? "speaks" : "silent", ...(how ? [WORDS[how]] : []), ...(DOUBTS[media?.standing] ? [DOUBTS[media.standing]] : [])]
         : ["not heard yet"];
+    const loud = row.querySelector(".loud");
+    loud.hidden = (own && !view.browser) || node === view.browser || !view.hears(node) || view.volumeMax() === 0;
+    loud.max = view.volumeMax();
+    if (document.activeElement !== loud) loud.value = view.volume(node);
+    loud.setAttribute("aria-label", `How loud ${name(node)} is here, percent`);
+    loud.title = `${view.volume(node)} %`;
+    if (!loud.hidden && view.volume(node) === 0) words.push("muted here");
     if (node === state.plan?.root && state.session) words.push("manages the session");
     if (state.recorders.includes(node)) words.push(own ? "you record this" : "records this");
     row.className = [speaks ? "speaks" : "", own && state.muted ? "muted" : "", how ?? ""].join(" ").trim();
@@ -46,11 +53,14 @@ function newRow(node, view) {
   text.append(element("bdi", "name"), element("span", "how"));
   person.append(element("span", "mark"), text, element("span", "far"));
   person.addEventListener("click", () => view.choose(node));
+  const loud = element("input", "loud");
+  [loud.type, loud.min, loud.step] = ["range", "0", "5"];
+  loud.addEventListener("change", () => view.setVolume(node, Number(loud.value)));
   const kick = element("button", "kick");
   kick.type = "button";
   kick.textContent = "Put out";
   kick.addEventListener("click", () => view.kick(node));
-  row.append(person, kick);
+  row.append(person, loud, kick);
   return row;
 }
 
