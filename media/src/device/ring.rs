@@ -27,6 +27,12 @@ const MARGIN_MS_STEP: usize = 10;
 /// What the margin grows to, in milliseconds.
 const MARGIN_MS_MAX: usize = 150;
 
+/// So long without running out, in milliseconds, and a margin that has grown is taken back by a step.
+const CALM_MS: f64 = 60_000.0;
+
+/// What is passed on at a time where rates are the same: 2.5 ms.
+const STEP: usize = 120;
+
 /// How far above the margin a ring may stay, in milliseconds; beyond that samples are dropped.
 const SURPLUS_MS: usize = 20;
 
@@ -196,11 +202,12 @@ struct Level {
     margin_ms: usize,
     least: usize,
     watched_ms: f64,
+    calm_ms: f64,
 }
 
 impl Level {
     fn new(rate: u32) -> Self {
-        Self { rate, margin_ms: MARGIN_MS, least: usize::MAX, watched_ms: 0.0 }
+        Self { rate, margin_ms: MARGIN_MS, least: usize::MAX, watched_ms: 0.0, calm_ms: 0.0 }
     }
 
     /// Samples to wait for before the ring is drawn from, `frame` 48 kHz samples at a time.
@@ -211,7 +218,7 @@ impl Level {
     /// The ring ran out.
     fn grow(&mut self) {
         self.margin_ms = (self.margin_ms + MARGIN_MS_STEP).min(MARGIN_MS_MAX);
-        (self.least, self.watched_ms) = (usize::MAX, 0.0);
+        (self.least, self.watched_ms, self.calm_ms) = (usize::MAX, 0.0, 0.0);
     }
 
     /// Notes the level at its lowest, once for each frame of that many 48 kHz samples; returns how many
@@ -222,14 +229,19 @@ impl Level {
         if self.watched_ms < WATCH_MS as f64 {
             return 0;
         }
+        self.calm_ms += self.watched_ms;
         self.watched_ms = 0.0;
+        if self.calm_ms >= CALM_MS {
+            self.calm_ms = 0.0;
+            self.margin_ms = self.margin_ms.saturating_sub(MARGIN_MS_STEP).max(MARGIN_MS);
+        }
         let least = std::mem::replace(&mut self.least, usize::MAX);
         let margin = samples(self.rate, self.margin_ms);
         if least > margin + samples(self.rate, SURPLUS_MS) { least - margin } else { 0 }
     }
 }
 
-/// A stream's rate conversion, in blocks of 10 ms; none if the rates are the same.
+/// A stream's rate conversion, in blocks of 10 ms; none, and no such blocks, if the rates are the same.
 struct Resample {
     inner: Option<Async<f32>>,
     block: Vec<f32>,
@@ -239,7 +251,8 @@ struct Resample {
 
 impl Resample {
     fn new(from: u32, to: u32) -> Self {
-        let block = samples(from, 10).max(1);
+        // Only a conversion needs blocks; without one they would be a delay.
+        let block = samples(from, 10).max(1).min(if from == to { STEP } else { usize::MAX });
         let inner = (from != to).then(|| {
             let parameters = SincInterpolationParameters::new(SINC_LENGTH, WindowFunction::BlackmanHarris2);
             let ratio = f64::from(to) / f64::from(from);
@@ -321,6 +334,19 @@ mod tests {
             }
         }
         heard.split_off(heard.len() - rate as usize)
+    }
+
+    #[test]
+    fn a_margin_that_has_grown_is_taken_back_in_calm() {
+        let mut level = Level::new(48_000);
+        let start = level.filled(240);
+        (0..3).for_each(|_| level.grow());
+        assert_eq!(level.filled(240), start + samples(48_000, 3 * MARGIN_MS_STEP));
+        let frames = |seconds: usize| seconds * 200;
+        (0..frames(59)).for_each(|_| assert_eq!(level.watch(0, 240), 0));
+        assert_eq!(level.filled(240), start + samples(48_000, 3 * MARGIN_MS_STEP));
+        (0..frames(200)).for_each(|_| assert_eq!(level.watch(0, 240), 0));
+        assert_eq!(level.filled(240), start);
     }
 
     fn quiet_runs(pcm: &[f32]) -> usize {
