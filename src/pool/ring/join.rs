@@ -38,7 +38,7 @@ const TRIES_MAX: u8 = 5;
 /// Tries after which a node joins carefully too.
 const CAREFUL_AFTER: u8 = 1;
 /// Nodes that a packet is sent by at once: after a crash most of those that a node knows are gone.
-const ASKED_AT_ONCE: usize = 3;
+const ASKED_AT_ONCE: usize = 8;
 /// Bootstraps that are kept.
 const BOOTSTRAPS_MAX: usize = 8;
 
