@@ -24,7 +24,7 @@ fn lab(args: &str, script: &str) -> (Output, TempDir) {
 
 #[test]
 fn a_conference_lives_through_a_script() {
-    let script = "# what happens\n1s kill relay\n3s join\n5s leave m1\n";
+    let script = "# what happens\n1s kill relay\n3s join\n5s leave m1\n8s kick m2\n";
     let (output, _) = lab("--members 5 --helpers 2 --objective diameter --duration 10s --json", script);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let stdout = String::from_utf8_lossy(&output.stdout);
@@ -44,6 +44,9 @@ fn a_conference_lives_through_a_script() {
     };
     assert!(of("kill relay").iter().all(|ms| *ms <= 500.0), "{gaps:?}");
     assert!(of("leave").iter().chain(&of("join")).all(|ms| *ms < 20.0), "{gaps:?}");
+    let kick = &report["kicks"][0];
+    assert!(kick["heard_for_ms"].as_f64().unwrap() <= 1_000.0, "{kick}");
+    assert!(kick["hears_for_ms"].as_f64().unwrap() <= 3_000.0, "{kick}");
     let repairs = report["repairs"].as_array().unwrap();
     assert!(repairs.iter().all(|repair| repair["detected_ms"].as_f64().unwrap() <= 120.0), "{repairs:?}");
 }

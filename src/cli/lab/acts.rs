@@ -45,6 +45,7 @@ impl Lab<'_> {
                 let kick = Moderation::Kick(self.nodes[node].node);
                 self.nodes[host].command(Command::Moderate(kick));
                 self.nodes[node].ended = Some(now());
+                self.kicked.push((now(), node));
             }
             Act::Loss(share) => {
                 self.loss = *share;
@@ -68,6 +69,7 @@ impl Lab<'_> {
                 });
                 if let Some((_, until @ None)) = self.apart.last_mut() {
                     *until = Some(now());
+                    self.healed.push(None);
                 }
             }
             Act::Cut(who) | Act::Mend(who) => {

@@ -196,6 +196,10 @@ struct Lab<'j> {
     done: Vec<(Instant, String)>,
     /// Since when a part is cut off, if one is, and until when one was.
     apart: Vec<(Instant, Option<Instant>)>,
+    /// How long each healed cut took to become one conference again, where it did.
+    healed: Vec<Option<Duration>>,
+    /// Who was put out, and when.
+    kicked: Vec<(Instant, usize)>,
     loss: f64,
     /// Bytes of all and of media when all were in.
     before: (u64, u64),
@@ -229,6 +233,8 @@ impl<'j> Lab<'j> {
             zero,
             done: vec![],
             apart: vec![],
+            healed: vec![],
+            kicked: vec![],
             loss,
             before: (0, 0),
         };
@@ -333,11 +339,24 @@ impl<'j> Lab<'j> {
         Ok(())
     }
 
-    async fn wait_until(&self, at: Instant) {
+    async fn wait_until(&mut self, at: Instant) {
         while now() < at {
             tokio::time::sleep(LOOK.min(at - now())).await;
+            self.look_for_one();
             let share = (now() - self.zero).as_secs_f64() / self.job.args.duration.as_secs_f64();
             self.progress(0.1 + 0.9 * share);
+        }
+    }
+
+    /// Notes when the sides of a cut that was mended have become one.
+    fn look_for_one(&mut self) {
+        if self.healed.last() == Some(&None)
+            && let Some((_, Some(mended))) = self.apart.last()
+            && self.is_together()
+        {
+            let took = now() - *mended;
+            self.healed.pop();
+            self.healed.push(Some(took));
         }
     }
 

@@ -36,6 +36,9 @@ pub(super) struct Report {
     unheard: Vec<(String, String)>,
     gaps: Vec<Gap>,
     repairs: Vec<Repair>,
+    /// From the mending of each cut until one plan carried all, ms; `null` where none did.
+    heals_ms: Vec<Option<f64>>,
+    kicks: Vec<Kick>,
     false_alarms: usize,
     /// Once all were in, as `media_bytes`.
     control_bytes: u64,
@@ -44,6 +47,15 @@ pub(super) struct Report {
     media_bytes: u64,
     /// What went wrong, as the nodes say.
     troubles: Vec<String>,
+}
+
+/// Somebody was put out.
+#[derive(Debug, Serialize)]
+struct Kick {
+    member: String,
+    /// How long after that it was last heard by anybody, and last heard anybody.
+    heard_for_ms: f64,
+    hears_for_ms: f64,
 }
 
 /// Somebody replaced somebody.
@@ -110,6 +122,8 @@ impl Report {
             unheard,
             gaps: lab.gaps(),
             repairs: repairs(lab),
+            heals_ms: lab.healed.iter().map(|took| took.map(ms_of)).collect(),
+            kicks: kicks(lab),
             false_alarms: told(lab).filter(|(_, _, event)| matches!(event, Event::FalseAlarm { .. })).count(),
             control_bytes: (carried - lab.before.0).saturating_sub(media_bytes),
             setup_bytes: lab.before.0 - lab.before.1,
@@ -159,6 +173,18 @@ impl Report {
                 quantile(&detected, 0.5),
                 quantile(&repaired, 0.5),
                 quantile(&repaired, 0.95)
+            )?;
+        }
+        for took in &self.heals_ms {
+            match took {
+                Some(ms) => writeln!(out, "one conference again {ms:.0} ms after a cut was mended")?,
+                None => writeln!(out, "not one conference again after a cut was mended")?,
+            }
+        }
+        for Kick { member, heard_for_ms, hears_for_ms } in &self.kicks {
+            writeln!(
+                out,
+                "{member} was heard for {heard_for_ms:.0} ms and heard others for {hears_for_ms:.0} ms after it was put out"
             )?;
         }
         writeln!(out, "{} false alarms", self.false_alarms)?;
@@ -219,6 +245,29 @@ fn joins(lab: &Lab<'_>) -> Vec<f64> {
         Some(rounded(first.saturating_duration_since(member.started).as_secs_f64() * 1_000.0))
     };
     lab.members().skip(1).filter_map(first).collect()
+}
+
+fn ms_of(time: Duration) -> f64 {
+    rounded(time.as_secs_f64() * 1_000.0)
+}
+
+fn kicks(lab: &Lab<'_>) -> Vec<Kick> {
+    let last = |ear: &super::LabNode, voice: Option<usize>| {
+        let record = ear.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |number: &usize| voice.is_none_or(|voice| voice == *number);
+        record.iter().filter(|(number, _)| fits(number)).filter_map(|(_, heard)| heard.last).max()
+    };
+    let ms = |at, last: Option<std::time::Instant>| {
+        ms_of(last.map(|last| last.saturating_duration_since(at)).unwrap_or_default())
+    };
+    let kick = |(at, node): &(std::time::Instant, usize)| {
+        let kicked = &lab.nodes[*node];
+        let others = lab.members().filter(|ear| ear.node != kicked.node);
+        let heard = others.filter_map(|ear| last(ear, Some(kicked.voice?))).max();
+        let member = kicked.name.clone();
+        Kick { member, heard_for_ms: ms(*at, heard), hears_for_ms: ms(*at, last(kicked, None)) }
+    };
+    lab.kicked.iter().map(kick).collect()
 }
 
 fn told<'l>(lab: &'l Lab<'_>) -> impl Iterator<Item = (String, f64, Event)> + 'l {
