@@ -222,6 +222,8 @@ fn a_browser_and_two_native_members_hear_each_other() {
     // Somebody is turned down in this browser alone.
     let quiet = "(() => { const all = [...document.querySelectorAll('#people .loud')].filter((one) => !one.hidden); \
                  all.forEach((one) => { one.value = 0; one.dispatchEvent(new Event('change')); }); return all.length; })()";
+    let shown = "[...document.querySelectorAll('#people .loud')].filter((one) => !one.hidden).length === 2";
+    browser.wait(&tab, shown);
     assert_eq!(browser.ask(&tab, quiet), json!(2), "one for each of the others");
     browser.wait(&tab, "[...document.querySelectorAll('#people .how')].filter((how) => how.textContent.includes('muted here')).length === 2");
 
