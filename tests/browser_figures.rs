@@ -29,6 +29,8 @@ const FIRST_SOUND: &str = r#"(async () => {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 })()"#;
+/// A screen that is not there by then, bytes, never will be.
+const SCREEN_MAX: usize = 1_000_000;
 /// Joins by which the first sound is measured.
 const JOINS: usize = 5;
 /// Seconds of which a delay or a load is the mean or the middle.
@@ -134,7 +136,7 @@ fn how_soon_the_screen_is_there() {
             let dir = TempDir::new().unwrap();
             let program = env!("CARGO_BIN_EXE_alm");
             let line = format!(
-                "{program} host --session standup --input silence --output null --no-mdns --listen 127.0.0.1:0 --state s"
+                "stty rows 24 cols 80; exec {program} host --session standup --input silence --output null --no-mdns --listen 127.0.0.1:0 --state s"
             );
             // A terminal of its own, by the tool that keeps what was on one.
             let mut command = Command::new("script");
@@ -146,7 +148,8 @@ fn how_soon_the_screen_is_there() {
             let mut text = Vec::new();
             // The frame of a pane: something is drawn.
             while !String::from_utf8_lossy(&text).contains('╭') {
-                assert!(screen.read_until(b'm', &mut text).unwrap() > 0, "{}", String::from_utf8_lossy(&text));
+                let read = screen.read_until(b'm', &mut text).unwrap();
+                assert!(read > 0 && text.len() < SCREEN_MAX, "{}", String::from_utf8_lossy(&text));
             }
             let took = begun.elapsed().as_secs_f64() * 1_000.0;
             let _ = child.kill();
