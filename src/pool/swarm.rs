@@ -488,9 +488,6 @@ impl SwarmNode {
         match event {
             ring::Event::ZoneChanged => {
                 self.somo.on_zone(self.ring.zone(), now);
-                if let Some(nodes) = self.ring.crowd() {
-                    self.somo.set_crowd(nodes);
-                }
                 self.tell_records(now);
             }
             ring::Event::Died(position) => {
@@ -541,6 +538,9 @@ impl SwarmNode {
 
     fn tell_records(&mut self, now: Moment) {
         self.leaf_changes = self.ring.leaf_changes();
+        if let Some(nodes) = self.ring.crowd() {
+            self.somo.set_crowd(nodes);
+        }
         self.records.on_ring(self.ring.zone(), self.ring.leaves(), now);
     }
 
