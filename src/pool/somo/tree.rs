@@ -103,13 +103,6 @@ impl Point {
         1.0 / self.width as f64
     }
 
-    /// True when a node there can report to it, directly or by others: its representative lies in this share, and its zone
-    /// reaches less than another share beyond that, or its representative would be one of this level.
-    pub(super) fn may_have_below(self, position: Position) -> bool {
-        let share = self.share_of(position);
-        share == self.index || share == (self.index + 1) % self.width
-    }
-
     /// True when a position lies in its share of the space.
     #[must_use]
     pub fn holds(self, position: Position) -> bool {
