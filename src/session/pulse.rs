@@ -34,11 +34,20 @@ impl Pulse {
     }
 
     /// Who is to be sent a pulse now. `passed_at` says when the link last passed something on to a node by itself.
+    ///
+    /// Once one is due, those that will be soon are sent theirs too: from then on all fall due at one time, and a node with many
+    /// dependants wakes no more often than one that has a single one.
     pub fn due(&mut self, now: Instant, passed_at: impl Fn(NodeId) -> Option<Instant>) -> Vec<NodeId> {
-        for (node, last) in self.dependants.iter_mut().filter(|(_, last)| **last + BEAT <= now) {
+        if self.poll_timeout().is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        for (node, last) in &mut self.dependants {
             *last = passed_at(*node).map_or(*last, |at| at.max(*last));
         }
-        let due = self.dependants.iter_mut().filter(|(_, last)| **last + BEAT <= now);
+        if self.poll_timeout().is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let due = self.dependants.iter_mut().filter(|(_, last)| **last + BEAT / 2 <= now);
         due.map(|(node, last)| {
             *last = now;
             *node
@@ -50,5 +59,43 @@ impl Pulse {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.dependants.values().min().map(|last| *last + BEAT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::origin;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Pulses and wakings of a second in which the link passes something on to everybody every `pace` and the node itself had
+    /// sent to each at another time before.
+    fn second(nodes: u8, pace: Option<Duration>) -> (usize, usize) {
+        let (start, mut pulse) = (origin(), Pulse::default());
+        pulse.set(&(0..nodes).map(|n| NodeId([n; 32])).collect(), start);
+        for n in 0..nodes {
+            pulse.on_sent(NodeId([n; 32]), start + BEAT * u32::from(n) / u32::from(nodes));
+        }
+        let (mut pulses, mut wakings) = (0, 0);
+        while let Some(now) = pulse.poll_timeout().filter(|now| *now < start + BEAT + SECOND) {
+            wakings += 1;
+            let passed = |pace: Duration| {
+                now - Duration::from_nanos(((now - start).as_nanos() % pace.as_nanos()) as u64)
+            };
+            pulses += pulse.due(now, |_| pace.map(passed)).len();
+        }
+        (pulses, wakings)
+    }
+
+    #[test]
+    fn many_dependants_are_one_waking_and_media_are_sign_enough() {
+        let beats = (SECOND.as_millis() / BEAT.as_millis()) as usize;
+        let (pulses, wakings) = second(6, None);
+        assert!((6 * beats..=6 * beats + 12).contains(&pulses) && wakings <= beats + 2, "{pulses} {wakings}");
+        let (pulses, wakings) = second(6, Some(BEAT / 2));
+        assert!(pulses == 0 && wakings <= 2 * beats, "{pulses} {wakings}");
     }
 }
