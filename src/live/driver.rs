@@ -96,7 +96,7 @@ pub struct Driver<L> {
     /// What a copy of the own voice takes, and how many such the plan carries at once.
     copy_bps: u64,
     carried: usize,
-    strain: Strain,
+    strain: Strain<NodeId>,
     /// The frames that were asked for.
     usual: FrameLength,
     planned: mpsc::Receiver<(Planned, Duration)>,
@@ -556,8 +556,9 @@ impl<L: Link> Driver<L> {
             self.hand_audio(ToAudio::ExpectLoss(percent));
         }
         let trips = self.node.links();
-        let worst = trips.iter().filter_map(|(_, rtt, _)| *rtt).max().map(|rtt| rtt.as_secs_f64() * 1_000.0);
-        if self.strain.on_second(self.link.pressed(), worst) {
+        let trips =
+            trips.iter().filter_map(|(peer, rtt, _)| Some((*peer, rtt.as_ref()?.as_secs_f64() * 1_000.0)));
+        if self.strain.on_second(self.link.pressed(), trips) {
             self.hand_audio(ToAudio::Frame(self.strain.frame(self.usual)));
             self.hand_places();
         }
@@ -570,9 +571,9 @@ impl<L: Link> Driver<L> {
         }
     }
 
-    /// An uplink under strain has room for the loudest alone.
+    /// An uplink for which longer frames have not been enough has room for the loudest alone.
     fn hand_places(&mut self) {
-        let places = if self.strain.is_strained() { PLACES_MIN } else { self.carried };
+        let places = if self.strain.leaves_room_for_the_loudest_alone() { PLACES_MIN } else { self.carried };
         self.hand_audio(ToAudio::Places(places));
     }
 
