@@ -23,7 +23,7 @@ test: lint
 .PHONY: test-browser
 test-browser:
 	@.ci/setup.sh browser
-	$(CARGO) test --locked --test browser -- --ignored --test-threads 1 what_is
+	$(CARGO) test --locked --test browser -- --ignored --test-threads 1
 
 .PHONY: test-audio
 test-audio:

@@ -435,6 +435,9 @@ const LISTEN: &str = r#"(async () => {
   return answer.status;
 })()"#;
 
+/// True once a page's own scripts have run.
+const LOADED: &str = "document.readyState === 'complete' && typeof alm === 'object'";
+
 #[test]
 #[ignore = "needs Chromium: make test-browser"]
 fn a_browser_that_cannot_seal_says_who_hears() {
@@ -443,6 +446,7 @@ fn a_browser_that_cannot_seal_says_who_hears() {
 
     // The older way to a frame does as well.
     let older = browser.open(&conference.link);
+    browser.wait(&older, LOADED);
     browser.ask(&older, "delete window.RTCRtpScriptTransform");
     conference.press(&mut browser, &older, "Old");
     let old = conference.host.wait_for("member_joined", |event| event["name"] == "Old");
@@ -453,6 +457,7 @@ fn a_browser_that_cannot_seal_says_who_hears() {
 
     // Without any, the node does it, and the page says so.
     let open = browser.open(&conference.link);
+    browser.wait(&open, LOADED);
     let without = "delete window.RTCRtpScriptTransform; delete RTCRtpSender.prototype.createEncodedStreams";
     browser.ask(&open, without);
     conference.press(&mut browser, &open, "Ove");
