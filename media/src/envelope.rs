@@ -106,11 +106,7 @@ impl Envelope {
         self.sealer.seal(self.counter, &packet.metadata(), &self.plain, &mut frame)?;
         self.counter += 1;
         packet.frame = &frame;
-        for &tree in trees {
-            let mut bytes = Vec::with_capacity(packet.len());
-            MediaPacket { tree, ..packet }.write(&mut bytes);
-            out.push(bytes.into());
-        }
+        packet.write_for(trees, out);
         self.vouch_for(&packet, trees, out);
         self.frame = frame;
         Ok(())

@@ -13,7 +13,7 @@
 //! A relay reads the tree id and nothing else. The tree id changes with the epoch, so it is not
 //! authenticated end to end; everything else in the header is, as the SFrame frame's metadata.
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use serde::{Deserialize, Serialize};
 
 use crate::level::LEVEL_LEN;
@@ -173,6 +173,18 @@ impl<'a> MediaPacket<'a> {
         out.put_uint(self.counter, 6);
         out.put_u32(self.capture_time.0);
         out.put_slice(self.frame);
+    }
+
+    /// Appends the packet to `out` once for each tree that it goes along.
+    ///
+    /// # Panics
+    /// As [`MediaPacket::write`].
+    pub(crate) fn write_for(self, trees: &[TreeId], out: &mut Vec<Bytes>) {
+        out.extend(trees.iter().map(|&tree| {
+            let mut bytes = Vec::with_capacity(self.len());
+            Self { tree, ..self }.write(&mut bytes);
+            Bytes::from(bytes)
+        }));
     }
 
     /// Bytes that [`MediaPacket::write`] appends.

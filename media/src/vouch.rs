@@ -122,11 +122,7 @@ impl Voucher {
             .expect("the counter grows by one, for millennia, and the marks fit a packet");
         self.counter += 1;
         packet.frame = &frame;
-        for &tree in trees {
-            let mut bytes = Vec::with_capacity(packet.len());
-            MediaPacket { tree, ..packet }.write(&mut bytes);
-            out.push(bytes.into());
-        }
+        packet.write_for(trees, out);
     }
 }
 
