@@ -393,6 +393,23 @@ mod tests {
         );
         // An empty one is silence, and fills before it is drawn from again.
         (0..20).for_each(|_| ring.read(&mut out));
-        assert_eq!(out, [0.0; 960]);
+        assert_eq!((out, ring.gaps()), ([0.0; 960], 1), "run out once, however long");
+    }
+
+    #[test]
+    fn a_card_that_gets_nothing_has_run_out_once() {
+        let (mut ring, mut source) = to_card(48_000);
+        let mut take = |samples: usize| {
+            source.begin();
+            assert_eq!((0..samples).map(|_| source.take()).count(), samples);
+        };
+        (0..50).for_each(|_| {
+            ring.write(&[0.5; 960]);
+            take(960);
+        });
+        assert_eq!(ring.gaps(), 0);
+        take(48_000);
+        ring.write(&[0.5; 960]);
+        assert_eq!(ring.gaps(), 1);
     }
 }
