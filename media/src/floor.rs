@@ -178,6 +178,7 @@ impl Floor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::origin;
 
     /// Members who all hear each other a little later, each as loud as it likes.
     struct Room {
@@ -191,8 +192,7 @@ mod tests {
 
     impl Room {
         fn new(members: usize, places: usize) -> Self {
-            #[expect(clippy::disallowed_methods, reason = "an Instant to count from; nothing waits")]
-            let now = Instant::now();
+            let now = origin();
             let mut floors: Vec<Floor> = (0..members).map(|i| Floor::new(SourceIndex(i as u16))).collect();
             floors.iter_mut().for_each(|floor| floor.set_places(places));
             Self { floors, now, delay: 8, under_way: Default::default(), turns: vec![Turn::Hold; members] }

@@ -2,8 +2,15 @@
 
 use std::f64::consts::TAU;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use crate::SAMPLE_RATE;
+
+/// An origin for virtual time. No test depends on which.
+#[expect(clippy::disallowed_methods, reason = "the one place where the tests' virtual time begins")]
+pub(crate) fn origin() -> Instant {
+    Instant::now()
+}
 
 /// A sine from phase zero.
 pub(crate) fn tone(hertz: f32, amplitude: f32, samples: usize) -> Vec<f32> {

@@ -564,11 +564,11 @@ impl Member {
 mod tests {
     use super::*;
     use crate::identity::SessionId;
+    use crate::testing::origin;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "any time will do")]
     fn a_node_that_knows_nothing_of_the_session_is_not_nobody() {
-        let now = Instant::now();
+        let now = origin();
         let invite = Invite { session: SessionId([9; 20]), secret: [0; 16], entry_points: vec![] };
         let config = MemberConfig { invite, name: "ann".into(), salt: [0; 16], degree: 2, records: false };
         let mut member = Member::new(&Arc::new(Identity::from_seed([1; 32])), config, now);

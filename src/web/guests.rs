@@ -4,14 +4,13 @@
 //! back after all), nothing that was written, and steers nothing of this node. Taken back, it says so to whoever opens it,
 //! and everybody who came by it is put out.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::guard::Token;
 use crate::control::{Answer, Request, Served};
-use std::sync::Arc;
 
 /// See the [module](self).
 pub struct Guests {

@@ -7,15 +7,11 @@ use super::*;
 use crate::envelope::Envelope;
 use crate::level::Level;
 use crate::packet::{CaptureTime, TreeId};
+use crate::testing::origin;
 use crate::vouch::Sign;
 
 const SOURCE: SourceIndex = SourceIndex(3);
 const SALT: [u8; 16] = [2; 16];
-
-fn start() -> Instant {
-    #[expect(clippy::disallowed_methods, reason = "an Instant to count from; nothing waits")]
-    Instant::now()
-}
 
 fn key() -> SenderKey {
     SenderKey::derive(b"s", &[1; 32], &SALT)
@@ -40,7 +36,7 @@ struct Ear {
 impl Ear {
     fn new(author: [u8; 32]) -> Self {
         let witness = Witness::new(SOURCE, &key(), author, SALT);
-        Self { opener: Opener::new(&key(), SOURCE), witness, now: start(), played: 0 }
+        Self { opener: Opener::new(&key(), SOURCE), witness, now: origin(), played: 0 }
     }
 
     fn take(&mut self, packet: &[u8]) {
