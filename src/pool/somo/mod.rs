@@ -367,12 +367,12 @@ impl Somo {
         me: Peer,
         now: Moment,
     ) {
-        if self.zone.is_some_and(|zone| zone.contains(point)) && !self.believes(point, &report) {
-            self.disbelieved += 1;
-            return;
-        }
         if !self.zone.is_some_and(|zone| zone.contains(point)) || !report.is_bounded() {
             self.actions.push(Action::Send(from, SomoMessage::Astray { point }));
+            return;
+        }
+        if !self.believes(point, &report) {
+            self.disbelieved += 1;
             return;
         }
         if self.delegated.is_some() && Some(point) == self.point.map(Point::key) {
