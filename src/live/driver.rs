@@ -1,5 +1,6 @@
 //! Moves bytes between the link and the node, and wakes the node when it wants to be woken.
 
+mod uplink;
 mod voices;
 
 use std::collections::BTreeMap;
@@ -8,15 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alm_media::{
-    CodecConfig, FrameLength, HEADER_LEN, LEVEL_LEN, PLACES_MIN, SFRAME_HEADER_MAX, SourceIndex, Strain,
-    TAG_LEN,
-};
+use alm_media::{CodecConfig, SourceIndex};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
+use self::uplink::Uplink;
 use super::audio::{Audio, AudioConfig, FromAudio, Handle, OwnVoice, ToAudio};
 use super::command::Command;
 use super::notices;
@@ -93,12 +92,7 @@ pub struct Driver<L> {
     unopened: BTreeMap<SourceIndex, (u64, bool)>,
     /// How far each voice was vouched for when that was last told, and digests in its name that it had not signed.
     standings: BTreeMap<SourceIndex, (alm_media::Standing, u64)>,
-    /// What a copy of the own voice takes, and how many such the plan carries at once.
-    copy_bps: u64,
-    carried: usize,
-    strain: Strain<NodeId>,
-    /// The frames that were asked for.
-    usual: FrameLength,
+    uplink: Uplink,
     planned: mpsc::Receiver<(Planned, Duration)>,
     planner: mpsc::Sender<(Planned, Duration)>,
     mdns: Option<Mdns>,
@@ -200,10 +194,7 @@ impl<L: Link> Driver<L> {
             keys: None,
             unopened: BTreeMap::new(),
             standings: BTreeMap::new(),
-            copy_bps: copy_bps(&codec),
-            carried: usize::MAX,
-            strain: Strain::default(),
-            usual: codec.frame,
+            uplink: Uplink::new(&codec),
             planned,
             planner,
             mdns,
@@ -468,8 +459,8 @@ impl<L: Link> Driver<L> {
             session::Event::Keys(keys) => self.on_keys(keys),
             session::Event::Tree(plan) => {
                 self.hand_audio(ToAudio::Constant(!plan.helpers.is_empty()));
-                self.carried = plan.voices_carried(self.copy_bps);
-                self.hand_places();
+                self.uplink.on_plan(&plan);
+                self.hand_audio(ToAudio::Places(self.uplink.voices()));
                 self.tell(notices::tree(&plan));
             }
             session::Event::Secret(secret) => {
@@ -509,7 +500,7 @@ impl<L: Link> Driver<L> {
             self.hand_audio(ToAudio::Clock(clock));
         }
         self.hand_own_key();
-        self.hand_places();
+        self.hand_audio(ToAudio::Places(self.uplink.voices()));
     }
 
     fn on_audio(&mut self, from_audio: FromAudio) {
@@ -555,26 +546,19 @@ impl<L: Link> Driver<L> {
         if let Some(percent) = self.node.own_loss(Instant::now().into_std()) {
             self.hand_audio(ToAudio::ExpectLoss(percent));
         }
-        let trips = self.node.links();
-        let trips =
-            trips.iter().filter_map(|(peer, rtt, _)| Some((*peer, rtt.as_ref()?.as_secs_f64() * 1_000.0)));
-        if self.strain.on_second(self.link.pressed(), trips) {
-            self.hand_audio(ToAudio::Frame(self.strain.frame(self.usual)));
-            self.hand_places();
+        let links = self.node.links();
+        let round_trips = links.iter().filter_map(|(peer, rtt, _)| Some((*peer, (*rtt)?)));
+        if self.uplink.on_second(self.link.pressed(), round_trips) {
+            self.hand_audio(ToAudio::Frame(self.uplink.frame()));
+            self.hand_audio(ToAudio::Places(self.uplink.voices()));
         }
-        for (peer, rtt, mut counts) in self.node.links() {
+        for (peer, rtt, mut counts) in links {
             let switched = self.link.switch_counts(peer);
             counts.sent += switched.sent;
             counts.received += switched.received;
             counts.dropped += switched.dropped;
             self.tell(notices::link(peer, rtt, counts, switched));
         }
-    }
-
-    /// An uplink for which longer frames have not been enough has room for the loudest alone.
-    fn hand_places(&mut self) {
-        let places = if self.strain.leaves_room_for_the_loudest_alone() { PLACES_MIN } else { self.carried };
-        self.hand_audio(ToAudio::Places(places));
     }
 
     fn tell_places(&mut self) {
@@ -596,16 +580,6 @@ impl<L: Link> Driver<L> {
         let _ = self.events.try_send(event);
     }
 }
-
-/// What one copy of a voice takes on the wire, bit/s.
-fn copy_bps(codec: &CodecConfig) -> u64 {
-    let headers = HEADER_LEN + SFRAME_HEADER_MAX + TAG_LEN + LEVEL_LEN + ON_THE_WIRE;
-    let frames_per_second = 1.0 / codec.frame.duration().as_secs_f64();
-    u64::from(codec.bitrate) + (headers as f64 * 8.0 * frames_per_second) as u64
-}
-
-/// Headers of a hop, UDP and IPv6, bytes.
-const ON_THE_WIRE: usize = 27 + 48;
 
 /// Milliseconds since 1970, as this machine has it.
 #[expect(clippy::disallowed_methods, reason = "people read when something was written")]
