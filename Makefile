@@ -27,6 +27,7 @@ test-browser:
 
 .PHONY: test-audio
 test-audio:
+	@.ci/setup.sh sound
 	.ci/sound.sh $(CARGO) test --locked -p alm-media --features audio --test sound_card -- --ignored --test-threads 1 what_is
 
 .PHONY: build

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What building needs beside Rust: installs it where apt-get can, names it elsewhere. Silent when nothing is missing.
-# `setup.sh lint` sees to rustfmt and clippy as well, `setup.sh browser` to Chromium.
+# `setup.sh lint` sees to rustfmt and clippy as well, `setup.sh browser` to Chromium, `setup.sh sound` to a sound server.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -25,6 +25,11 @@ missing_packages() {
 
 missing_browser() {
     { has chromium || has chromium-browser || has google-chrome; } || echo chromium
+}
+
+missing_sound() {
+    has pulseaudio || echo pulseaudio
+    has pactl || echo pulseaudio-utils
 }
 
 has() {
@@ -73,7 +78,13 @@ check_lints() {
 
 system=$(uname -s)
 # One line, words between spaces.
-missing=$({ missing_packages; [ "${1:-}" != browser ] || missing_browser; } | tr '\n' ' ')
+missing=$({
+    missing_packages
+    case ${1:-} in
+        browser) missing_browser ;;
+        sound) missing_sound ;;
+    esac
+} | tr '\n' ' ')
 missing=${missing% }
 if [ -n "$missing" ]; then
     case $system in
