@@ -12,6 +12,7 @@ use alm_media::device::{Capture, Playback};
 use alm_media::{
     CaptureTime, CodecConfig, Floor, FrameLength, Level, Listener, Recording, SAMPLE_RATE, SenderKey, Sign,
     SourceIndex, SourceStats, Speaker, TreeId, Turn, VOICE_BLOCK, VoiceConfig, VoiceProcessor, is_pause,
+    payload_samples,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -425,10 +426,13 @@ impl Audio {
                     self.floor.on_frame(heard.source, heard.level, is_pause(&heard.payload), at);
                     if let Some(clock) = self.clock {
                         let since_capture = CaptureTime(clock.ticks(at)).ticks_since(heard.capture_time);
+                        // From its end on: the speaker's frames need not be as long as the own ones, and clocks that
+                        // agree within a few milliseconds make no way shorter than none.
+                        let captured = payload_samples(&heard.payload).unwrap_or(0) as f64;
+                        let path = ((f64::from(since_capture) - captured) / 48.0).max(0.0);
                         if let Some(recorder) = &mut self.recorder {
                             recorder.frame(heard.source, at, since_capture.into(), heard.payload);
                         }
-                        let path = f64::from(since_capture) / 48.0 - self.frame.ms();
                         let mean = self.paths_ms.entry(heard.source).or_insert(path);
                         *mean += (path - *mean) / PATH_SMOOTHING;
                     }
