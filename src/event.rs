@@ -206,6 +206,9 @@ pub struct Tree {
     pub sources: Vec<String>,
     /// Parent and child, parents first.
     pub edges: Vec<(String, String)>,
+    /// Who feeds this node when its parent here dies; absent where nobody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<String>,
     /// Child and backup parent; too many to be told to everybody.
     #[serde(skip)]
     pub backups: Vec<(String, String)>,

@@ -233,7 +233,7 @@ mod tests {
             epoch: 3,
             objective: "forest".into(),
             root: "a".into(),
-            trees: vec![Tree { sources: vec!["a".into()], edges, backups: vec![] }],
+            trees: vec![Tree { sources: vec!["a".into()], edges, backup: None, backups: vec![] }],
             helpers: vec!["h".into()],
             worst_ms: 12.34,
             height_ms: 12.34,

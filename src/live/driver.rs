@@ -461,7 +461,7 @@ impl<L: Link> Driver<L> {
                 self.hand_audio(ToAudio::Constant(!plan.helpers.is_empty()));
                 self.uplink.on_plan(&plan);
                 self.hand_audio(ToAudio::Places(self.uplink.voices()));
-                self.tell(notices::tree(&plan));
+                self.tell(notices::tree(&plan, self.me));
             }
             session::Event::Secret(secret) => {
                 if let Some(invite) = &mut self.invite {

@@ -11,13 +11,15 @@ use crate::node::LinkCounts;
 use crate::pool::Place;
 use crate::session::{Lost, SessionPlan};
 
-pub(super) fn tree(plan: &SessionPlan) -> Event {
+/// As the node `me` sees it.
+pub(super) fn tree(plan: &SessionPlan, me: NodeId) -> Event {
     let names = |nodes: &[NodeId]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
     let pairs =
         |pairs: &[(NodeId, NodeId)]| pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect();
     let trees = plan.trees.iter().map(|tree| Tree {
         sources: names(&tree.sources),
         edges: pairs(&tree.edges),
+        backup: tree.backups.iter().find(|(child, _)| *child == me).map(|(_, parent)| parent.to_string()),
         backups: pairs(&tree.backups),
     });
     Event::Tree(Plan {

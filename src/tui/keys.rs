@@ -1,7 +1,10 @@
 //! What a key means, and what of the screen is its own: which member is chosen, what lies on top.
 
+use std::time::Instant;
+
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::talk::Talk;
 use crate::face::Conference;
 use crate::live::Command;
 use crate::session::CHAT_TEXT_MAX;
@@ -17,6 +20,8 @@ pub(super) struct Screen {
     pub(super) aside: bool,
     /// What is being written to all.
     pub(super) draft: Option<String>,
+    /// Whether space is held to talk.
+    pub(super) talk: Talk,
     /// Lines of the overlay that are above the window.
     pub(super) scrolled: u16,
 }
@@ -40,14 +45,18 @@ impl Screen {
         Self { overlay: hosts.then_some(Overlay::Invite), ..Self::default() }
     }
 
-    /// Takes a key; what it asks of the driver.
-    pub(super) fn press(&mut self, key: KeyEvent, conference: &Conference) -> Option<Command> {
+    /// Takes a key that was pressed at `now`; what it asks of the driver.
+    pub(super) fn press(&mut self, key: KeyEvent, conference: &Conference, now: Instant) -> Option<Command> {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return (key.code == KeyCode::Char('c')).then_some(Command::Leave);
         }
         if self.overlay == Some(Overlay::Leave) {
             self.overlay = None;
-            return matches!(key.code, KeyCode::Char('y' | 'Y') | KeyCode::Enter).then_some(Command::Leave);
+            return match key.code {
+                KeyCode::Char('y' | 'Y') | KeyCode::Enter => Some(Command::Leave),
+                KeyCode::Char('e' | 'E') if hosts(conference) => Some(Command::End),
+                _ => None,
+            };
         }
         if let Some(draft) = &mut self.draft {
             match key.code {
@@ -61,7 +70,18 @@ impl Screen {
         }
         match key.code {
             KeyCode::Char('s') => self.draft = Some(String::new()),
-            KeyCode::Char('m' | ' ') => return Some(Command::Mute(!conference.muted)),
+            KeyCode::Char(' ') if self.talk != Talk::Off => {
+                return self.talk.press(now).then_some(Command::Mute(false));
+            }
+            KeyCode::Char('m' | ' ') => {
+                // Who switches by hand is no longer held to holding.
+                self.talk = Talk::Off;
+                return Some(Command::Mute(!conference.muted));
+            }
+            KeyCode::Char('p') => {
+                self.talk = if self.talk == Talk::Off { Talk::Ready } else { Talk::Off };
+                return Some(Command::Mute(true));
+            }
             KeyCode::Char('+' | '=') => {
                 return self.volume(conference, |percent| percent.saturating_add(VOLUME_STEP));
             }
@@ -84,6 +104,11 @@ impl Screen {
             _ => {}
         }
         None
+    }
+
+    /// What time alone asks of the driver.
+    pub(super) fn tick(&mut self, now: Instant) -> Option<Command> {
+        self.talk.tick(now).then_some(Command::Mute(true))
     }
 
     /// Whom one looks at, played louder or less loud here.
@@ -110,6 +135,11 @@ impl Screen {
     }
 }
 
+/// Whether this node can end the conference.
+pub(super) fn hosts(conference: &Conference) -> bool {
+    conference.session.as_ref().is_some_and(|session| session.role == "host")
+}
+
 /// What a key changes of a member's loudness, percent.
 const VOLUME_STEP: u16 = 10;
 /// Lines of a page.
@@ -120,8 +150,9 @@ mod tests {
     use super::*;
     use crate::event::Event;
 
+    #[expect(clippy::disallowed_methods, reason = "an Instant to count from; nothing waits")]
     fn press(screen: &mut Screen, code: KeyCode, conference: &Conference) -> Option<Command> {
-        screen.press(KeyEvent::from(code), conference)
+        screen.press(KeyEvent::from(code), conference, Instant::now())
     }
 
     #[test]
@@ -142,8 +173,34 @@ mod tests {
         assert_eq!(screen.overlay, None, "anything but yes stays");
         press(&mut screen, KeyCode::Char('q'), &conference);
         assert_eq!(press(&mut screen, KeyCode::Char('y'), &conference), Some(Command::Leave));
+        press(&mut screen, KeyCode::Char('q'), &conference);
+        assert_eq!(press(&mut screen, KeyCode::Char('e'), &conference), None, "only the host ends it");
+        let (id, name) = (String::new(), String::new());
+        conference.apply(&Event::Session { id, name, role: "host" });
+        press(&mut screen, KeyCode::Char('q'), &conference);
+        assert_eq!(press(&mut screen, KeyCode::Char('e'), &conference), Some(Command::End));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "an Instant to count from; nothing waits")]
+    fn space_is_held_to_talk_where_that_is_wanted() {
+        let (mut screen, mut conference, start) = (Screen::default(), Conference::default(), Instant::now());
+        let key = |code| KeyEvent::from(code);
+        assert_eq!(press(&mut screen, KeyCode::Char('p'), &conference), Some(Command::Mute(true)));
+        conference.apply(&Event::Voice { muted: true });
+        let space = KeyCode::Char(' ');
+        assert_eq!(screen.press(key(space), &conference, start), Some(Command::Mute(false)));
+        let later = start + std::time::Duration::from_millis(500);
+        assert_eq!((screen.press(key(space), &conference, later), screen.tick(later)), (None, None));
+        assert_eq!(screen.tick(later + std::time::Duration::from_secs(1)), Some(Command::Mute(true)));
+        // A letter of what is written is no word to the microphone.
+        press(&mut screen, KeyCode::Char('s'), &conference);
+        assert_eq!(press(&mut screen, space, &conference), None);
+        press(&mut screen, KeyCode::Esc, &conference);
+        assert_eq!(press(&mut screen, KeyCode::Char('m'), &conference), Some(Command::Mute(false)));
+        assert_eq!(screen.talk, Talk::Off, "it is a switch again");
         let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert_eq!(screen.press(ctrl_c, &conference), Some(Command::Leave));
+        assert_eq!(screen.press(ctrl_c, &conference, start), Some(Command::Leave));
     }
 
     #[test]

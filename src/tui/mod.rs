@@ -3,10 +3,11 @@
 
 mod keys;
 mod screen;
+mod talk;
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{self, KeyEventKind};
 use ratatui::crossterm::style::Print;
@@ -39,12 +40,15 @@ pub fn run(
             // Copied, so that nobody waits for a slow terminal.
             let seen = lock(conference).clone();
             terminal.draw(|frame| screen::draw(&seen, &screen, frame))?;
+            let mut wish = None;
             if event::poll(REFRESH)?
                 && let Happening::Key(key) = event::read()?
-                && key.kind == KeyEventKind::Press
-                && let Some(command) = screen.press(key, &seen)
+                && key.kind != KeyEventKind::Release
             {
-                // A driver that does not keep up with keys has more to do than this.
+                wish = screen.press(key, &seen, now());
+            }
+            // A driver that does not keep up with keys has more to do than this.
+            for command in wish.into_iter().chain(screen.tick(now())) {
                 let _ = commands.try_send(command);
             }
         }
@@ -73,6 +77,11 @@ fn show_aside(text: &str, is_over: &mut impl FnMut() -> bool) -> io::Result<()> 
         }
     }
     io::stdout().execute(EnterAlternateScreen).map(drop)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a key is held, nobody else knows")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// A reader that panicked has changed nothing.

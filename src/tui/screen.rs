@@ -6,7 +6,8 @@ use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph, Wrap};
 
-use super::keys::{Overlay, Screen};
+use super::keys::{Overlay, Screen, hosts};
+use super::talk::Talk;
 use crate::event::{Media, Plan};
 use crate::face::{Conference, TreeFormat};
 
@@ -21,7 +22,7 @@ pub(super) fn draw(conference: &Conference, screen: &Screen, frame: &mut Frame<'
     let [head, middle, news, keys] = rows.areas(frame.area());
     let [people, ways] =
         Layout::horizontal([Constraint::Percentage(45), Constraint::Percentage(55)]).areas(middle);
-    frame.render_widget(title(conference, head.width), head);
+    frame.render_widget(title(conference, screen.talk, head.width), head);
     frame.render_widget(people_pane(conference, screen, people), people);
     frame.render_widget(ways_pane(conference, screen), ways);
     let lines = conference.news.iter().rev().take(usize::from(NEWS_LINES)).rev();
@@ -47,7 +48,7 @@ fn pane(title: &'static str) -> Block<'static> {
 }
 
 /// What the conference is, and whether one is heard.
-fn title(conference: &Conference, width: u16) -> Line<'_> {
+fn title(conference: &Conference, talk: Talk, width: u16) -> Line<'_> {
     let name = conference.session.as_ref().map_or("entering…", |session| session.name.as_str());
     let mut about = vec![Span::from(" "), Span::from(plain(name)).bold()];
     if !conference.members.is_empty() {
@@ -66,10 +67,10 @@ fn title(conference: &Conference, width: u16) -> Line<'_> {
         about.push(Span::from("  "));
         about.push(Span::from(" recorded ").white().on_red());
     }
-    let microphone = if conference.muted {
-        Span::from(" mic OFF ").white().on_red()
-    } else {
-        Span::from(" mic on ").black().on_green()
+    let microphone = match (conference.muted, talk) {
+        (true, Talk::Off) => Span::from(" mic OFF ").white().on_red(),
+        (true, _) => Span::from(" mic OFF: hold space to talk ").white().on_red(),
+        (false, _) => Span::from(" mic on ").black().on_green(),
     };
     let taken: usize = about.iter().map(Span::width).sum::<usize>() + microphone.width();
     about.push(Span::from(" ".repeat(usize::from(width).saturating_sub(taken))));
@@ -204,6 +205,10 @@ fn voice_lines<'a>(conference: &'a Conference, plan: &'a Plan, node: &str, name:
             format!("to you by {}", plain(conference.name(parent)))
         };
         lines.push(Line::from(how));
+        if let Some(backup) = &tree.backup {
+            let [backup, parent] = [backup, parent].map(|node| plain(conference.name(node)));
+            lines.push(Line::from(format!("{backup} would take over from {parent}")).dim());
+        }
     }
     if !children.is_empty() {
         lines.push(Line::from(format!("you pass it on to {}", names(&children))));
@@ -235,10 +240,13 @@ fn cover(conference: &Conference, screen: &Screen, overlay: Overlay, frame: &mut
         }
         Overlay::Help => ("keys", Text::from(HELP)),
         Overlay::Leave => {
-            let host = conference.session.as_ref().is_some_and(|session| session.role == "host");
-            let what =
-                if host { "Leave, and end the conference for everybody?" } else { "Leave the conference?" };
-            ("leave", Text::from(format!("{what}\n\ny  leave      any other key  stay")))
+            let text = if hosts(conference) {
+                "Leave the conference? The others go on,\nand one of them becomes the host.\n\n\
+                 y  leave      e  end it for everybody\nany other key  stay"
+            } else {
+                "Leave the conference?\n\ny  leave      any other key  stay"
+            };
+            ("leave", Text::from(text))
         }
     };
     let width =
@@ -292,9 +300,10 @@ fn plain(text: &str) -> String {
 }
 
 const NEWS_LINES: u16 = 5;
-const KEYS: &str = " m mute  s say  ↑↓ look at  + - x volume  i invite  t plan  ? keys  q leave";
+const KEYS: &str = " m mute  p talk key  s say  ↑↓ who  +-x volume  i id  t plan  ? keys  q leave";
 const HELP: &str = "\
 m, space   microphone off and on
+p          push to talk: on while space is held; m ends it
 ↑ ↓, j k   look at another member, scroll
 s          write to all: enter sends, esc does not
 + -        louder and less loud, whom you look at
@@ -332,6 +341,7 @@ mod tests {
         let tree = |source: &str, edges: &[(&str, &str)]| Tree {
             sources: vec![source.to_owned()],
             edges: edges.iter().copied().map(edge).collect(),
+            backup: (source == "bbbb").then(|| "cccc".to_owned()),
             backups: vec![],
         };
         let trees = vec![
@@ -417,6 +427,7 @@ mod tests {
             "rec not heard yet",
             "to you by hhhhhhhh",
             "you pass it on to Chi",
+            "Chi would take over from hhhhhhhh",
             "2 hops, 40 ms buffered",
             "plan 3 (Chi joined): worst pair 21.4 ms",
             "helper hhhhhhhh",
@@ -446,7 +457,9 @@ mod tests {
             assert!(shown(&conference, &Screen::default(), 80, 24).join("\n").contains(words), "{words}");
         }
         let screen = Screen { overlay: Some(Overlay::Leave), ..Screen::default() };
-        assert!(shown(&conference, &screen, 80, 24).join("\n").contains("end the conference for everybody?"));
+        assert!(shown(&conference, &screen, 80, 24).join("\n").contains("e  end it for everybody"));
+        let screen = Screen { talk: Talk::Ready, ..Screen::default() };
+        assert!(shown(&conference, &screen, 80, 24).join("\n").contains("mic OFF: hold space to talk"));
         let screen = Screen { overlay: Some(Overlay::Invite), ..Screen::default() };
         let invite = shown(&conference, &screen, 80, 24).join("\n");
         assert!(invite.contains("almaaaa") && invite.contains("  █▀▀▀▀▀█ "), "dark is printed:\n{invite}");

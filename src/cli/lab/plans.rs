@@ -91,6 +91,7 @@ mod tests {
         let tree = |source: &str, edges: &[(&str, &str)], backups: &[(&str, &str)]| Tree {
             sources: vec![source.to_owned()],
             edges: edges.iter().copied().map(edge).collect(),
+            backup: None,
             backups: backups.iter().copied().map(edge).collect(),
         };
         let plan = Plan {
