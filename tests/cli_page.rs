@@ -76,7 +76,19 @@ fn the_page_shows_and_does_for_who_has_its_link_alone() {
         text.contains("content-security-policy: default-src 'none'") && !text.contains(&page.token),
         "{text}"
     );
-    for file in ["page.css", "page.js", "people.js", "call.js", "map.js", "layout.js", "icon.svg"] {
+    for file in [
+        "page.css",
+        "page.js",
+        "people.js",
+        "call.js",
+        "events.js",
+        "seal.js",
+        "sframe.js",
+        "witness.js",
+        "map.js",
+        "layout.js",
+        "icon.svg",
+    ] {
         let (status, text) = page.ask(&format!("GET /{file}"), &[], "");
         assert_eq!(status, 200, "{file}");
         assert!(!text.contains("https://"), "{file}");

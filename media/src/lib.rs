@@ -97,11 +97,13 @@ pub use self::seal::{KEYS_MAX, OpenError, Opener, REPLAY_WINDOW, SealError, Seal
 pub use self::speaker::Speaker;
 pub use self::strain::Strain;
 pub use self::voice::{VOICE_BLOCK, VoiceConfig, VoiceProcessor};
-pub use self::vouch::{SIGNATURE_LEN, Sign, VOUCHED_MAX};
+pub use self::vouch::{MARK_LEN, SIGNATURE_LEN, Sign, VOUCHED_MAX};
 pub use self::wav::{
     WAV_CHANNELS_MAX, WAV_RATES, WAV_SAMPLES_MAX, WAV_SECONDS_MAX, WavError, WavWriter, read_wav,
 };
-pub use self::witness::{CLEAN_DIGESTS, SILENCED_AFTER, Standing, UNCONFIRMED_AFTER, Witness, WitnessStats};
+pub use self::witness::{
+    CLEAN_DIGESTS, SILENCED_AFTER, Standing, UNCONFIRMED_AFTER, Vouched, Witness, WitnessStats,
+};
 
 /// Samples a second, everywhere in this crate: one channel of `f32` between -1 and 1.
 pub const SAMPLE_RATE: u32 = 48_000;

@@ -21,7 +21,7 @@ pub const VOUCHED_MAX: usize = 100;
 
 /// Bytes of a frame's hash that vouch for it. Another frame with the same mark would have to be found, 2^48 tries, before the
 /// true one has been played.
-pub(crate) const MARK_LEN: usize = 6;
+pub const MARK_LEN: usize = 6;
 
 /// An Ed25519 signature.
 pub const SIGNATURE_LEN: usize = 64;

@@ -68,6 +68,15 @@ pub struct WitnessStats {
     pub standing: Standing,
 }
 
+/// What a source has vouched for by a digest that it has signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouched {
+    /// The counter of the first frame that it speaks of.
+    pub first: u64,
+    /// The mark of that frame and of each that follows, see `vouch`; zeros where none was sent.
+    pub marks: Vec<[u8; MARK_LEN]>,
+}
+
 /// See the [module](self).
 pub struct Witness {
     author: [u8; 32],
@@ -118,11 +127,7 @@ impl Witness {
 
     /// Takes a digest. `Some` when frames from beyond the source's own were taken for its: it goes on from there.
     pub fn on_digest(&mut self, packet: &MediaPacket<'_>, now: Instant) -> Option<u64> {
-        let Ok(plain) = self.opener.prove(packet) else { return None };
-        let Some((first, marks)) = read(plain, &self.author, &self.salt, self.source) else {
-            self.stats.bad_digests += 1;
-            return None;
-        };
+        let Vouched { first, marks } = self.prove(packet)?;
         let end = first + marks.len() as u64;
         if end <= self.vouched_to {
             // It has come before, by another tree or by somebody's hand.
@@ -130,7 +135,7 @@ impl Witness {
         }
         self.vouched_to = end;
         let (mut confirmed, mut contradicted) = (0, 0);
-        for (counter, &vouched) in (first..).zip(marks) {
+        for (counter, vouched) in (first..).zip(marks) {
             match self.waiting.remove(&counter) {
                 Some((heard, _)) if heard == vouched => confirmed += 1,
                 Some(_) => contradicted += 1,
@@ -154,6 +159,15 @@ impl Witness {
         (ahead > 0).then_some(end)
     }
 
+    /// What a digest says, once it is opened and its signature proved: for who compares it with frames that are opened
+    /// elsewhere. One that its author has not signed is counted.
+    pub fn prove(&mut self, packet: &MediaPacket<'_>) -> Option<Vouched> {
+        let plain = self.opener.prove(packet).ok()?;
+        let vouched = read(plain, &self.author, &self.salt, self.source);
+        self.stats.bad_digests += u64::from(vouched.is_none());
+        vouched
+    }
+
     /// What has come of it so far.
     pub fn stats(&self) -> WitnessStats {
         WitnessStats { standing: self.standing(), ..self.stats }
@@ -170,20 +184,16 @@ impl Witness {
     }
 }
 
-/// The first counter and the marks of a digest that its author has signed.
-fn read<'a>(
-    plain: &'a [u8],
-    author: &[u8; 32],
-    salt: &[u8; 16],
-    source: SourceIndex,
-) -> Option<(u64, &'a [Mark])> {
+/// What a digest says that its author has signed.
+fn read(plain: &[u8], author: &[u8; 32], salt: &[u8; 16], source: SourceIndex) -> Option<Vouched> {
     let (content, signature) = plain.split_at_checked(plain.len().checked_sub(SIGNATURE_LEN)?)?;
     let (&[c0, c1, c2, c3, c4, c5], marks) = content.split_first_chunk()?;
     let first = u64::from_be_bytes([0, 0, c0, c1, c2, c3, c4, c5]);
     let (whole, []) = marks.as_chunks::<MARK_LEN>() else { return None };
     let fits = (1..=VOUCHED_MAX).contains(&whole.len());
     let key = UnparsedPublicKey::new(&ED25519, author);
-    (fits && key.verify(&signed(salt, source, first, marks), signature).is_ok()).then_some((first, whole))
+    let is_signed = fits && key.verify(&signed(salt, source, first, marks), signature).is_ok();
+    is_signed.then(|| Vouched { first, marks: whole.to_vec() })
 }
 
 #[cfg(test)]

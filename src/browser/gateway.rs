@@ -9,13 +9,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::member::{Common, Member};
-use super::news::{Sealed, news};
+use super::news::{Sealed, Sources, news};
 use super::offer::lines;
 use super::peer::{Peer, Purpose};
+use super::rate::Rate;
 use crate::face::Conference;
-use crate::live::Hearing;
+use crate::live::{Command, Hearing};
 use crate::net::quic::Carrier;
-use crate::session::Invite;
+use crate::session::{CHAT_TEXT_MAX, Invite};
 use crate::web::{self, Answering, Call, Guests, MEMBER_MAX, News, Opened, Refused, Way};
 
 /// What browsers are let into.
@@ -43,6 +44,7 @@ pub struct Gateway {
 enum Order {
     Open(Call, oneshot::Sender<Result<Opened, Refused>>),
     Close(String, oneshot::Sender<bool>),
+    Say(String, String, oneshot::Sender<Result<bool, Refused>>),
     News(String, oneshot::Sender<Option<News>>),
     /// The connection of that number is over.
     Over(u64),
@@ -83,6 +85,15 @@ impl web::Gateway for Gateway {
         Box::pin(async move {
             let (answer, answered) = oneshot::channel();
             orders.send(Order::Close(id, answer)).await.is_ok() && answered.await.unwrap_or(false)
+        })
+    }
+
+    fn say(&self, id: String, text: String) -> Answering<Result<bool, Refused>> {
+        let orders = self.orders.clone();
+        Box::pin(async move {
+            let (answer, answered) = oneshot::channel();
+            orders.try_send(Order::Say(id, text, answer)).map_err(|_| too_many("lines at once"))?;
+            answered.await.unwrap_or(Ok(false))
         })
     }
 
@@ -136,6 +147,8 @@ struct Seat {
     /// Whether its voice is sealed in the browser, once it has spoken: a key's counters are counted in one place.
     voice_sealed: Option<bool>,
     sealed: watch::Sender<Sealed>,
+    /// What it writes.
+    lines: Rate,
 }
 
 /// A connection.
@@ -180,11 +193,11 @@ impl Desk {
                 Order::Close(id, answer) => {
                     let _ = answer.send(self.close(&id).await);
                 }
+                Order::Say(id, text, answer) => {
+                    let _ = answer.send(self.say(&id, text));
+                }
                 Order::News(id, answer) => {
-                    let call = self.calls.values().find(|call| call.id == id);
-                    let seat = call.and_then(|call| self.members.get(&call.member));
-                    let told = seat.map(|seat| news(seat.member.secrets.clone(), seat.sealed.subscribe()));
-                    let _ = answer.send(told);
+                    let _ = answer.send(self.seat(&id).and_then(|seat| seat.news()));
                 }
                 Order::Over(number) => self.end_call(number).await,
                 Order::Out(number) => self.end_member(number).await,
@@ -213,6 +226,25 @@ impl Desk {
 
     fn is_open(&self, link: u64) -> bool {
         self.guests.as_ref().is_some_and(|guests| guests.is_open(link))
+    }
+
+    /// Who is in by that connection.
+    fn seat(&mut self, id: &str) -> Option<&mut Seat> {
+        let call = self.calls.values().find(|call| call.id == id)?;
+        self.members.get_mut(&call.member)
+    }
+
+    fn say(&mut self, id: &str, text: String) -> Result<bool, Refused> {
+        let Some(seat) = self.seat(id) else { return Ok(false) };
+        if text.len() > CHAT_TEXT_MAX {
+            return Err(Refused::Malformed(format!("a message has at most {CHAT_TEXT_MAX} bytes")));
+        }
+        if !seat.lines.grants(Instant::now()) {
+            return Err(too_many("lines"));
+        }
+        // A node that does not keep up has more to do than this.
+        seat.member.commands.try_send(Command::Say(text)).map_err(|_| too_many("lines at once"))?;
+        Ok(true)
     }
 
     async fn open(&mut self, call: Call) -> Result<Opened, Refused> {
@@ -291,9 +323,9 @@ impl Desk {
         };
         let member = Member::enter(&self.common, &invite, &entry, name, over)
             .map_err(|error| Refused::Failed(format!("no port can be opened ({error})")))?;
-        let (voice_sealed, sealed) = (None, watch::Sender::new(Sealed::default()));
-        self.members
-            .insert(number, Seat { member, guest, key, speaks: None, listens: None, voice_sealed, sealed });
+        let (voice_sealed, sealed, lines) = (None, watch::Sender::new(Sealed::default()), Rate::default());
+        let seat = Seat { member, guest, key, speaks: None, listens: None, voice_sealed, sealed, lines };
+        self.members.insert(number, seat);
         Ok(number)
     }
 
@@ -425,25 +457,12 @@ impl Seat {
     fn is_idle(&self) -> bool {
         self.speaks.is_none() && self.listens.is_none()
     }
-}
 
-/// How many offers are taken up in a time.
-#[derive(Default)]
-struct Rate {
-    /// Taken and not yet forgiven.
-    taken: f64,
-    at: Option<Instant>,
-}
-
-impl Rate {
-    fn grants(&mut self, now: Instant) -> bool {
-        let passed = self.at.replace(now).map_or(0.0, |before| (now - before).as_secs_f64());
-        self.taken = (self.taken - passed * OFFERS_PER_SECOND).max(0.0);
-        let granted = self.taken + 1.0 <= OFFERS_AT_ONCE;
-        if granted {
-            self.taken += 1.0;
-        }
-        granted
+    /// None once its node has ended.
+    fn news(&self) -> Option<News> {
+        let Member { secrets, vouched, told, .. } = &self.member;
+        let (secrets, vouched, told) = (secrets.clone(), vouched.upgrade()?.subscribe(), told.clone());
+        Some(news(Sources { secrets, sealed: self.sealed.subscribe(), vouched, told }))
     }
 }
 
@@ -453,23 +472,7 @@ const MEMBERS_MAX: usize = 16;
 const GUESTS_MAX: usize = 12;
 /// Connections at a time: two for each.
 const CALLS_MAX: usize = 32;
-/// Offers taken up in a row, and then in each second: a page that is loaded again makes two.
-const OFFERS_AT_ONCE: f64 = 16.0;
-const OFFERS_PER_SECOND: f64 = 2.0;
 /// Orders that wait.
 const ORDERS_MAX: usize = 64;
 /// For goodbyes.
 const LEAVE_WITHIN: Duration = Duration::from_millis(1_000);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_flood_of_offers_is_cut_to_a_rate() {
-        let (mut rate, start) = (Rate::default(), Instant::now());
-        let granted = |rate: &mut Rate, now| (0..100).filter(|_| rate.grants(now)).count();
-        assert_eq!(granted(&mut rate, start), 16);
-        assert_eq!(granted(&mut rate, start + Duration::from_secs(3)), 6);
-    }
-}

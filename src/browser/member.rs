@@ -4,13 +4,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use alm_media::{SourceIndex, Vouched};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::event::Event;
+use super::told::Told;
 use crate::identity::{Identity, NodeId};
-use crate::live::{Driver, DriverConfig, Hearing, Role, Secrets, Spoken, StandInConfig, Uttered};
+use crate::live::{Command, Driver, DriverConfig, Hearing, Role, Secrets, Spoken, StandInConfig, Uttered};
 use crate::net::quic::{Carrier, QuicLink, Socket};
 use crate::net::{Link, bind_udp};
 use crate::pool::PoolConfig;
@@ -33,6 +34,12 @@ pub(super) struct Member {
     pub(super) ears: Option<mpsc::Receiver<Uttered>>,
     pub(super) hearing: watch::Sender<Hearing>,
     pub(super) secrets: watch::Receiver<Secrets>,
+    /// What the others have signed of what is opened in the browser.
+    pub(super) vouched: broadcast::WeakSender<(SourceIndex, Vouched)>,
+    /// What is new, in words.
+    pub(super) told: watch::Receiver<Told>,
+    /// What it asks of its node.
+    pub(super) commands: mpsc::Sender<Command>,
     /// It leaves when this is dropped.
     _stop: oneshot::Sender<()>,
 }
@@ -71,16 +78,24 @@ impl Member {
         let (uttered, ears) = mpsc::channel(FRAMES_MAX);
         let (hearing, heard) = watch::channel(Hearing::Nothing);
         let (told, secrets) = watch::channel(Secrets::default());
-        let ends = StandInConfig { voice: spoken, ears: uttered, hearing: heard, secrets: told };
+        let (signed, _) = broadcast::channel(VOUCHED_WAITING_MAX);
+        let vouched = signed.downgrade();
+        let ends =
+            StandInConfig { voice: spoken, ears: uttered, hearing: heard, secrets: told, vouched: signed };
         let role = Role::StandIn {
             config: MemberConfig { invite, name, salt, degree: DEGREE, records: false },
             ends,
         };
-        // What it sees, this machine's own node sees as well: nobody reads it twice.
-        let (events, unread) = mpsc::channel::<Event>(1);
-        drop(unread);
+        let (events, mut happened) = mpsc::channel(EVENTS_MAX);
+        let (telling, told) = watch::channel(Told::default());
+        tokio::spawn(async move {
+            while let Some(event) = happened.recv().await {
+                telling.send_if_modified(|told| told.note(&event));
+            }
+        });
+        let (commands, wishes) = mpsc::channel(WISHES_MAX);
         let (stop, stopped) = oneshot::channel::<()>();
-        let driver = Driver::new(link, config, role, None, events);
+        let driver = Driver::new(link, config, role, None, events).with_commands(wishes);
         tokio::spawn(async move {
             let ending = driver.run(async {
                 // A word or the end of who could say it.
@@ -88,7 +103,8 @@ impl Member {
             });
             over(ending.await);
         });
-        Ok(Self { node, voice, ears: Some(ears), hearing, secrets, _stop: stop })
+        let ears = Some(ears);
+        Ok(Self { node, voice, ears, hearing, secrets, vouched, told, commands, _stop: stop })
     }
 }
 
@@ -98,3 +114,9 @@ const DEGREE: u32 = 1;
 const BUDGET_BPS: u64 = 3 * 450_000;
 /// Frames between the network and the conference: a second of three voices.
 const FRAMES_MAX: usize = 150;
+/// Digests on their way to the browser: two seconds of twenty voices.
+const VOUCHED_WAITING_MAX: usize = 80;
+/// Events that are not yet in words.
+const EVENTS_MAX: usize = 256;
+/// Wishes on their way to the node.
+const WISHES_MAX: usize = 16;

@@ -10,13 +10,19 @@
 //! can seals and opens the sound itself ([`news`] brings it the keys, and with `?sealed=1` an RTP payload is a media packet
 //! without its tree): then this node passes it on and sees who speaks and how loud, not what. It has the keys as well, for it
 //! is the browser's leaf in the members' group: who runs it could open the sound. A browser that cannot leaves it to this node.
+//!
+//! What the others have signed of their voices is checked where these are opened: in the browser, which is told what each
+//! signature vouches for, or here. What is written goes by the same way as the keys, and whoever is in by a browser writes as
+//! itself, not as who runs this node.
 
 mod gateway;
 mod member;
 mod news;
 mod offer;
 mod peer;
+mod rate;
 mod rtp;
 mod seats;
+mod told;
 
 pub use self::gateway::{Gateway, GatewayConfig};

@@ -57,6 +57,9 @@ pub struct Conference {
     pub places: BTreeMap<String, Vec<f64>>,
     /// What happened, in words, the newest last.
     pub news: VecDeque<String>,
+    /// How much of it there has been, what is forgotten included.
+    #[serde(skip)]
+    pub told: u64,
 }
 
 /// Of a session.
@@ -94,6 +97,7 @@ impl Conference {
         ) && let Some(news) = sentence(self, event)
         {
             self.news.push_back(news);
+            self.told += 1;
             if self.news.len() > NEWS_MAX {
                 self.news.pop_front();
             }
@@ -252,7 +256,7 @@ mod tests {
         for i in 0..200 {
             conference.apply(&Event::Error { message: i.to_string() });
         }
-        assert_eq!(conference.news.len(), NEWS_MAX);
+        assert_eq!((conference.news.len(), conference.told), (NEWS_MAX, 200));
         assert_eq!(conference.news.back().unwrap(), "trouble: 199");
     }
 }

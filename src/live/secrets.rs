@@ -1,8 +1,9 @@
-//! What a member needs who seals and opens its sound elsewhere: keys, who speaks under which number, the session's time.
+//! What a member needs who seals and opens its sound elsewhere: keys, who speaks under which number, the session's time; and,
+//! where it is opened here, whose voices are not known to be their own.
 
 use std::collections::BTreeMap;
 
-use alm_media::{SenderKey, SourceIndex};
+use alm_media::{SenderKey, SourceIndex, Standing, WitnessStats};
 
 use super::audio::ToAudio;
 use crate::identity::NodeId;
@@ -21,6 +22,9 @@ pub struct Secrets {
     pub open: BTreeMap<SourceIndex, Vec<SenderKey>>,
     /// Whose voices they are.
     pub nodes: BTreeMap<SourceIndex, NodeId>,
+    /// How far they are known to be their own, as far as they are opened here, and digests in their names that they had not
+    /// signed.
+    pub standings: BTreeMap<SourceIndex, (Standing, u64)>,
 }
 
 impl Secrets {
@@ -38,10 +42,17 @@ impl Secrets {
             ToAudio::RemoveSource(source) => {
                 self.open.remove(source);
                 self.nodes.remove(source);
+                self.standings.remove(source);
             }
             _ => return false,
         }
         true
+    }
+
+    /// Takes up how a source stands; false if that is known.
+    pub(super) fn note_standing(&mut self, source: SourceIndex, stats: WitnessStats) -> bool {
+        let standing = (stats.standing, stats.bad_digests);
+        self.standings.insert(source, standing) != Some(standing)
     }
 }
 

@@ -3,18 +3,20 @@
 //! mix of everybody is asked for.
 //!
 //! The node sees the sound of such a member, and nobody beyond it does; unless the member seals and opens its sound where it
-//! is, with the keys that it gets from here ([`Secrets`]). Then it is passed on as it is.
+//! is, with the keys that it gets from here ([`Secrets`]). Then it is passed on as it is, and whether a voice is its own is seen
+//! there as well: what each source has signed is opened and proved here, which takes no look at the sound, and compared there
+//! ([`Vouched`]).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use alm_media::{
     CaptureTime, Channels, CodecConfig, Decoder, Encoder, Envelope, FRAME_SAMPLES_MAX, FrameLength, Level,
-    Listener, MediaPacket, Opener, PAYLOAD_MAX, SOURCES_MAX, SenderKey, SourceIndex, TreeId, Witness,
-    payload_samples, with_tree, without_tree,
+    Listener, MediaPacket, Opener, PAYLOAD_MAX, SOURCES_MAX, SenderKey, SourceIndex, TreeId, Vouched,
+    Witness, payload_samples, with_tree, without_tree,
 };
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::audio::{Author, FromAudio, Handle, OwnVoice, QUEUE_MAX, ToAudio};
@@ -78,6 +80,8 @@ pub struct StandInConfig {
     pub hearing: watch::Receiver<Hearing>,
     /// For sealing and opening there.
     pub secrets: watch::Sender<Secrets>,
+    /// What the others have signed of what is opened there. Who does not keep up misses some, as on any network.
+    pub vouched: broadcast::Sender<(SourceIndex, Vouched)>,
 }
 
 /// See the [module](self).
@@ -259,7 +263,8 @@ impl StandIn {
 
     /// Opens what goes there.
     fn hear(&mut self, packet: &[u8], at: Instant) {
-        match *self.config.hearing.borrow() {
+        let hearing = *self.config.hearing.borrow();
+        match hearing {
             Hearing::Nothing => {}
             Hearing::Mixed => {
                 let voices = &self.voices;
@@ -271,10 +276,16 @@ impl StandIn {
             }
             Hearing::Sealed => {
                 let Some(payload) = without_tree(packet) else { return };
-                let Ok(MediaPacket { source, counter, capture_time, .. }) = MediaPacket::parse(packet) else {
-                    return;
-                };
-                let Some(voice) = self.voices.get_mut(&source) else { return };
+                let Ok(packet) = MediaPacket::parse(packet) else { return };
+                let MediaPacket { source, counter, capture_time, .. } = packet;
+                let Some(voice) = self.voices.get_mut(&source.voice()) else { return };
+                if source.is_companion() {
+                    if let Some(vouched) = voice.witness.prove(&packet) {
+                        // Nobody there to compare it: nobody hears the voice.
+                        let _ = self.config.vouched.send((source.voice(), vouched));
+                    }
+                    return self.note_standing(source.voice());
+                }
                 if !voice.passes(counter) {
                     return;
                 }
@@ -290,25 +301,31 @@ impl StandIn {
                     if let Some(next) = voice.witness.on_digest(&packet, at) {
                         voice.opener.go_on_from(next);
                     }
-                    return;
+                    return self.note_standing(packet.source.voice());
                 }
                 let Ok(plain) = voice.opener.open(&packet) else { return };
                 let is_believed = voice.witness.on_frame(&packet, at);
-                let Some((&level, payload)) = plain.split_first() else { return };
-                if !is_believed || voice.volume == 0.0 || payload_samples(payload).is_none() {
-                    return;
-                }
                 let MediaPacket { source, counter, capture_time, .. } = packet;
-                let (level, payload) = (Level::from_byte(level), Bytes::copy_from_slice(payload));
-                let _ = self.config.ears.try_send(Uttered {
-                    source: Some(source),
-                    counter,
-                    capture_time,
-                    level,
-                    payload,
-                });
+                if let Some((&level, payload)) = plain.split_first()
+                    && is_believed
+                    && voice.volume > 0.0
+                    && payload_samples(payload).is_some()
+                {
+                    let (level, payload) = (Level::from_byte(level), Bytes::copy_from_slice(payload));
+                    let source = Some(source);
+                    let uttered = Uttered { source, counter, capture_time, level, payload };
+                    let _ = self.config.ears.try_send(uttered);
+                }
+                self.note_standing(source);
             }
         }
+    }
+
+    /// Tells how far a source is known to be its own, when that is news.
+    fn note_standing(&mut self, source: SourceIndex) {
+        let Some(voice) = self.voices.get(&source) else { return };
+        let stats = voice.witness.stats();
+        self.config.secrets.send_if_modified(|secrets| secrets.note_standing(source, stats));
     }
 
     fn play_mix(&mut self, now: Instant) {
@@ -483,6 +500,7 @@ mod tests {
         ears: mpsc::Receiver<Uttered>,
         hearing: watch::Sender<Hearing>,
         secrets: watch::Receiver<Secrets>,
+        vouched: broadcast::Receiver<(SourceIndex, Vouched)>,
         handle: Handle,
     }
 
@@ -491,12 +509,14 @@ mod tests {
         let (uttered, ears) = mpsc::channel(100);
         let (hearing, heard) = watch::channel(Hearing::Nothing);
         let (told, secrets) = watch::channel(Secrets::default());
-        let config = StandInConfig { voice: spoken, ears: uttered, hearing: heard, secrets: told };
+        let (signed, vouched) = broadcast::channel(100);
+        let config =
+            StandInConfig { voice: spoken, ears: uttered, hearing: heard, secrets: told, vouched: signed };
         let identity = Arc::new(Identity::from_seed([source as u8; 32]));
         let own = OwnVoice { source: SourceIndex(source), identity, salt: [2; 16] };
         let mut handle = StandIn::start(config, own);
         handle.send(ToAudio::Clock(SessionClock::new(Virtual::now().into_std(), 0)));
-        Ends { voice, ears, hearing, secrets, handle }
+        Ends { voice, ears, hearing, secrets, vouched, handle }
     }
 
     fn author() -> Author {
@@ -592,6 +612,40 @@ mod tests {
         let heard = to.ears.try_recv().unwrap();
         assert_eq!(Some(heard.payload.to_vec()), without_tree(&packets[0]));
         assert!(to.ears.try_recv().is_err(), "the other tree's copy is not passed on");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_signed_is_told_where_the_voice_is_opened() {
+        let key = SenderKey::derive(b"secret", &[1; 32], &[2; 16]);
+        let (mut from, mut to) = (stand_in(1), stand_in(2));
+        from.handle.send(ToAudio::Seal(key.clone()));
+        to.handle.send(ToAudio::Source(SourceIndex(1), vec![key.clone()], author()));
+        to.hearing.send_replace(Hearing::Sealed);
+        let (mut envelope, mut packets) = (Envelope::new(SourceIndex(1), &key), Vec::new());
+        for frame in 0..60 {
+            let (level, at) = (Level::decibels_below(20), CaptureTime(frame * 960));
+            envelope.packet(level, b"voice", at, &[TreeId(0)], &mut packets).unwrap();
+        }
+        for packet in &packets {
+            let (payload, at) = (without_tree(packet).unwrap().into(), Virtual::now().into_std());
+            let spoken = Spoken { lost: 0, timestamp: 0, level: None, payload, sealed: true, at };
+            from.voice.try_send(spoken).unwrap();
+            sleep(Duration::from_millis(20)).await;
+        }
+        let mut signed = Vec::new();
+        while let Ok(FromAudio::Packet(packet)) = from.handle.from_audio.try_recv() {
+            let mut altered = packet.to_vec();
+            *altered.last_mut().unwrap() ^= 1;
+            for packet in [packet, altered.into()] {
+                to.handle.send(ToAudio::Packet(packet, Virtual::now().into_std()));
+            }
+            sleep(Duration::from_millis(1)).await;
+            signed.extend(to.vouched.try_recv());
+        }
+        let told: Vec<_> =
+            signed.iter().map(|(source, vouched)| (source.0, vouched.first, vouched.marks.len())).collect();
+        assert_eq!(told, [(1, 0, 26), (1, 0, 51)], "half a second each, and what came before");
+        assert_eq!(signed[0].1.marks, signed[1].1.marks[..26], "the same of the same frames");
     }
 
     #[test]

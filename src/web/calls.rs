@@ -4,8 +4,9 @@
 //! `POST /whip` and `POST /whep` take `?name=` and `?member=WORD`, by which the two of one member find each other; `/whep`
 //! also `?mix=1` for one mix of all voices and `?mix=0` for each on its own track. Without it, who offers one track gets the
 //! mix. The answer's header `alm-node` names the member. With `?sealed=1` an RTP payload is no Opus but a media packet without
-//! its tree id, which the other side has sealed or will open; `GET` of `/news` under what was made tells it the keys for
-//! that, as server-sent events.
+//! its tree id, which the other side has sealed or will open. `GET` of `/news` under what was made tells, as server-sent events,
+//! the keys for that, what others have signed of their voices (`vouched`), and what happens and is written (`lines`); `POST` to
+//! `/say` writes a line to all.
 
 use std::convert::Infallible;
 
@@ -33,6 +34,8 @@ pub(super) fn routes() -> Router<Site> {
         .route("/whep/{id}", delete(close))
         .route("/whip/{id}/news", get(news))
         .route("/whep/{id}/news", get(news))
+        .route("/whip/{id}/say", post(say))
+        .route("/whep/{id}/say", post(say))
         .layer(DefaultBodyLimit::max(OFFER_MAX))
 }
 
@@ -86,7 +89,7 @@ async fn open(
         return refusal(StatusCode::BAD_REQUEST, "an offer is text");
     };
     let Some(gateway) = site.gateway() else {
-        return refusal(StatusCode::NOT_IMPLEMENTED, "this build lets no browsers in");
+        return refusal(StatusCode::NOT_IMPLEMENTED, NOBODY);
     };
     let sealed = wishes.sealed.is_some_and(|sealed| sealed != "0");
     let guest = match who {
@@ -105,38 +108,59 @@ async fn open(
             ];
             (StatusCode::CREATED, headers, answer).into_response()
         }
-        Err(Refused::Malformed(why)) => refusal(StatusCode::BAD_REQUEST, &why),
-        Err(Refused::Forbidden(why)) => refusal(StatusCode::FORBIDDEN, &why),
-        Err(Refused::Conflict(why)) => refusal(StatusCode::CONFLICT, &why),
-        Err(Refused::TooMany(why)) => {
-            let mut answer = refusal(StatusCode::TOO_MANY_REQUESTS, &why);
+        Err(refused) => no(&refused),
+    }
+}
+
+fn no(refused: &Refused) -> Response {
+    match refused {
+        Refused::Malformed(why) => refusal(StatusCode::BAD_REQUEST, why),
+        Refused::Forbidden(why) => refusal(StatusCode::FORBIDDEN, why),
+        Refused::Conflict(why) => refusal(StatusCode::CONFLICT, why),
+        Refused::TooMany(why) => {
+            let mut answer = refusal(StatusCode::TOO_MANY_REQUESTS, why);
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
             answer
         }
-        Err(Refused::Failed(why)) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &why),
+        Refused::Failed(why) => refusal(StatusCode::INTERNAL_SERVER_ERROR, why),
     }
 }
 
 async fn close(State(site): State<Site>, Path(id): Path<String>) -> Response {
     let Some(gateway) = site.gateway() else {
-        return refusal(StatusCode::NOT_IMPLEMENTED, "this build lets no browsers in");
+        return refusal(StatusCode::NOT_IMPLEMENTED, NOBODY);
     };
     if gateway.close(id).await {
         StatusCode::OK.into_response()
     } else {
-        refusal(StatusCode::NOT_FOUND, "there is no such connection, or no more")
+        refusal(StatusCode::NOT_FOUND, GONE)
+    }
+}
+
+/// The text alone, in UTF-8.
+async fn say(State(site): State<Site>, Path(id): Path<String>, body: Bytes) -> Response {
+    let Ok(text) = str::from_utf8(&body) else {
+        return refusal(StatusCode::BAD_REQUEST, "what is written is text");
+    };
+    let Some(gateway) = site.gateway() else {
+        return refusal(StatusCode::NOT_IMPLEMENTED, NOBODY);
+    };
+    match gateway.say(id, text.to_owned()).await {
+        Ok(true) => StatusCode::NO_CONTENT.into_response(),
+        Ok(false) => refusal(StatusCode::NOT_FOUND, GONE),
+        Err(refused) => no(&refused),
     }
 }
 
 async fn news(State(site): State<Site>, Path(id): Path<String>) -> Response {
     let Some(gateway) = site.gateway() else {
-        return refusal(StatusCode::NOT_IMPLEMENTED, "this build lets no browsers in");
+        return refusal(StatusCode::NOT_IMPLEMENTED, NOBODY);
     };
     let Some(place) = site.place() else {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many are looking on: close a page");
     };
     let Some(news) = gateway.news(id).await else {
-        return refusal(StatusCode::NOT_FOUND, "there is no such connection, or no more");
+        return refusal(StatusCode::NOT_FOUND, GONE);
     };
     let told = news.map(move |text| {
         // Somebody looks on for as long as this lives.
@@ -152,4 +176,6 @@ async fn sdp_alone() -> Response {
         .into_response()
 }
 
+const GONE: &str = "there is no such connection, or no more";
+const NOBODY: &str = "this build lets no browsers in";
 const SDP: &str = "application/sdp";

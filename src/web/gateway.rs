@@ -13,6 +13,9 @@ pub trait Gateway: Send + Sync {
     /// Ends what was opened; `false` if there is no such thing.
     fn close(&self, id: String) -> Answering<bool>;
 
+    /// Writes something to all as the member of such a connection; `false` if there is no such connection.
+    fn say(&self, id: String, text: String) -> Answering<Result<bool, Refused>>;
+
     /// What the member of such a connection is to know, for as long as it is in; none if there is no such connection.
     fn news(&self, id: String) -> Answering<Option<News>>;
 }

@@ -75,6 +75,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/events.js", get(|| file("text/javascript", include_str!("page/events.js"))))
         .route("/seal.js", get(|| file("text/javascript", include_str!("page/seal.js"))))
         .route("/sframe.js", get(|| file("text/javascript", include_str!("page/sframe.js"))))
+        .route("/witness.js", get(|| file("text/javascript", include_str!("page/witness.js"))))
         .route("/map.js", get(|| file("text/javascript", include_str!("page/map.js"))))
         .route("/layout.js", get(|| file("text/javascript", include_str!("page/layout.js"))))
         .route("/icon.svg", get(|| file("image/svg+xml", include_str!("page/icon.svg"))))

@@ -1,5 +1,6 @@
 // This browser as a member: its microphone by WHIP, what it hears by WHEP, both at the node that serves this page. Where the
-// browser can, it seals and opens the sound itself (`seal.js`), and the node passes on what it does not open.
+// browser can, it seals and opens the sound itself (`seal.js`), and the node passes on what it does not open. What it is told
+// and writes goes by the same node, as the member that it is.
 
 import { readEvents } from "./events.js";
 
@@ -22,8 +23,11 @@ function wayToSeal() {
   if (window.RTCRtpScriptTransform) return "transform";
   return window.RTCRtpSender?.prototype.createEncodedStreams ? "streams" : null;
 }
-/** How often levels and state are looked at. */
+/** How often levels and state are looked at, and after how many looks what has arrived. */
 const LOOK_MS = 200;
+const LOOKS_A_COUNT = 5;
+/** Lines that are kept to read. */
+const LINES_MAX = 100;
 /** A connection that is in doubt for so long is given up. */
 const DOUBT_MS = 5000;
 
@@ -45,8 +49,16 @@ export class Call {
   level = 0;
   /** Whether the sound is sealed and opened here, both ways. */
   sealed = false;
+  /** There are more voices than this browser can keep apart, so that the node opens them. */
+  crowded = false;
   /** What went wrong, as a sentence. */
   trouble = "";
+  /** What has happened and was written since this browser is in, the newest last. */
+  lines = [];
+  /** By node: packets of its voice that arrived here, and that were lost on the way. */
+  media = {};
+  /** By node, where it is known: whether the voice is known to be its own, as `alm_media::Standing` has it. */
+  standings = {};
   #headers;
   #changed;
   #peers = [];
@@ -61,6 +73,11 @@ export class Call {
   #hears = null;
   #timer = null;
   #doubtSince = null;
+  #looks = 0;
+  /** By track: packets that arrived and were lost when that was last looked at. */
+  #counted = [];
+  /** Lines that were told so far. */
+  #told = 0;
   #seen = false;
   /** Counts the calls of this page, so that what comes late is known. */
   #turn = 0;
@@ -75,7 +92,9 @@ export class Call {
   async join(name) {
     if (this.state !== "out") return;
     const turn = (this.#turn += 1);
-    Object.assign(this, { state: "entering", muted: false, deaf: false, level: 0, trouble: "", node: null });
+    Object.assign(this, { state: "entering", muted: false, deaf: false, level: 0, trouble: "", node: null, crowded: false });
+    Object.assign(this, { lines: [], media: {}, standings: {} });
+    [this.#told, this.#counted] = [0, []];
     this.#seen = false;
     this.#changed();
     this.#who = { name, member: crypto.randomUUID() };
@@ -113,6 +132,17 @@ export class Call {
     this.#changed();
   }
 
+  /** Writes to all; what came in the way, as a sentence, or nothing. */
+  async say(text) {
+    if (!this.#hears) return "you are not in";
+    try {
+      const response = await fetch(`${this.#hears.place}/say`, { method: "POST", headers: this.#headers, body: text });
+      return response.ok ? "" : (await response.json()).error;
+    } catch {
+      return "alm does not answer";
+    }
+  }
+
   /** How loud somebody is here: 0 to 1. */
   setVolume(node, volume) {
     this.#volumes[node] = volume;
@@ -146,6 +176,7 @@ export class Call {
     this.#worker = new Worker(policy ? policy.createScriptURL(name) : name, { type: "module" });
     this.#worker.addEventListener("error", () => turn === this.#turn && this.leave("this browser could not seal the sound"));
     this.#worker.addEventListener("message", ({ data }) => {
+      if (data.standing) this.#noteStanding(data);
       if (data.track === undefined || !this.#sounds[data.track]) return;
       Object.assign(this.#sounds[data.track], { node: data.node, level: -data.level, at: Date.now() });
       this.#applyVolumes();
@@ -194,15 +225,36 @@ export class Call {
   }
 
   #takeNews(news, turn) {
+    if (news.vouched) return this.#worker?.postMessage(news);
+    if (news.lines) return this.#takeLines(news);
     this.#voices = news.voices;
+    for (const voice of Object.values(news.voices)) if (voice.standing) this.#noteStanding(voice);
     if (!this.#worker) return;
     this.#worker.postMessage({ ...news, at: performance.timeOrigin + performance.now() });
     // More voices than tracks: the node has to choose, and must know for that who speaks.
     if (this.sealed && Object.keys(news.voices).length - 1 > SEALED_TRACKS) this.#listenOpenly(turn);
   }
 
+  /** Who comes back to hear news is told again what was told before. */
+  #takeLines({ after, lines }) {
+    const fresh = lines.slice(Math.max(0, this.#told - after));
+    this.#told = Math.max(this.#told, after + lines.length);
+    this.#addLines(fresh);
+  }
+
+  #addLines(lines) {
+    this.lines = [...this.lines, ...lines].slice(-LINES_MAX);
+    this.#changed();
+  }
+
+  #noteStanding({ node, standing, contradicted, bad }) {
+    const before = this.standings[node] ?? { standing: "new", bad: 0 };
+    this.standings[node] = { standing, bad: bad ?? before.bad };
+    this.#changed();
+  }
+
   async #listenOpenly(turn) {
-    this.sealed = false;
+    Object.assign(this, { sealed: false, crowded: true });
     const { place, peer } = this.#hears;
     this.#places = this.#places.filter((other) => other !== place);
     this.#peers = this.#peers.filter((other) => other !== peer);
@@ -324,8 +376,29 @@ export class Call {
     this.#applyVolumes();
   }
 
+  /** What arrived on each track since the last look is the voice's that is on it. */
+  async #count() {
+    const turn = this.#turn;
+    const reports = await this.#reports("inbound-rtp");
+    if (turn !== this.#turn) return;
+    const media = { ...this.media };
+    this.#sounds.forEach(({ receiver, node }, at) => {
+      const report = reports.find(({ trackIdentifier }) => trackIdentifier === receiver.track.id);
+      if (!report) return;
+      const now = { packets: report.packetsReceived, lost: Math.max(0, report.packetsLost) };
+      const before = this.#counted[at] ?? { packets: 0, lost: 0 };
+      this.#counted[at] = now;
+      if (!node) return;
+      const so = media[node] ?? { packets: 0, lost: 0, recovered: 0 };
+      media[node] = { ...so, packets: so.packets + Math.max(0, now.packets - before.packets), lost: so.lost + Math.max(0, now.lost - before.lost) };
+    });
+    this.media = media;
+  }
+
   async #look() {
     this.#noteSources();
+    this.#looks += 1;
+    if (this.#looks % LOOKS_A_COUNT === 0) await this.#count();
     const states = this.#peers.map((peer) => peer.connectionState);
     if (states.some((state) => ["failed", "closed"].includes(state))) return this.leave("the connection to alm is lost");
     const inDoubt = states.some((state) => state === "disconnected");

@@ -11,8 +11,9 @@ const state = { guests: {}, volumes: {}, locked: false, quiet: false, node: "", 
 const map = new Map2D($("map"), choose);
 /** Whose voice is looked at; null for whoever speaks. */
 let chosen = null;
-/** By source: what was heard in the last seconds, oldest first. */
-const history = {};
+/** By source: what was heard in the last seconds, oldest first; by alm on this machine, and by this browser. */
+const heardByAlm = {};
+const heardHere = {};
 const HISTORY = 6;
 
 const token = takeToken();
@@ -29,9 +30,15 @@ function takeToken() {
 
 const headers = { Authorization: `Bearer ${token}` };
 
-const call = new Call(headers, () => draw());
+const call = new Call(headers, () => {
+  if (call.state === "in") remember(heardHere, call.media);
+  draw();
+});
 // For who looks from the browser's console.
-window.alm = { stats: () => call.stats() };
+window.alm = {
+  stats: () => call.stats(),
+  standings: () => Object.fromEntries(Object.entries(call.standings).map(([node, { standing }]) => [node, standing])),
+};
 
 /** Asks the node for something; says what it answers when that is no. */
 async function ask(request) {
@@ -50,12 +57,28 @@ async function ask(request) {
   }
 }
 
-async function setMuted(muted) {
-  const answer = await ask({ do: muted ? "mute" : "unmute" });
-  if (answer?.done) {
-    state.muted = answer.done.muted;
-    drawBar();
-  }
+/** The microphone of alm on this machine. What is asked of it arrives in the order in which it was asked. */
+const ownMicrophone = {
+  asked: Promise.resolve(),
+  get muted() { return state.muted; },
+  setMuted(muted) {
+    this.asked = this.asked.then(async () => {
+      const answer = await ask({ do: muted ? "mute" : "unmute" });
+      if (answer?.done) state.muted = answer.done.muted;
+      drawBar();
+    });
+  },
+};
+
+/** The one at the foot of the page: a guest has the browser's alone. */
+function barMicrophone() {
+  return isGuest() ? call : ownMicrophone;
+}
+
+/** The one that keys switch: the browser's while that is in. */
+function keysMicrophone() {
+  if (call.state === "in") return call.deaf ? null : call;
+  return isGuest() ? null : ownMicrophone;
 }
 
 function say(sentence) {
@@ -103,7 +126,7 @@ function take(news) {
   Object.assign(state, news);
   // A guest is not this node: to them, the browser is who they are.
   if (isGuest()) state.node = call.node ?? "";
-  if (news.media) remember(news.media);
+  if (news.media) remember(heardByAlm, news.media);
   if (news.members) call.noteMembers(news.members);
   if (news.session === null) call.leave("the conference is over");
   draw();
@@ -113,7 +136,7 @@ function isGuest() {
   return state.session?.role === "guest";
 }
 
-function remember(media) {
+function remember(history, media) {
   for (const source of Object.keys(history)) if (!(source in media)) delete history[source];
   for (const [source, now] of Object.entries(media)) {
     const seen = (history[source] ??= []);
@@ -127,7 +150,7 @@ function remember(media) {
 
 /** How a voice arrives of late: "good", "fair", "poor", or null where nothing says. */
 function quality(source) {
-  const seen = history[source];
+  const seen = (call.state === "in" ? heardHere : heardByAlm)[source];
   if (!seen || seen.length < 2) return null;
   const [first, last] = [seen[0], seen.at(-1)];
   const missing = last.lost - last.recovered - (first.lost - first.recovered);
@@ -150,9 +173,9 @@ function choose(node) {
 
 /** Whether a voice is loud enough to be a voice; the own as its microphone hears it. */
 function speaks(node) {
+  if (node === call.node && call.state === "in") return !call.muted && call.level > 0.002;
   const own = call.levels()[node];
   if (own !== undefined) return own > SPEAKS_DB;
-  if (node === call.node && call.state === "in") return !call.muted && call.level > 0.002;
   if (node !== state.node) return (state.levels_db[node] ?? SILENCE_DB) > SPEAKS_DB;
   return Boolean(state.session) && !state.muted && (state.input_db ?? SILENCE_DB) > SPEAKS_DB;
 }
@@ -180,7 +203,17 @@ function volumeMax() {
   return call.state === "in" ? 100 : isGuest() ? 0 : 200;
 }
 
-const view = { state, name, volume, setVolume, volumeMax, quality, speaks, hears, get chosen() { return chosen; }, get browser() { return call.node; }, choose, kick };
+/** Whether somebody's voice is known to be its own, by who opens it for this page. */
+function standing(node) {
+  return call.state === "in" ? call.standings[node]?.standing : state.media[node]?.standing;
+}
+
+/** Nothing goes out of the microphone of who looks at this page. */
+function ownMuted() {
+  return isGuest() ? call.state === "in" && call.muted : state.muted;
+}
+
+const view = { state, name, volume, setVolume, volumeMax, quality, speaks, hears, standing, ownMuted, isGuest, get chosen() { return chosen; }, get browser() { return call.node; }, choose, kick };
 
 let waiting = false;
 function draw() {
@@ -197,6 +230,7 @@ function draw() {
     drawGuests();
     drawPlan();
     drawNews();
+    noteDoubts();
     drawBar();
     map.draw(view);
   });
@@ -215,12 +249,12 @@ function drawHead() {
   if (pool) about.push(pool.size === 1 ? "no other node in the pool" : `${pool.size} nodes in the pool`);
   $("about").textContent = about.join(" · ");
   $("invite-part").hidden = !session?.id;
-  $("news-part").hidden = isGuest();
+  $("news-part").hidden = isGuest() && call.state !== "in" && call.lines.length === 0;
   $("host-part").hidden = session?.role !== "host";
   $("lock").checked = state.locked;
   $("hush").checked = state.quiet;
   $("people-part").hidden = !session;
-  $("say").hidden = !session || isGuest();
+  $("say").hidden = !session || (isGuest() && call.state !== "in");
   if (session?.id && $("id").textContent !== session.id) $("id").textContent = session.id;
 }
 
@@ -248,8 +282,11 @@ function drawCall() {
   $("call-part").hidden = !state.session && how === "out";
   $("call-out").hidden = how !== "out";
   $("call-in").hidden = how === "out";
-  $("call-mic").hidden = deaf;
-  $("call-level").hidden = deaf;
+  // What a guest presses is at the foot of the page.
+  $("call-buttons").hidden = isGuest();
+  for (const part of ["call-mic", "call-talk", "call-level"]) $(part).hidden = deaf;
+  $("call-talk").disabled = !muted && talking !== call;
+  $("call-talk").classList.toggle("held", talking === call);
   $("call-mic").setAttribute("aria-pressed", String(!muted));
   put($("call-mic"), muted ? "Microphone is off" : "Microphone is on");
   $("call-level").value = Math.sqrt(level);
@@ -259,7 +296,7 @@ function drawCall() {
   if (how === "out") words.push(trouble ? `${trouble}.` : "");
   else if (how === "entering") words.push("One moment…");
   else words.push(deaf ? "You listen; this browser has no microphone, or must not use it." : muted ? "You listen, and nobody hears you." : "You are in with this browser.");
-  if (twice) words.push("alm's own microphone is on as well: switch it off below, unless two people speak here.");
+  if (twice && !isGuest()) words.push("alm's own microphone is on as well: switch it off below, unless two people speak here.");
   put($("call-words"), words.join(" "));
 }
 
@@ -300,7 +337,8 @@ function drawSeal(how) {
   const where = isGuest() ? "alm on the machine of whoever gave you the link" : "alm on this machine";
   const sealed = `This browser seals and opens the sound with the conference's keys, and alm passes it on without opening it. ${where} has brought those keys, so whoever runs it could.`;
   const open = `The sound is encrypted between this browser and alm, and on its way to the others so that only members hear it. ${where}, which does both, hears it too.`;
-  put($("call-seal"), how === "in" && !call.sealed || !canSeal() ? open : sealed);
+  const crowded = `There are more voices than this browser can keep apart: ${where} opens them, chooses who is heard, and hears them too. Your own voice is still sealed here.`;
+  put($("call-seal"), how === "in" && call.crowded ? crowded : how === "in" && !call.sealed || !canSeal() ? open : sealed);
 }
 
 function put(place, text) {
@@ -309,64 +347,98 @@ function put(place, text) {
 
 let told = [];
 function drawNews() {
-  if (told === state.news) return;
-  // Only what is new is added, so that a screen reader says it once.
-  const last = told.at(-1);
-  const from = last === undefined ? Math.max(0, state.news.length - 30) : state.news.lastIndexOf(last) + 1;
-  for (const sentence of state.news.slice(from)) {
-    const line = document.createElement("li");
-    const words = document.createElement("bdi");
-    words.textContent = sentence;
-    line.append(words);
-    $("news").prepend(line);
-  }
-  while ($("news").children.length > 60) $("news").lastElementChild.remove();
-  told = state.news;
+  const lines = isGuest() ? call.lines : state.news;
+  if (told === lines) return;
+  // Only what is new is added, so that a screen reader says it once. Of the old, the oldest may be gone.
+  let gone = 0;
+  while (!told.slice(gone).every((line, at) => line === lines[at])) gone += 1;
+  lines.slice(told.length - gone).slice(-NEWS_MAX).forEach(tellLine);
+  told = lines;
+}
+const NEWS_MAX = 60;
+
+function tellLine(sentence) {
+  const line = document.createElement("li");
+  const words = document.createElement("bdi");
+  words.textContent = sentence;
+  line.append(words);
+  $("news").prepend(line);
+  while ($("news").children.length > NEWS_MAX) $("news").lastElementChild.remove();
 }
 
+/** Says whose voice is not known to be its own, as alm does of those that it opens itself. */
+const doubts = new Map();
+function noteDoubts() {
+  for (const [node, { standing: now, bad }] of Object.entries(call.standings)) {
+    const before = doubts.get(node) ?? { standing: "new", bad: 0 };
+    if (bad > before.bad) tellLine(`trouble: somebody in this session signs in ${name(node)}'s name, and not by ${name(node)}'s key`);
+    const words = now === before.standing ? null : DOUBTS[now]?.(name(node));
+    if (words) tellLine(`trouble: ${words}`);
+    if (now === "confirmed" && before.standing in DOUBTS) tellLine(`${name(node)} is confirmed again`);
+    doubts.set(node, { standing: now, bad });
+  }
+}
+const DOUBTS = {
+  silenced: (who) => `the voice of ${who} is not played: somebody else may be speaking, until ${who} signs for it`,
+  unconfirmed: (who) => `${who} is not confirmed: nothing of the voice has been signed for 3 s`,
+};
+
 function drawBar() {
-  $("bar").hidden = !state.session || isGuest();
-  const muted = state.muted;
+  const { muted } = barMicrophone();
+  $("bar").hidden = !state.session || (isGuest() && call.state !== "in");
+  for (const part of ["mic", "talk", "keys-label"]) $(part).hidden = isGuest() && call.deaf;
   $("mic").setAttribute("aria-pressed", String(!muted));
   $("mic").className = muted ? "off" : "on";
   $("mic-word").textContent = muted ? "Microphone is off" : "Microphone is on";
-  $("talk").disabled = !muted && !talking;
+  $("talk").disabled = !muted && talking !== barMicrophone();
+  $("talk").classList.toggle("held", talking === barMicrophone());
 }
 
 // What people press.
 
-let talking = false;
-async function talk(open) {
-  if (open === talking || (open && !state.muted)) return;
-  talking = open;
-  $("talk").classList.toggle("held", open);
-  await setMuted(!open);
+/** The microphone that is open for as long as somebody holds a key or a button. */
+let talking = null;
+function hold(microphone) {
+  if (talking || !microphone?.muted) return;
+  talking = microphone;
+  microphone.setMuted(false);
+  draw();
 }
 
-$("mic").addEventListener("click", () => setMuted(!state.muted));
-$("talk").addEventListener("pointerdown", (event) => {
-  $("talk").setPointerCapture(event.pointerId);
-  talk(true);
-});
-for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) $("talk").addEventListener(kind, () => talk(false));
-$("talk").addEventListener("contextmenu", (event) => event.preventDefault());
-$("talk").addEventListener("keydown", (event) => [" ", "Enter"].includes(event.key) && !event.repeat && talk(true));
-$("talk").addEventListener("keyup", (event) => [" ", "Enter"].includes(event.key) && talk(false));
+function letGo() {
+  const held = talking;
+  talking = null;
+  held?.setMuted(true);
+  draw();
+}
+
+$("mic").addEventListener("click", () => barMicrophone().setMuted(!barMicrophone().muted));
+for (const [button, microphone] of [["talk", barMicrophone], ["call-talk", () => call]]) {
+  $(button).addEventListener("pointerdown", (event) => {
+    $(button).setPointerCapture(event.pointerId);
+    hold(microphone());
+  });
+  for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) $(button).addEventListener(kind, letGo);
+  $(button).addEventListener("contextmenu", (event) => event.preventDefault());
+  $(button).addEventListener("keydown", (event) => [" ", "Enter"].includes(event.key) && !event.repeat && hold(microphone()));
+  $(button).addEventListener("keyup", (event) => [" ", "Enter"].includes(event.key) && letGo());
+}
 // Who looks elsewhere lets go of the key without this page hearing of it.
-window.addEventListener("blur", () => talk(false));
+window.addEventListener("blur", letGo);
 
 $("keys").checked = localStorage.getItem("keys") !== "off";
 $("keys").addEventListener("change", () => localStorage.setItem("keys", $("keys").checked ? "on" : "off"));
 document.addEventListener("keydown", (event) => {
-  if (!$("keys").checked || !state.session || isGuest() || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+  const microphone = keysMicrophone();
+  if (!$("keys").checked || !state.session || !microphone || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.target.closest("input:not([type=checkbox]), textarea, dialog")) return;
-  if (event.key === "m") setMuted(!state.muted);
+  if (event.key === "m") microphone.setMuted(!microphone.muted);
   if (event.key === " " && !event.target.closest("button, input")) {
     event.preventDefault();
-    talk(true);
+    hold(microphone);
   }
 });
-document.addEventListener("keyup", (event) => event.key === " " && talk(false));
+document.addEventListener("keyup", (event) => event.key === " " && letGo());
 
 $("copy").addEventListener("click", () => copyText(state.session.id, $("id"), $("copy")));
 
@@ -398,13 +470,21 @@ $("leave").addEventListener("click", () => {
 });
 $("leaving").addEventListener("close", () => {
   const choice = $("leaving").returnValue;
-  if (choice === "leave" || choice === "end") ask({ do: choice });
+  if (choice === "leave" && isGuest()) call.leave();
+  else if (choice === "leave" || choice === "end") ask({ do: choice });
 });
 
 $("say").addEventListener("submit", async (event) => {
   event.preventDefault();
   const text = $("say-text").value.trim();
-  if (text && (await ask({ do: "say", text }))) $("say-text").value = "";
+  if (!text) return;
+  if (!isGuest()) {
+    if (await ask({ do: "say", text })) $("say-text").value = "";
+    return;
+  }
+  const trouble = await call.say(text);
+  say(trouble);
+  if (!trouble) $("say-text").value = "";
 });
 
 $("call-name").value = localStorage.getItem("name") ?? "";

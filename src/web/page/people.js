@@ -15,10 +15,10 @@ export function drawPeople(list, view) {
     const speaks = view.speaks(node);
     const how = quality(node);
     const words = own
-      ? [state.muted ? "you, microphone off" : "you"]
+      ? [view.ownMuted() ? "you, microphone off" : "you"]
       : node === view.browser
         ? [speaks ? "you, by this browser, speaks" : "you, by this browser"]
-      : view.hears(node) ? [speaks ? "speaks" : "silent", ...(how ? [WORDS[how]] : []), ...(DOUBTS[media?.standing] ? [DOUBTS[media.standing]] : [])]
+      : view.hears(node) ? [speaks ? "speaks" : "silent", ...(how ? [WORDS[how]] : []), ...(DOUBTS[view.standing(node)] ? [DOUBTS[view.standing(node)]] : [])]
         : ["not heard yet"];
     const loud = row.querySelector(".loud");
     loud.hidden = (own && !view.browser) || node === view.browser || !view.hears(node) || view.volumeMax() === 0;
@@ -29,7 +29,7 @@ export function drawPeople(list, view) {
     if (!loud.hidden && view.volume(node) === 0) words.push("muted here");
     if (node === state.plan?.root && state.session) words.push("manages the session");
     if (state.recorders.includes(node)) words.push(own ? "you record this" : "records this");
-    row.className = [speaks ? "speaks" : "", own && state.muted ? "muted" : "", how ?? ""].join(" ").trim();
+    row.className = [speaks ? "speaks" : "", own && view.ownMuted() ? "muted" : "", how ?? ""].join(" ").trim();
     set(row.querySelector(".name"), name(node));
     set(row.querySelector(".how"), words.join(", "));
     set(row.querySelector(".far"), own || media?.path_ms == null ? "" : `${media.path_ms.toFixed(0)} ms`);
@@ -105,6 +105,18 @@ export function drawWay(place, view) {
   const list = element("ul", "tree");
   list.append(branch(top, 0));
   place.append(words, list);
+  // The node's own: a guest's is another.
+  const parent = parents.get(state.node);
+  if (tree.backup && parent && !view.isGuest()) {
+    const backup = element("p", "quiet");
+    const [next, now] = [tree.backup, parent].map((node) => {
+      const who = element("bdi", "");
+      who.textContent = name(node);
+      return who;
+    });
+    backup.append(next, " would take over from ", now, ", should it fall silent.");
+    place.append(backup);
+  }
 }
 
 /** Whose voice is shown: the chosen one's, else one that is heard, else the own. */

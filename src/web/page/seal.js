@@ -1,8 +1,10 @@
 // A worker between the encoder and the network, and between the network and the decoder: frames go out sealed and are opened
 // here, so that the node that passes them on sees neither. A frame on the way is what `alm_media::packet` calls a packet
-// without its tree: a byte of kind, source (2), counter (6), capture time (4), and the SFrame frame over level and Opus.
+// without its tree: a byte of kind, source (2), counter (6), capture time (4), and the SFrame frame over level and Opus. The keys
+// are every member's; that nobody speaks as another is seen by what each source has signed (`witness.js`).
 
 import { deriveKey, open, seal } from "./sframe.js";
+import { Witness, markOf, readMarks } from "./witness.js";
 
 /** Bytes in front of the SFrame frame: what is proved along with it. */
 const METADATA = 13;
@@ -37,8 +39,9 @@ const counts = { sealed: 0, opened: 0, refused: 0, sizes: {} };
 let turn = Promise.resolve();
 
 self.onmessage = ({ data }) => {
-  if (data.counts) postMessage({ counts });
+  if (data.counts) postMessage({ counts: { ...counts, ...witnessed() } });
   else if (data.input !== undefined) input = data.input;
+  else if (data.vouched) compare(data.vouched);
   // A browser without the transform that a worker is told of hands the streams over.
   else if (data.streams) through(data.streams, data.options);
   else turn = turn.then(() => take(data));
@@ -52,8 +55,11 @@ async function take({ source, ticks, seal: sealing, voices: others, at }) {
   }
   const wanted = Object.entries(others).map(async ([number, { node, keys }]) => {
     const made = await Promise.all(keys.map(derived));
-    const voice = voices.get(Number(number)) ?? { seen: new Set(), newest: -1 };
-    return [Number(number), Object.assign(voice, { node, keys: made })];
+    const before = voices.get(Number(number));
+    // Who came back, or has the number of who was here before, counts anew, under keys of its own.
+    const goesOn = before?.node === node && before.keys.some(({ name }) => made.some((key) => key.name === name));
+    const voice = goesOn ? before : { node, seen: new Set(), newest: -1, witness: new Witness(), standing: "new" };
+    return [Number(number), Object.assign(voice, { keys: made })];
   });
   const key = sealing && source !== null ? await derived(sealing) : null;
   voices = new Map(await Promise.all(wanted));
@@ -63,7 +69,10 @@ async function take({ source, ticks, seal: sealing, voices: others, at }) {
 
 async function derived({ id, key }) {
   const name = `${id} ${key}`;
-  if (!known.has(name)) known.set(name, await deriveKey(id, Uint8Array.from(key.match(/../g), (byte) => parseInt(byte, 16))));
+  if (!known.has(name)) {
+    const base = Uint8Array.from(key.match(/../g), (byte) => parseInt(byte, 16));
+    known.set(name, { name, ...(await deriveKey(id, base)) });
+  }
   return known.get(name);
 }
 
@@ -121,16 +130,41 @@ async function opened(frame, out, track) {
   const view = new DataView(data.buffer, data.byteOffset);
   const source = view.getUint16(1);
   const voice = voices.get(source);
-  const found = voice && (await open(voice.keys, metadata, data.subarray(METADATA)));
+  const [found, mark] = voice ? await Promise.all([open(voice.keys, metadata, data.subarray(METADATA)), markOf(data)]) : [];
   const number = view.getUint16(3) * WRAP + view.getUint32(5);
   if (!found || found.counter !== number || !isNew(voice, number)) {
     counts.refused += 1;
     return;
   }
   counts.opened += 1;
+  const isBelieved = voice.witness.onFrame(number, mark, performance.now());
+  tellStanding(voice);
+  if (!isBelieved) return;
   frame.data = found.plain.slice(1).buffer;
   tell(track, voice.node, found.plain[0]);
   out.enqueue(frame);
+}
+
+/** Holds what a source has signed against what was heard of it. */
+function compare({ source, first, marks }) {
+  const voice = voices.get(source);
+  if (!voice) return;
+  const next = voice.witness.onDigest(first, readMarks(marks), performance.now());
+  // What somebody else made up beyond it must not shut out what comes.
+  if (next !== null) Object.assign(voice, { seen: new Set(), newest: next - 1 });
+  tellStanding(voice);
+}
+
+function witnessed() {
+  const sum = (what) => [...voices.values()].reduce((all, { witness }) => all + witness[what], 0);
+  return { confirmed: sum("confirmed"), contradicted: sum("contradicted") };
+}
+
+function tellStanding(voice) {
+  const { standing } = voice.witness;
+  if (standing === voice.standing) return;
+  voice.standing = standing;
+  postMessage({ node: voice.node, standing, contradicted: voice.witness.contradicted });
 }
 
 /** Whose voice is on a track and how loud, now and then and when it changes. */
