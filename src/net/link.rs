@@ -99,6 +99,13 @@ pub trait Switch: Debug + Send + Sync {
         at: Instant,
         send: &mut dyn FnMut(NodeId, &[u8]),
     ) -> Verdict;
+
+    /// Gives `send` what is to be said to peers that have been sent nothing for long. When to ask again, if before the switch
+    /// is replaced; to ask sooner does no harm.
+    fn beat(&self, now: Instant, send: &mut dyn FnMut(NodeId, &[u8])) -> Option<Instant> {
+        let _ = (now, send);
+        None
+    }
 }
 
 /// What has become of a datagram.
@@ -209,10 +216,9 @@ pub trait Link {
         0
     }
 
-    /// Has datagrams switched by this table from now on, without the node. A link that cannot hands them all to the node.
-    fn set_switch(&mut self, switch: Arc<dyn Switch>) {
-        drop(switch);
-    }
+    /// Has datagrams switched by this table from now on, without the node, and [beats](Switch::beat) sent. A link that cannot
+    /// switch hands all datagrams to the node; beats it sends all the same.
+    fn set_switch(&mut self, switch: Arc<dyn Switch>);
 
     /// What the switch has made of a peer's datagrams.
     fn switch_counts(&self, peer: NodeId) -> SwitchCounts {

@@ -4,6 +4,7 @@
 //! serves as a UDP socket beneath quinn.
 
 mod address;
+mod beats;
 mod budget;
 mod hop;
 mod link;

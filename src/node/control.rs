@@ -145,7 +145,7 @@ impl Node {
 
     /// What this node carries has changed, or may have.
     pub(super) fn on_carried(&mut self, now: Instant) {
-        self.pulse.set(&self.carrier.dependence().dependants, now);
+        self.carrier.mark_dependants();
         self.repairs.on_carried(&mut self.carrier, now);
     }
 

@@ -60,6 +60,12 @@ impl Switch for Forwarding {
         }
         Verdict::Passed { deliver: route.deliver }
     }
+
+    fn beat(&self, now: Instant, send: &mut dyn FnMut(NodeId, &[u8])) -> Option<Instant> {
+        let since_start = now.saturating_duration_since(self.started);
+        let next = self.routes.pulse(since_start, &mut |to| send(to, &[PULSE]))?;
+        Some(self.started + next)
+    }
 }
 
 impl Node {
@@ -85,7 +91,7 @@ impl Node {
         for link in route.links {
             let to = routes.peer(*link);
             self.counts.entry(to).or_default().sent += 1;
-            self.pulse.on_sent(to, at);
+            routes.on_passed(*link, at.saturating_duration_since(self.started));
             self.outputs.push_back(Output::Send(to, Channel::Datagram, packet.clone()));
         }
         self.counts.entry(from).or_default().received += 1;
@@ -110,7 +116,7 @@ impl Node {
                 for link in route.links {
                     let to = routes.peer(*link);
                     self.counts.entry(to).or_default().sent += 1;
-                    self.pulse.on_sent(to, now);
+                    routes.on_passed(*link, now.saturating_duration_since(self.started));
                     self.outputs.push_back(Output::Send(to, Channel::Datagram, packet.clone()));
                 }
             }
@@ -131,14 +137,6 @@ impl Node {
             let started = self.started;
             let switch = Forwarding { routes, sources, mending, started };
             self.outputs.push_back(Output::Switch(Arc::new(switch)));
-        }
-    }
-
-    /// Signs of life, for those who depend on this node and have been sent nothing else.
-    pub(super) fn send_pulses(&mut self, now: Instant) {
-        let (routes, started) = (self.carrier.routes(), self.started);
-        for to in self.pulse.due(now, |node| routes.passed_at(node, started)) {
-            self.outputs.push_back(Output::Send(to, Channel::Datagram, Bytes::from_static(&[PULSE])));
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::net::{Channel, LinkEvent, Switch};
 use crate::pool::{Answer, Contact, Place, PoolConfig, PoolNode, Standing};
 use crate::session::{
     self, Carrier, Chat, Keyring, Keys, Manager, ManagerConfig, Member, MemberConfig, Moderation, PULSE,
-    Planned, PlanningJob, Pulse, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage, SessionPlan,
+    Planned, PlanningJob, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage, SessionPlan,
     SessionRecord, record_key,
 };
 use crate::wire::Message;
@@ -126,7 +126,6 @@ pub struct Node {
     sources: Arc<SourceBudgets>,
     mending: Mending,
     repairs: Repairs,
-    pulse: Pulse,
     keyring: Keyring,
     chat: Chat,
     /// Who has come back and is shown what was written, and when.
@@ -186,7 +185,6 @@ impl Node {
             mending: Mending::default(),
             carrier,
             repairs: Repairs::default(),
-            pulse: Pulse::default(),
             keyring: Keyring::default(),
             chat: Chat::default(),
             shown_again: BTreeMap::new(),
@@ -302,7 +300,6 @@ impl Node {
                     self.on_carried(now);
                 }
                 self.repairs.handle_timeout(&mut self.carrier, now);
-                self.send_pulses(now);
                 self.keyring.handle_timeout(now);
                 self.show_again(now);
                 match &mut self.role {
@@ -335,13 +332,12 @@ impl Node {
         };
         let carrier = self.carrier.poll_timeout().map(|at| (at, "carrier"));
         let repairs = self.repairs.poll_timeout().map(|at| (at, "repairs"));
-        let pulse = self.pulse.poll_timeout().map(|at| (at, "pulse"));
         let keyring = self.keyring.poll_timeout().map(|at| (at, "keyring"));
         let chat = self.shown_again.values().min().map(|at| (*at, "chat"));
         let pool = (self.pool.poll_timeout(), "pool");
         let tend = (!matches!(self.role, Role::Idle) || self.carrier.sessions().next().is_some())
             .then_some((self.tend_at, "tend"));
-        [role, carrier, repairs, pulse, keyring, chat, tend]
+        [role, carrier, repairs, keyring, chat, tend]
             .into_iter()
             .flatten()
             .fold(pool, |first, other| if other.0 < first.0 { other } else { first })

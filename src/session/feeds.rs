@@ -82,6 +82,15 @@ impl Carrier {
         found
     }
 
+    /// Has those who depend on this node now hear from it often.
+    pub fn mark_dependants(&mut self) {
+        let dependants = self.dependence().dependants;
+        let links: Vec<_> = dependants.iter().filter_map(|node| self.routes.link(*node)).collect();
+        if links != self.routes.dependants {
+            Arc::make_mut(&mut self.routes).dependants = links;
+        }
+    }
+
     /// The trees in which `parent` relays to this node now, and whom to turn to instead: (session, epoch, tree, others).
     pub(super) fn trees_below(&self, parent: NodeId) -> Vec<(SessionId, u64, TreeId, Vec<NodeId>)> {
         let active = |(session, epochs): (&SessionId, &Vec<Epoch>)| {

@@ -48,7 +48,7 @@ pub use self::message::{Departure, Refusal, SessionMessage};
 pub use self::plan::{Installation, PlanTree, SessionPlan, TreePart};
 pub use self::plan_change::{PlanChange, PlanNews};
 pub use self::planning::{Planned, PlanningJob};
-pub use self::pulse::{PULSE, Pulse};
+pub use self::pulse::PULSE;
 pub use self::record::{SessionRecord, record_key};
 pub use self::rehearsal::{Rehearsal, rehearse};
 pub use self::repair::Repairs;

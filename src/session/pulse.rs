@@ -1,91 +1,66 @@
 //! The other side of [`watch`](super::watch): a sign of life every [`BEAT`] to those who depend on this node's relaying, when
 //! no media have gone to them anyway.
+//!
+//! The link asks for it, since it is the link that passes media on: whoever waits for packets knows best for how long none
+//! has come, and the node need not be woken to find that all is well.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::Duration;
 
+use super::routes::Routes;
 use super::watch::BEAT;
 use crate::identity::NodeId;
 
 /// The datagram, one byte: told from media (0x80 to 0xbf) and from the pool's probes.
 pub const PULSE: u8 = 0x03;
 
-/// See the [module](self).
-#[derive(Debug, Default)]
-pub struct Pulse {
-    /// Who depends on this node, and when it was last sent something.
-    dependants: BTreeMap<NodeId, Instant>,
-}
-
-impl Pulse {
-    /// Says who depends on this node from now on.
-    pub fn set(&mut self, dependants: &BTreeSet<NodeId>, now: Instant) {
-        self.dependants.retain(|node, _| dependants.contains(node));
-        for node in dependants {
-            self.dependants.entry(*node).or_insert(now);
-        }
-    }
-
-    /// Something has been sent to a node.
-    pub fn on_sent(&mut self, to: NodeId, at: Instant) {
-        if let Some(last) = self.dependants.get_mut(&to) {
-            *last = (*last).max(at);
-        }
-    }
-
-    /// Who is to be sent a pulse now. `passed_at` says when the link last passed something on to a node by itself.
+impl Routes {
+    /// Gives `send` each dependant that is to be sent a pulse, so long after the node's start. The time, from that start, at
+    /// which to call again; `None` while nobody depends on this node.
     ///
     /// Once one is due, those that will be soon are sent theirs too: from then on all fall due at one time, and a node with many
     /// dependants wakes no more often than one that has a single one.
-    pub fn due(&mut self, now: Instant, passed_at: impl Fn(NodeId) -> Option<Instant>) -> Vec<NodeId> {
-        if self.poll_timeout().is_none_or(|at| at > now) {
-            return Vec::new();
+    pub(crate) fn pulse(&self, since_start: Duration, send: &mut dyn FnMut(NodeId)) -> Option<Duration> {
+        let next = || Some(self.dependants.iter().map(|link| self.passed_at(*link)).min()? + BEAT);
+        if next()? > since_start {
+            return next();
         }
-        for (node, last) in &mut self.dependants {
-            *last = passed_at(*node).map_or(*last, |at| at.max(*last));
+        for link in &self.dependants {
+            if self.passed_at(*link) + BEAT / 2 <= since_start {
+                self.on_passed(*link, since_start);
+                send(self.peer(*link));
+            }
         }
-        if self.poll_timeout().is_none_or(|at| at > now) {
-            return Vec::new();
-        }
-        let due = self.dependants.iter_mut().filter(|(_, last)| **last + BEAT / 2 <= now);
-        due.map(|(node, last)| {
-            *last = now;
-            *node
-        })
-        .collect()
-    }
-
-    /// When to call [`due`](Self::due).
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.dependants.values().min().map(|last| *last + BEAT)
+        next()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::testing::origin;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     /// Pulses and wakings of a second in which the link passes something on to everybody every `pace` and the node itself had
     /// sent to each at another time before.
     fn second(nodes: u8, pace: Option<Duration>) -> (usize, usize) {
-        let (start, mut pulse) = (origin(), Pulse::default());
-        pulse.set(&(0..nodes).map(|n| NodeId([n; 32])).collect(), start);
-        for n in 0..nodes {
-            pulse.on_sent(NodeId([n; 32]), start + BEAT * u32::from(n) / u32::from(nodes));
+        let mut routes = Routes::default();
+        let links: Vec<_> = (0..nodes).map(|n| routes.link_to(NodeId([n; 32]))).collect();
+        routes.dependants.clone_from(&links);
+        for (n, link) in (0..).zip(&links) {
+            routes.on_passed(*link, BEAT * n / u32::from(nodes));
         }
-        let (mut pulses, mut wakings) = (0, 0);
-        while let Some(now) = pulse.poll_timeout().filter(|now| *now < start + BEAT + SECOND) {
-            wakings += 1;
-            let passed = |pace: Duration| {
-                now - Duration::from_nanos(((now - start).as_nanos() % pace.as_nanos()) as u64)
-            };
-            pulses += pulse.due(now, |_| pace.map(passed)).len();
+        let (mut pulses, mut wakings, mut passed) = (0, 0, Duration::ZERO);
+        let mut now = Duration::ZERO;
+        while let Some(next) = routes.pulse(now, &mut |_| pulses += 1).filter(|at| *at < BEAT + SECOND) {
+            // Packets are occasions to ask as well.
+            let packet = pace.map(|pace| passed + pace).filter(|at| *at <= next);
+            if let Some(at) = packet {
+                passed = at;
+                links.iter().for_each(|link| routes.on_passed(*link, at));
+            } else {
+                wakings += 1;
+            }
+            now = packet.unwrap_or(next);
         }
         (pulses, wakings)
     }
@@ -95,7 +70,7 @@ mod tests {
         let beats = (SECOND.as_millis() / BEAT.as_millis()) as usize;
         let (pulses, wakings) = second(6, None);
         assert!((6 * beats..=6 * beats + 12).contains(&pulses) && wakings <= beats + 2, "{pulses} {wakings}");
-        let (pulses, wakings) = second(6, Some(BEAT / 2));
-        assert!(pulses == 0 && wakings <= 2 * beats, "{pulses} {wakings}");
+        assert_eq!(second(6, Some(BEAT / 2)), (0, 0));
+        assert_eq!(Routes::default().pulse(SECOND, &mut |_| ()), None);
     }
 }

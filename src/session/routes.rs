@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use alm_media::{ForwardingTable, LinkId, Route, TreeId, TreeLinks};
 
@@ -18,8 +18,10 @@ pub struct Routes {
     budgets: BTreeMap<TreeId, Arc<Budget>>,
     link_of: BTreeMap<NodeId, LinkId>,
     node_of: Vec<NodeId>,
-    /// When the link itself last passed something on to each, microseconds from a start that is the node's; 0 for never.
+    /// When something of a tree, or a pulse, last went to each, microseconds from a start that is the node's; 0 for never.
     passed_us: Vec<Arc<AtomicU64>>,
+    /// Links to those who are to hear from this node often ([`pulse`](super::pulse)).
+    pub(super) dependants: Vec<LinkId>,
     /// Trees with feeds beside the plan's: what comes by them is looked at twice.
     guarded: BTreeSet<TreeId>,
 }
@@ -41,15 +43,14 @@ impl Routes {
         self.node_of[link.0 as usize]
     }
 
-    /// The link has passed a packet on to a peer by itself, so long after the node's start.
+    /// A packet has gone to a peer, so long after the node's start.
     pub(crate) fn on_passed(&self, link: LinkId, since_start: Duration) {
         self.passed_us[link.0 as usize].store(since_start.as_micros() as u64, Ordering::Relaxed);
     }
 
-    /// When the link last passed something on to a peer by itself.
-    pub(crate) fn passed_at(&self, node: NodeId, start: Instant) -> Option<Instant> {
-        let us = self.passed_us[self.link(node)?.0 as usize].load(Ordering::Relaxed);
-        (us > 0).then(|| start + Duration::from_micros(us))
+    /// When the last packet has gone to a peer, from the node's start; zero for never.
+    pub(super) fn passed_at(&self, link: LinkId) -> Duration {
+        Duration::from_micros(self.passed_us[link.0 as usize].load(Ordering::Relaxed))
     }
 
     /// What the session that a tree belongs to may send at this node.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alm::identity::{Identity, NodeId};
-use alm::net::{Channel, DialError, LinkEvent};
+use alm::net::{Channel, DialError, LinkEvent, Switch};
 use alm::node::{Input, Node, Notice, Output};
 use alm::pool::{PoolConfig, Priority};
 use alm::session::{EpochKey, Event, Invite, Keys, ManagerConfig, MemberConfig, Participant, SessionPlan};
@@ -51,6 +51,9 @@ pub struct Slot {
     speaks: bool,
     spoken: u64,
     wake: Option<Instant>,
+    switch: Option<Arc<dyn Switch>>,
+    /// When the switch is to be asked for its beats.
+    beat: Option<Instant>,
     peers: BTreeSet<usize>,
 }
 
@@ -190,6 +193,8 @@ impl World {
             speaks: false,
             spoken: 0,
             wake: None,
+            switch: None,
+            beat: None,
             peers: BTreeSet::new(),
         });
         self.drain(index);
@@ -277,6 +282,7 @@ impl World {
         }
         self.slots[index].peers.clear();
         self.slots[index].wake = None;
+        self.slots[index].beat = None;
     }
 
     /// Nothing gets through between two nodes for a while; then all of it at once.
@@ -325,7 +331,8 @@ impl World {
             if so(self) {
                 return true;
             }
-            let wake = self.slots.iter().enumerate().filter_map(|(i, slot)| Some((slot.wake?, i))).min();
+            let wake = |slot: &Slot| [slot.wake, slot.beat].into_iter().flatten().min();
+            let wake = self.slots.iter().enumerate().filter_map(|(i, slot)| Some((wake(slot)?, i))).min();
             let due = self.queue.peek().map(|Reverse(due)| due.at);
             let next = [wake.map(|(at, _)| at), due].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= end) else {
@@ -338,7 +345,24 @@ impl World {
                 self.arrive(due);
             } else if let Some((_, index)) = wake {
                 let now = self.now;
-                self.with(index, |node| node.handle(Input::Timeout, now));
+                if self.slots[index].beat.is_some_and(|at| at <= now) {
+                    self.beat(index);
+                } else {
+                    self.with(index, |node| node.handle(Input::Timeout, now));
+                }
+            }
+        }
+    }
+
+    /// Sends what a node's switch wants said, as a link does.
+    fn beat(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        let mut said = Vec::new();
+        let mut say = |to, bytes: &[u8]| said.push((to, Bytes::copy_from_slice(bytes)));
+        slot.beat = slot.switch.as_ref().and_then(|switch| switch.beat(self.now, &mut say));
+        for (to, bytes) in said {
+            if let Some(to) = self.index(to).filter(|to| self.slots[index].peers.contains(to)) {
+                self.carry(index, to, Channel::Datagram, bytes);
             }
         }
     }
@@ -465,7 +489,10 @@ impl World {
                 }
                 Output::DialThrough(..) | Output::Pair(..) => {}
                 Output::Play(packet, _) => self.hear(index, &packet),
-                Output::Switch(_) => {}
+                Output::Switch(switch) => {
+                    let slot = &mut self.slots[index];
+                    (slot.switch, slot.beat) = (Some(switch), Some(now));
+                }
             }
         }
         let elapsed = self.elapsed();
@@ -499,6 +526,7 @@ impl World {
         }
         self.slots[index].node = None;
         self.slots[index].wake = None;
+        self.slots[index].beat = None;
     }
 
     fn carry(&mut self, from: usize, to: usize, channel: Channel, bytes: Bytes) {

@@ -55,6 +55,10 @@ impl Switch for Metered {
             send(to, packet);
         })
     }
+
+    fn beat(&self, now: Instant, send: &mut dyn FnMut(NodeId, &[u8])) -> Option<Instant> {
+        self.switch.beat(now, send)
+    }
 }
 
 impl<L: Link + Send> Link for Meter<L> {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,8 +11,9 @@ use bytes::Bytes;
 
 use super::network::{EmulatedNetwork, address_of, node_of};
 use crate::identity::NodeId;
+use crate::net::beats::Beats;
 use crate::net::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
-use crate::net::{Channel, DialError, Link, LinkEvent, SendError};
+use crate::net::{Channel, DialError, Link, LinkEvent, SendError, Switch};
 
 /// One node's link in an [`EmulatedNetwork`].
 pub struct EmulatedLink {
@@ -22,6 +24,7 @@ pub struct EmulatedLink {
     dials: Vec<Dial>,
     serial: u64,
     ready: VecDeque<LinkEvent>,
+    beats: Beats,
 }
 
 struct Dial {
@@ -55,7 +58,7 @@ impl EmulatedLink {
     pub fn new(network: &EmulatedNetwork<Frame>, node: usize, me: NodeId) -> Self {
         let network = network.clone();
         let (peers, dials, ready) = (BTreeMap::new(), Vec::new(), VecDeque::new());
-        Self { network, node, me, peers, dials, serial: 0, ready }
+        Self { network, node, me, peers, dials, serial: 0, ready, beats: Beats::default() }
     }
 
     fn post(&self, to: usize, frame: Frame) {
@@ -161,11 +164,21 @@ impl Link for EmulatedLink {
         Ok(())
     }
 
+    fn set_switch(&mut self, switch: Arc<dyn Switch>) {
+        self.beats.set_switch(switch);
+    }
+
     fn close(&mut self, peer: NodeId, reason: &str) {
         self.end(peer, false, reason);
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LinkEvent> {
+        let mut beats = std::mem::take(&mut self.beats);
+        beats.poll(cx, &mut |to, datagram| {
+            // Whoever is gone misses nothing.
+            let _ = self.send(to, Channel::Datagram, Bytes::copy_from_slice(datagram));
+        });
+        self.beats = beats;
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Poll::Ready(event);

@@ -84,6 +84,22 @@ impl Batch {
         self.used = 0;
     }
 
+    /// Wakes the thread that waits on the socket, where one does: by an empty packet to it.
+    pub(super) fn nudge(&self) {
+        #[cfg(target_os = "linux")]
+        if let Out::Together(socket) = &self.out
+            && let Ok(addr) = socket.local_addr()
+        {
+            // With no room for it, the thread is not waiting.
+            let _ = socket.send_to(&[], addr);
+        }
+    }
+
+    /// Whether a thread waits on the socket.
+    pub(super) fn can_nudge(&self) -> bool {
+        !matches!(self.out, Out::Each(_))
+    }
+
     /// Whether nothing waits to be flushed.
     pub(super) fn is_empty(&self) -> bool {
         self.used == 0

@@ -79,18 +79,21 @@ impl Shared {
     fn receive(&self, hops: &Hops) {
         let mut receiver = Receiver::new();
         let mut batch = Batch::new(Out::Together(self.socket.clone()));
+        let mut patience = Patience::default();
         while !self.closing.load(Ordering::Relaxed) {
-            // An error is some destination's that an earlier packet went to.
-            let Ok(received) = receiver.receive(&self.socket) else { continue };
+            let received = receiver.receive(&self.socket);
             let now = Instant::now().into_std();
-            for packet in received {
+            // An error is the end of patience, or some destination's that an earlier packet went to.
+            for packet in received.into_iter().flatten() {
                 if is_hop_packet(packet.bytes) {
                     hops.take(packet.bytes, packet.from, now - packet.age, &mut batch);
                 } else if !packet.bytes.is_empty() {
                     self.queue(&packet);
                 }
             }
+            let next = hops.beat(now, &mut batch);
             batch.flush();
+            patience.set(&self.socket, next.map(|at| at.saturating_duration_since(now)));
         }
     }
 
@@ -116,7 +119,7 @@ impl Shared {
 
 impl AsyncUdpSocket for Beside {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        Box::pin(Patience { shared: self.shared.clone(), sleep: None })
+        Box::pin(Room { shared: self.shared.clone(), sleep: None })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -169,13 +172,32 @@ impl fmt::Debug for Beside {
     }
 }
 
+/// How long the socket waits for packets, as it was told last; without an end at first.
+#[derive(Default)]
+struct Patience(Option<Duration>);
+
+impl Patience {
+    /// Has it wait no longer than that. While packets come sooner, that takes no call to the kernel.
+    fn set(&mut self, socket: &UdpSocket, longest: Option<Duration>) {
+        let longest = longest.map(|longest| longest.max(PATIENCE_MIN));
+        let close = |(told, longest): (Duration, Duration)| told <= longest && longest <= told + PATIENCE_MIN;
+        if self.0 == longest || self.0.zip(longest).is_some_and(close) {
+            return;
+        }
+        // It has not refused this before.
+        if socket.set_read_timeout(longest).is_ok() {
+            self.0 = longest;
+        }
+    }
+}
+
 /// Waits a little when the socket was full, rather than for the socket, which the runtime does not watch.
-struct Patience {
+struct Room {
     shared: Arc<Shared>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl UdpPoller for Patience {
+impl UdpPoller for Room {
     fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.shared.full.swap(false, Ordering::Relaxed) {
             self.sleep = Some(Box::pin(sleep(RETRY)));
@@ -190,14 +212,16 @@ impl UdpPoller for Patience {
     }
 }
 
-impl fmt::Debug for Patience {
+impl fmt::Debug for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Patience")
+        f.write_str("Room")
     }
 }
 
 /// QUIC packets that wait for QUIC, as many as the prototype had; about 1.2 MB of full ones.
 const FOR_QUIC_MAX: usize = 1_024;
+/// What the kernel's clock tells apart, more or less: to wait for that much less or more makes no difference.
+const PATIENCE_MIN: Duration = Duration::from_millis(4);
 /// How long QUIC waits for room in the socket: a packet of 1,200 bytes leaves at 10 Mbit/s in that time.
 const RETRY: Duration = Duration::from_millis(1);
 /// The thread's stack: its deepest call fills some 20 KiB of arrays.

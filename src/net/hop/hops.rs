@@ -80,6 +80,24 @@ impl Hops {
     /// Has datagrams switched by this table from now on.
     pub(in crate::net) fn set_switch(&self, switch: Arc<dyn Switch>) {
         self.switch.store(Some(Arc::new(Installed(switch))));
+        self.own().nudge();
+    }
+
+    /// Whether the switch is asked for its beats where packets come in; otherwise somebody else has to.
+    pub(in crate::net) fn keep_time(&self) -> bool {
+        self.own().can_nudge()
+    }
+
+    /// Puts the switch's beats that are due into the batch. When to call again, unless the switch is replaced before.
+    #[cfg(target_os = "linux")]
+    pub(super) fn beat(&self, now: Instant, batch: &mut Batch) -> Option<Instant> {
+        let (table, switch) = (self.table.load(), self.switch.load());
+        (*switch).as_ref()?.0.beat(now, &mut |to, datagram| {
+            if let Some(hop) = table.by_peer.get(&to) {
+                // A beat that cannot be sent is lost, as the next one is soon.
+                let _ = hop.send(datagram, &self.budget, now, batch);
+            }
+        })
     }
 
     /// Bounds what datagrams the machine sends, bit/s.

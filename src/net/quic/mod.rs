@@ -31,6 +31,7 @@ pub(super) use self::detour::{DETOUR_NET, survives as detour_survives};
 use self::detour::{Detoured, Detours, Frame, Way};
 use self::tls::Tls;
 use super::address::{canonical, concrete_addresses, is_detour, mapped_for};
+use super::beats::Beats;
 use super::hop::{self, Hops};
 use super::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
 use super::{Channel, DialError, Link, LinkEvent, SendError, Switch, SwitchCounts};
@@ -99,6 +100,8 @@ pub struct QuicLink {
     hops: Option<Arc<Hops>>,
     from_hops: mpsc::Receiver<LinkEvent>,
     detours: Arc<Detours>,
+    /// For hops that keep no time themselves.
+    beats: Beats,
     /// Events of this struct's own.
     own: VecDeque<LinkEvent>,
     tick: Interval,
@@ -198,6 +201,7 @@ impl QuicLink {
             hops,
             from_hops,
             detours,
+            beats: Beats::default(),
             own: VecDeque::new(),
             tick,
         })
@@ -312,6 +316,15 @@ impl QuicLink {
         for (addr, peer) in dials {
             self.dial(addr, Some(peer));
         }
+    }
+
+    fn beat(&mut self, cx: &mut Context<'_>) {
+        let mut beats = std::mem::take(&mut self.beats);
+        beats.poll(cx, &mut |to, datagram| {
+            // One that cannot be sent is lost, as the next one is soon.
+            let _ = self.send(to, Channel::Datagram, Bytes::copy_from_slice(datagram));
+        });
+        self.beats = beats;
     }
 
     // Detours.
@@ -510,6 +523,10 @@ impl Link for QuicLink {
     }
 
     fn set_switch(&mut self, switch: Arc<dyn Switch>) {
+        let keep_time = self.hops.as_ref().is_some_and(|hops| hops.keep_time());
+        if !keep_time {
+            self.beats.set_switch(switch.clone());
+        }
         if let Some(hops) = &self.hops {
             hops.set_switch(switch);
         }
@@ -538,6 +555,7 @@ impl Link for QuicLink {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<LinkEvent> {
+        self.beat(cx);
         self.flush();
         while self.tick.poll_tick(cx).is_ready() {
             if let Some(hops) = &self.hops {
