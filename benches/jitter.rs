@@ -12,19 +12,17 @@ mod support;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use alm_media::{CaptureTime, FrameLength, JitterBuffer, Pull};
+use alm_media::Pull;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use support::player::{self, FRAME_MS};
 use support::{Size, now};
 
-const FRAME_MS: f64 = 20.0;
 /// Before it the buffer does not know the path.
 const WARM_UP_MS: f64 = 5_000.0;
-/// What one stretched frame gains or loses at most.
-const STRETCH_MS: f64 = 5.0;
 /// When each packet arrives; one is sent every 20 ms of the source's clock, whose rate differs by `drift`.
 struct Trace {
     transit_ms: Vec<f64>,
@@ -46,54 +44,29 @@ struct Played {
 }
 
 fn play(trace: &Trace, begin: Instant) -> Played {
-    let at = |ms: f64| begin + Duration::from_secs_f64(ms / 1_000.0);
     let period_ms = FRAME_MS / (1.0 + trace.drift);
     let sent_ms = |packet: usize| 1_000.0 + packet as f64 * period_ms;
-    let mut arrivals: Vec<(f64, u32)> = (0_u32..)
+    let arrivals = (0_u32..)
         .zip(&trace.transit_ms)
         .map(|(packet, ms)| (sent_ms(packet as usize) + ms, packet))
         .collect();
-    arrivals.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let mut arrivals = arrivals.into_iter().peekable();
     let least_ms = trace.transit_ms.iter().copied().fold(f64::INFINITY, f64::min);
-    let mut buffer = JitterBuffer::new(FrameLength::MS_20);
     let mut course = Vec::new();
     let (mut late, mut concealed_ms, mut dry_ms) = (0.0, 0.0, 0.0);
-    // The player draws 5 ms at a time and pulls when it has less than that.
-    let (mut tick_ms, mut ready_ms) = (3.0, 0.0);
-    while tick_ms < sent_ms(trace.transit_ms.len()) {
-        while let Some((ms, packet)) = arrivals.next_if(|arrival| arrival.0 <= tick_ms) {
-            let payload = [&[8, 0][..], &packet.to_be_bytes()].concat();
-            buffer.push(packet.into(), CaptureTime(packet.wrapping_mul(960)), payload.into(), at(ms));
+    player::play(arrivals, sent_ms(trace.transit_ms.len()), begin, |tick_ms, played_ms, pull, packet| {
+        let is_counted = tick_ms > WARM_UP_MS;
+        if let Pull::Conceal(samples) = pull {
+            dry_ms += if is_counted { *samples as f64 / 48.0 } else { 0.0 };
+        } else if dry_ms > 0.0 {
+            late += f64::ceil(dry_ms / FRAME_MS);
+            concealed_ms += dry_ms;
+            dry_ms = 0.0;
         }
-        while ready_ms < TICK_MS {
-            let (played_ms, ahead) = (tick_ms + ready_ms, Duration::from_secs_f64(ready_ms / 1_000.0));
-            let pull = buffer.pull(at(tick_ms), ahead);
-            let is_counted = tick_ms > WARM_UP_MS;
-            if let Pull::Conceal(samples) = pull {
-                dry_ms += if is_counted { samples as f64 / 48.0 } else { 0.0 };
-            } else if dry_ms > 0.0 {
-                late += f64::ceil(dry_ms / FRAME_MS);
-                concealed_ms += dry_ms;
-                dry_ms = 0.0;
-            }
-            ready_ms += match pull {
-                Pull::Frame(payload, change_ms) => {
-                    let packet = payload[2..].iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
-                    if is_counted {
-                        course.push((packet, played_ms, played_ms - sent_ms(packet) - least_ms));
-                    }
-                    FRAME_MS + change_ms.clamp(-STRETCH_MS, STRETCH_MS)
-                }
-                Pull::Recover(_) => FRAME_MS,
-                Pull::Conceal(samples) | Pull::Silence(samples) | Pull::Pause(samples) => {
-                    samples as f64 / 48.0
-                }
-            };
+        if let Some(packet) = packet.filter(|_| is_counted) {
+            let packet = packet as usize;
+            course.push((packet, played_ms, played_ms - sent_ms(packet) - least_ms));
         }
-        ready_ms -= TICK_MS;
-        tick_ms += TICK_MS;
-    }
+    });
     let counted = course.len() as f64;
     let mut spread: Vec<f64> = trace.transit_ms.iter().map(|ms| ms - least_ms).collect();
     spread.sort_by(f64::total_cmp);
@@ -266,5 +239,3 @@ fn main() -> ExitCode {
 
 /// From when until when nothing arrives, ms.
 const STALL_MS: (f64, f64) = (30_000.0, 31_000.0);
-/// What the player draws at a time.
-const TICK_MS: f64 = 5.0;

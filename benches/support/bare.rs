@@ -1,4 +1,5 @@
-//! The floor: a forwarder that does nothing but `recv_from` and `send_to`, and the sockets around it.
+//! The floor: a forwarder that does nothing but take packets from a socket and send copies of them, and the sockets around
+//! it. On Linux it takes all that are there by one `recvmmsg` and sends all copies by one `sendmmsg`.
 
 use std::io::Write;
 use std::net::{SocketAddr, UdpSocket};
@@ -29,10 +30,57 @@ pub fn forward_if_asked() {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         std::process::exit(0);
     });
+    forward(&socket, &targets)
+}
+
+#[cfg(target_os = "linux")]
+fn forward(socket: &UdpSocket, targets: &[SocketAddr]) -> ! {
+    use std::io::{IoSlice, IoSliceMut};
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
+    use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
+
+    /// Packets that are taken at once.
+    const AT_ONCE: usize = 32;
+    let targets: Vec<SocketAddrAny> = targets.iter().map(|target| (*target).into()).collect();
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(AT_ONCE, None);
+    let mut buffers = [[0; 2 * PACKET_LEN]; AT_ONCE];
+    loop {
+        let (mut lengths, mut count) = ([0; AT_ONCE], 0);
+        let mut slices = buffers.each_mut().map(|buffer| [IoSliceMut::new(buffer)]);
+        let fd = socket.as_raw_fd();
+        let Ok(received) = recvmmsg(fd, &mut headers, slices.iter_mut(), MsgFlags::MSG_WAITFORONE, None)
+        else {
+            continue;
+        };
+        for message in received {
+            lengths[count] = message.bytes;
+            count += 1;
+        }
+        let packets: [[IoSlice<'_>; 1]; AT_ONCE] =
+            std::array::from_fn(|i| [IoSlice::new(&buffers[i][..lengths[i]])]);
+        let copies = count * targets.len();
+        let mut controls: Vec<_> = (0..copies).map(|_| SendAncillaryBuffer::default()).collect();
+        let each = packets[..count].iter().flat_map(|packet| targets.iter().map(move |to| (to, packet)));
+        let mut out: Vec<_> = each
+            .zip(&mut controls)
+            .map(|((to, packet), control)| MMsgHdr::new_with_addr(to, packet, control))
+            .collect();
+        let mut sent = 0;
+        while sent < copies {
+            // A receiver that has gone is the bench's business.
+            sent += sendmmsg(socket, &mut out[sent..], SendFlags::empty()).unwrap_or(1).max(1);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forward(socket: &UdpSocket, targets: &[SocketAddr]) -> ! {
     let mut packet = [0; 2 * PACKET_LEN];
     loop {
         let Ok((length, _)) = socket.recv_from(&mut packet) else { continue };
-        for target in &targets {
+        for target in targets {
             // A receiver that has gone is the bench's business.
             let _ = socket.send_to(&packet[..length], target);
         }

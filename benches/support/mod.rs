@@ -4,6 +4,7 @@
 pub mod bare;
 pub mod pace;
 pub mod peers;
+pub mod player;
 pub mod proc;
 pub mod process;
 

@@ -105,6 +105,11 @@ impl Ears {
         *self.heard() = (round, Vec::with_capacity(1 << 16));
     }
 
+    /// How many packets have come so far.
+    pub fn heard_so_far(&self) -> usize {
+        self.heard().1.len()
+    }
+
     /// A measurement ends: the one-way latency of each packet that came, ms.
     pub fn end(&self) -> Vec<f64> {
         std::mem::take(&mut *self.heard()).1

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::uplink::{Line, Uplink};
+
 /// How one direction of a pair behaves.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct PathProfile {
@@ -37,6 +39,8 @@ pub struct Emulator<T> {
     seed: u64,
     profile: Vec<PathProfile>,
     state: BTreeMap<(usize, usize), PathState>,
+    /// Access lines, of nodes that have one that matters.
+    lines: BTreeMap<usize, Line>,
     alive: Vec<bool>,
     /// Which part of a divided network each node is in.
     part: Vec<usize>,
@@ -76,9 +80,9 @@ impl<T> Emulator<T> {
     /// A network of `nodes` nodes whose paths are as `profile(from, to)` says.
     pub fn new(nodes: usize, seed: u64, profile: impl Fn(usize, usize) -> PathProfile) -> Self {
         let profile = (0..nodes * nodes).map(|pair| profile(pair / nodes, pair % nodes)).collect();
-        let (state, under_way) = (BTreeMap::new(), BinaryHeap::new());
+        let (state, lines, under_way) = (BTreeMap::new(), BTreeMap::new(), BinaryHeap::new());
         let (alive, part) = (vec![true; nodes], vec![0; nodes]);
-        Self { nodes, seed, profile, state, alive, part, carried: 0, under_way, serial: 0 }
+        Self { nodes, seed, profile, state, lines, alive, part, carried: 0, under_way, serial: 0 }
     }
 
     /// How many nodes there are.
@@ -95,6 +99,18 @@ impl<T> Emulator<T> {
     /// Has every path lose this share of its packets from now on.
     pub fn set_loss(&mut self, loss: f64) {
         self.profile.iter_mut().for_each(|path| path.loss = loss);
+    }
+
+    /// Has all that a node sends from now on wait for one line.
+    pub fn set_uplink(&mut self, node: usize, uplink: Uplink, now: Instant) {
+        self.lines.insert(node, Line::new(uplink, now));
+    }
+
+    /// Has another program fill a node's line from now on, or no more. A node without a line has none to be filled.
+    pub fn set_filled(&mut self, node: usize, filled: bool, now: Instant) {
+        if let Some(line) = self.lines.get_mut(&node) {
+            line.set_filled(filled, now);
+        }
     }
 
     /// Divides the network: nodes reach others of the same part only. Packets under way still arrive.
@@ -152,6 +168,11 @@ impl<T> Emulator<T> {
         {
             return;
         }
+        let now = match self.lines.get_mut(&from).map(|line| line.send(size, now)) {
+            None => now,
+            Some(Some(left)) => left,
+            Some(None) => return,
+        };
         let path = self.profile[from * self.nodes + to];
         let seed = self.seed ^ ((from as u64) << 40) ^ ((to as u64) << 16);
         let state = self.state.entry((from, to)).or_insert_with(|| PathState {

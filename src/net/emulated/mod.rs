@@ -9,9 +9,11 @@ mod link;
 mod nat;
 mod network;
 mod socket;
+mod uplink;
 
 pub use self::core::{Emulator, PathProfile};
 pub use self::link::EmulatedLink;
 pub use self::nat::Translator;
 pub use self::network::{EmulatedNetwork, address_of};
 pub use self::socket::{Datagram, EmulatedSocket};
+pub use self::uplink::Uplink;
