@@ -3,7 +3,9 @@
 //!
 //! What a buffer should cover is read from two memories. The long one, half a minute, knows what a path does now and
 //! then; a stall that lets go stands in it once and not with each of its packets, unless stalls are what the path does.
-//! The short one, a few packets, sees a queue build up before the long one has noticed.
+//! The short one, a few packets, sees a queue build up before the long one has noticed. A queue that has stood for a second
+//! or longer and is gone, because another program has had its way with the line, is no longer what the path does: then all
+//! before its end is forgotten.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -30,6 +32,12 @@ const USUAL: f64 = 0.9;
 
 /// A packet that comes so much later than what is covered was held up, and those behind it with it, ms.
 const STALL_MS: f64 = 100.0;
+
+/// A queue stands, and is gone, when that many slots in a row say so: 1 s.
+const STANDS: usize = 50;
+
+/// How much lower the path must be then, and how even, ms.
+const STOOD_MS: f64 = 100.0;
 
 /// How much later than the quickest another copy of a packet may come and still be one to wait for, ms: two ways across the
 /// world. Who sends old packets again deepens no buffer beyond that.
@@ -200,6 +208,32 @@ impl Transit {
             self.forget(oldest);
         }
         self.remember(transit_ms);
+        if latest.is_none() && self.count.is_multiple_of(STANDS as u64 / 5) {
+            self.forget_what_stood();
+        }
+    }
+
+    /// Forgets all but the last second if the path has been lower and even in it than it was for a second before.
+    fn forget_what_stood(&mut self) {
+        let Some(before) = self.slots.len().checked_sub(STANDS) else { return };
+        let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
+        for &transit in self.slots.range(before..) {
+            (least, most) = (least.min(transit), most.max(transit));
+        }
+        if most - least > STOOD_MS || self.covered_ms <= most + STOOD_MS {
+            return;
+        }
+        let mut high = 0;
+        let stood = self.slots.range(..before).any(|transit| {
+            high = if *transit > most + STOOD_MS { high + 1 } else { 0 };
+            high == STANDS
+        });
+        if stood {
+            self.slots.drain(..before);
+            self.sorted = self.slots.iter().copied().collect();
+            self.sorted.sort_by(f64::total_cmp);
+            self.cover();
+        }
     }
 
     /// In the newest slot.
@@ -207,6 +241,10 @@ impl Transit {
         self.slots.push_back(transit_ms);
         let at = self.sorted.partition_point(|known| *known < transit_ms);
         self.sorted.insert(at, transit_ms);
+        self.cover();
+    }
+
+    fn cover(&mut self) {
         self.covered_ms = self.quantile(COVERED).min(self.quantile(COVERED_SURELY) + REST_MS_MAX);
     }
 
@@ -275,6 +313,21 @@ mod tests {
         for (at, spread) in spreads.iter().enumerate().skip(510).take(49) {
             assert!(*spread >= (at as f64 - 500.0) * 6.0, "{at}: {spread}");
         }
+    }
+
+    #[test]
+    fn a_queue_that_stood_and_is_gone_is_forgotten_within_two_seconds() {
+        // Another program fills a queue of a second within a second, and takes 40 s for what it does.
+        let queue = |at: u32| match at {
+            ..500 => 0,
+            500..550 => u64::from(at - 500) * 20,
+            550..2_500 => 800 + u64::from(at % 10) * 20,
+            2_500..2_550 => u64::from(2_550 - at) * 18,
+            _ => 0,
+        };
+        let spreads = spreads(2_700, queue);
+        assert!(spreads[2_000] >= 180.0, "{}", spreads[2_000]);
+        assert!(spreads[2_620] < 120.0, "{}", spreads[2_620]);
     }
 
     #[test]
