@@ -11,6 +11,7 @@ help:
 	@echo "make test-audio    real devices, on a sound server that the tests may take away (PulseAudio)"
 	@echo "make build   the program, as target/release/alm"
 	@echo "make lint    formatting and lints alone"
+	@echo "make features    lints of the program with each of its features alone, and with none"
 
 .PHONY: demo
 demo: build
@@ -34,6 +35,13 @@ test-audio:
 build:
 	@.ci/setup.sh
 	$(CARGO) build --release --locked
+
+.PHONY: features
+features:
+	@.ci/setup.sh lint
+	@for one in "" audio browser; do \
+		$(CARGO) clippy --locked --no-default-features --features "$$one" -- -D warnings || exit 1; \
+	done
 
 .PHONY: lint
 lint:
