@@ -25,7 +25,7 @@ impl Conference {
         let dir = TempDir::new().unwrap();
         let start =
             |line: String| Process::start(alm(dir.path(), &line.split_whitespace().collect::<Vec<_>>()));
-        let line_has_door = host.contains("--web-name");
+        let line_has_door = host.contains("--web-listen");
         let common = "--json --no-mdns --listen 127.0.0.1:0";
         let mut host = start(format!(
             "host --session round --name Hal {host} --output file:host.wav --state host {common}"

@@ -1,5 +1,7 @@
 //! Guests without the program, by a link.
 
+use std::net::UdpSocket;
+
 use serde_json::{Value, json};
 
 use crate::chromium::Chromium;
@@ -170,4 +172,29 @@ fn a_guest_reads_and_writes_and_has_the_same_at_hand_as_a_member() {
         .wait(&tab, "!document.getElementById('call-out').hidden && document.getElementById('bar').hidden");
     browser.ask(&tab, "document.getElementById('call-join').click()");
     conference.host.wait_for("member_joined", |event| event["name"] == "Gus");
+}
+
+#[test]
+#[ignore = "needs Chromium: make test-browser"]
+fn a_guest_from_beyond_this_machine_is_answered_at_the_address_that_it_reached() {
+    // Nothing is sent: where it would go out is all that is asked.
+    let probe = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let routed = probe.connect("192.0.2.1:9").and_then(|()| probe.local_addr()).map(|addr| addr.ip());
+    let Ok(ip) = routed else {
+        println!("this machine has loopback alone");
+        return;
+    };
+    let mut conference =
+        Conference::start(&format!("--input tone:600 --web-listen {ip}:0"), "--input silence");
+    let link = conference.guest.take().unwrap()["link"].as_str().unwrap().to_owned();
+    assert!(link.starts_with(&format!("https://{ip}:")), "{link}");
+    let mut browser = Chromium::start(conference.dir.path());
+    let tab = browser.open(&link);
+    conference.press(&mut browser, &tab, "Gus");
+    browser.wait(
+        &tab,
+        "alm.stats().then(({ sealed, level }) => sealed.opened > 50 && sealed.sealed > 50 && level > 0.05)",
+    );
+    let gus = conference.host.wait_for("member_joined", |event| event["name"] == "Gus");
+    conference.wait_level(gus["node"].as_str().unwrap(), true);
 }

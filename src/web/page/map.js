@@ -93,7 +93,8 @@ export class Map2D {
 
   /** Everything goes to its place, a part of the way each frame. */
   move() {
-    if (this.moving) return;
+    // What is new has a place before the next frame.
+    if (this.moving) return this.placeLines();
     this.moving = true;
     const step = () => {
       let far = 0;
@@ -105,17 +106,21 @@ export class Map2D {
         }
         group.setAttribute("transform", `translate(${at[0].toFixed(1)} ${at[1].toFixed(1)})`);
       }
-      for (const { path, word, ends } of this.lines.values()) {
-        const [a, b] = ends.map((node) => this.marks.get(node)?.at);
-        if (!a || !b) continue;
-        for (const [attribute, value] of [["x1", a[0]], ["y1", a[1]], ["x2", b[0]], ["y2", b[1]]]) path.setAttribute(attribute, value.toFixed(1));
-        word.setAttribute("x", ((a[0] + b[0]) / 2).toFixed(1));
-        word.setAttribute("y", ((a[1] + b[1]) / 2 - 4).toFixed(1));
-      }
+      this.placeLines();
       this.moving = far > 0;
       if (this.moving) requestAnimationFrame(step);
     };
     step();
+  }
+
+  placeLines() {
+    for (const { path, word, ends } of this.lines.values()) {
+      const [a, b] = ends.map((node) => this.marks.get(node)?.at);
+      if (!a || !b) continue;
+      for (const [attribute, value] of [["x1", a[0]], ["y1", a[1]], ["x2", b[0]], ["y2", b[1]]]) path.setAttribute(attribute, value.toFixed(1));
+      word.setAttribute("x", ((a[0] + b[0]) / 2).toFixed(1));
+      word.setAttribute("y", ((a[1] + b[1]) / 2 - 4).toFixed(1));
+    }
   }
 
   /** A rule of a round number of milliseconds one way. */

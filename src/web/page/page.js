@@ -254,6 +254,7 @@ function drawHead() {
   $("lock").checked = state.locked;
   $("hush").checked = state.quiet;
   $("people-part").hidden = !session;
+  document.body.classList.toggle("guest", isGuest());
   $("say").hidden = !session || (isGuest() && call.state !== "in");
   if (session?.id && $("id").textContent !== session.id) $("id").textContent = session.id;
 }
