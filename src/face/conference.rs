@@ -21,6 +21,8 @@ pub struct Conference {
     pub page: Option<String>,
     /// Links that guests come by, by the name that each goes by.
     pub guests: BTreeMap<String, String>,
+    /// What their browsers are to show of the certificate that they warn of, SHA-256; none for one that was given.
+    pub fingerprint: Option<String>,
     /// Words for people to compare: the same at every member, and at nobody who sits between.
     pub phrase: Option<String>,
     /// Nothing of the own voice goes out.
@@ -146,8 +148,9 @@ impl Conference {
                 self.pool = Some(PoolView { size: *size, root: root.clone(), age_ms: *age_ms });
             }
             Event::Error { .. } | Event::Repair { .. } | Event::FalseAlarm { .. } | Event::Gap { .. } => {}
-            Event::Guest { name, link: Some(link), .. } => {
+            Event::Guest { name, link: Some(link), fingerprint } => {
                 self.guests.insert(name.clone(), link.clone());
+                self.fingerprint.clone_from(fingerprint);
             }
             Event::Guest { name, link: None, .. } => drop(self.guests.remove(name)),
             Event::Page { link } => self.page = Some(link.clone()),

@@ -64,7 +64,9 @@ fn aside(conference: &Conference) -> String {
     let page = conference.page.as_ref().map(|link| format!("\r\nas a page: {link}")).unwrap_or_default();
     let guests = conference.guests.iter().map(|(name, link)| format!("\r\nfor guests ({name}): {link}"));
     let guests: String = guests.collect();
-    format!("{id}{page}{guests}\r\n(any key goes back)\r\n")
+    let print = conference.fingerprint.as_ref();
+    let print = print.map(|print| format!("\r\ntheir browsers warn once, of the certificate {print}"));
+    format!("{id}{page}{guests}{}\r\n(any key goes back)\r\n", print.unwrap_or_default())
 }
 
 /// Shows what there is to copy on the terminal's own page until a key is pressed: there the id is one line, however it is

@@ -202,7 +202,7 @@ mod tests {
     fn guests_see_no_id_and_nothing_that_was_written() {
         let state = json!({
             "session": {"id": "almsecret", "name": "round", "role": "host"}, "chat": [["a", "hello"]],
-            "news": ["a: hello"], "members": {"a": "A"}, "guests": {"x": "https://"}, "input_db": -3,
+            "news": ["a: hello"], "members": {"a": "A"}, "guests": {"x": "https://"}, "fingerprint": "AA:BB", "input_db": -3,
         });
         let seen = seen_by_guests(state.as_object().unwrap().clone());
         let session = json!({"id": null, "name": "round", "role": "guest"});

@@ -7,7 +7,7 @@ import { Call, canSeal } from "./call.js";
 import { readEvents } from "./events.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { guests: {}, volumes: {}, locked: false, quiet: false, node: "", members: {}, recorders: [], media: {}, heard: [], levels_db: {}, input_db: null, phrase: null, links: {}, places: {}, news: [], session: null, plan: null, pool: null, muted: false };
+const state = { guests: {}, fingerprint: null, volumes: {}, locked: false, quiet: false, node: "", members: {}, recorders: [], media: {}, heard: [], levels_db: {}, input_db: null, phrase: null, links: {}, places: {}, news: [], session: null, plan: null, pool: null, muted: false };
 const map = new Map2D($("map"), choose);
 /** Whose voice is looked at; null for whoever speaks. */
 let chosen = null;
@@ -307,6 +307,8 @@ function drawGuests() {
   const names = Object.keys(state.guests).sort();
   hasDoor ||= names.length > 0;
   $("guests-part").hidden = !hasDoor || isGuest() || !state.session;
+  $("print-part").hidden = !state.fingerprint;
+  put($("print"), state.fingerprint ?? "");
   for (const row of [...$("guests").children]) if (!(row.dataset.name in state.guests)) row.remove();
   for (const name of names) {
     let row = [...$("guests").children].find((row) => row.dataset.name === name);
