@@ -84,6 +84,8 @@ impl Helper {
             children: ids[1..].to_vec(),
             backups: vec![],
             standby: vec![],
+            detour: None,
+            around: vec![],
         };
         let content = Installation { session, epoch: 1, to, trees: vec![part], contacts: vec![], plan: None };
         let content = postcard::to_stdvec(&content).expect("an installation can be written");

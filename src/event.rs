@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::session::{Departure, Lost};
+use crate::session::{BadWay, Departure, Lost};
 
 /// One event; a time stamp is added where it is written.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -110,6 +110,15 @@ pub enum Event {
         detected_ms: f64,
         /// From its last word to what took its place.
         repaired_ms: f64,
+    },
+    /// The way from a parent in a tree is bad, and another node feeds this one instead; or that is over.
+    Detour {
+        /// From whom the way is bad, or was.
+        parent: String,
+        /// Who feeds instead; `null` when the parent does so again.
+        over: Option<String>,
+        /// What is wrong with the way, or was: `loss` or `delay`.
+        cause: BadWay,
     },
     /// A node was taken for silent that was not, and is relied on again.
     FalseAlarm {

@@ -275,8 +275,14 @@ mod tests {
             "installation" => {
                 let name = |node: u8| NodeId([node; 32]);
                 let edges = vec![(name(1), name(2)), (name(2), name(3))];
-                let tree =
-                    PlanTree { tree: 9, sources: vec![name(1)], edges, backups: Vec::new(), shared: false };
+                let tree = PlanTree {
+                    tree: 9,
+                    sources: vec![name(1)],
+                    edges,
+                    backups: Vec::new(),
+                    detours: Vec::new(),
+                    shared: false,
+                };
                 let plan = SessionPlan {
                     epoch: 4,
                     objective: Objective::Forest,

@@ -187,7 +187,7 @@ fn a_stall_of_a_line_moves_nobody() {
     world.speak(voice);
     world.run(Duration::from_secs(2));
     let epoch = world.plan(voice).unwrap().epoch;
-    let (relay, below) = relays(&world, voice).into_iter().next().unwrap();
+    let (relay, below) = relays(&world, voice).into_iter().max_by_key(|(_, below)| below.len()).unwrap();
     for ear in &below {
         world.stall(relay, *ear, 100 * MS);
     }
@@ -202,6 +202,92 @@ fn a_stall_of_a_line_moves_nobody() {
         members.iter().map(|member| world.slots[*member].node.as_ref().unwrap().false_alarms()).sum();
     assert!(alarms > 0, "suspicions are counted");
     assert_eq!(world.looped(), None);
+}
+
+/// When a node has told that it is fed over another one than `parent`, and that it is not any more.
+fn detours(world: &World, node: usize, parent: NodeId) -> Vec<(Duration, bool)> {
+    let told = world.slots[node].told.iter();
+    told.filter_map(|(at, event)| match event {
+        Event::Detour { parent: from, over, .. } if *from == parent => Some((*at, over.is_some())),
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn a_way_that_turns_bad_is_gone_around_while_it_is() {
+    let cases = [
+        (1, Objective::Forest, 0.3, Duration::ZERO),
+        (2, Objective::Forest, 0.15, Duration::ZERO),
+        (3, Objective::Forest, 0.0, 120 * MS),
+        (4, Objective::Forest, 0.2, 100 * MS),
+        (5, Objective::Diameter, 0.3, Duration::ZERO),
+        (6, Objective::Diameter, 0.0, 120 * MS),
+    ];
+    let mut gone_around = 0;
+    for (seed, objective, loss, delay) in cases {
+        let (mut world, members) = world_of(seed, objective, 4, false);
+        let voice = members[seed as usize];
+        world.speak(voice);
+        world.run(Duration::from_secs(5));
+        // The first link down from the voice that has a detour.
+        let plan = world.plan(voice).unwrap();
+        let id = world.slots[voice].id;
+        let tree = plan.trees.iter().find(|tree| tree.sources.contains(&id)).unwrap();
+        let named = |edge: &&(NodeId, NodeId)| tree.detours.iter().any(|(child, _)| *child == edge.1);
+        let is_above = |top: NodeId| {
+            let mut below = vec![top];
+            for (parent, child) in &tree.edges {
+                if below.contains(parent) {
+                    below.push(*child);
+                }
+            }
+            below.contains(&id)
+        };
+        let downwards = |edge: &&(NodeId, NodeId)| !is_above(edge.1);
+        let (parent, child) = *tree.edges.iter().filter(named).find(downwards).unwrap();
+        let (from, to) = (world.index(parent).unwrap(), world.index(child).unwrap());
+        let bad = world.elapsed();
+        for way in [(from, to), (to, from)] {
+            world.spoiled.insert(way, (loss, delay));
+        }
+        world.run(Duration::from_secs(10));
+        match detours(&world, to, parent).first() {
+            Some((at, is_around)) => {
+                assert!(*is_around && *at - bad <= Duration::from_secs(2), "{seed}: after {:?}", *at - bad);
+                gone_around += 1;
+            }
+            // Nobody had room, and the manager has planned without that link.
+            None => assert!(!has_link(&world, voice, (parent, child)), "{seed}: nothing was done"),
+        }
+        let good = bad + Duration::from_secs(3);
+        let ears = || members.iter().copied().filter(|ear| *ear != voice);
+        for ear in ears() {
+            let (missed, gap) = (world.missed(ear, voice, good), world.gap(ear, voice, good));
+            assert!(missed == 0 && gap <= 30 * MS, "{seed}: {ear} missed {missed}, waited {gap:?}");
+        }
+        // Once it is good again it is taken again, unless there is a better plan by then; nobody hears of that.
+        world.spoiled.clear();
+        let mended = world.elapsed();
+        let is_direct = |world: &World| {
+            let is_back = matches!(detours(world, to, parent).last(), Some((_, false)));
+            is_back || !has_link(world, voice, (parent, child))
+        };
+        assert!(world.run_until_so(Duration::from_secs(20), is_direct), "{seed}: on a detour for ever");
+        world.run(Duration::from_secs(3));
+        for ear in ears() {
+            let (missed, gap) = (world.missed(ear, voice, mended), world.gap(ear, voice, mended));
+            assert!(missed == 0 && gap <= 150 * MS, "{seed}: {ear} missed {missed}, waited {gap:?}");
+        }
+        assert_eq!(world.looped(), None, "{seed}");
+    }
+    assert!(gone_around >= 4, "{gone_around} of 6");
+}
+
+/// A node's plan has that link.
+fn has_link(world: &World, node: usize, link: (NodeId, NodeId)) -> bool {
+    let trees = world.plan(node).into_iter().flat_map(|plan| &plan.trees);
+    trees.into_iter().any(|tree| tree.edges.contains(&link))
 }
 
 /// Who manages the session, as each of these nodes knows.

@@ -147,7 +147,11 @@ impl Conference {
             Event::Pool { size, root, age_ms } => {
                 self.pool = Some(PoolView { size: *size, root: root.clone(), age_ms: *age_ms });
             }
-            Event::Error { .. } | Event::Repair { .. } | Event::FalseAlarm { .. } | Event::Gap { .. } => {}
+            Event::Error { .. }
+            | Event::Repair { .. }
+            | Event::Detour { .. }
+            | Event::FalseAlarm { .. }
+            | Event::Gap { .. } => {}
             Event::Guest { name, link: Some(link), fingerprint } => {
                 self.guests.insert(name.clone(), link.clone());
                 self.fingerprint.clone_from(fingerprint);

@@ -81,6 +81,7 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
         | Event::Device { .. }
         | Event::Place { .. }
         | Event::Gap { .. }
+        | Event::Detour { .. }
         | Event::FalseAlarm { .. } => return None,
     })
 }

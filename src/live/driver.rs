@@ -383,7 +383,7 @@ impl<L: Link> Driver<L> {
     /// What the link has forwarded by itself is news to the node: nobody who was heard is taken for silent.
     fn on_timeout(&mut self) {
         let node = &mut self.node;
-        self.link.poll_heard(&mut |peer, at| node.handle(Input::Heard(peer, at), at));
+        self.link.poll_heard(&mut |peer, heard| node.handle(Input::Heard(peer, heard), heard.at));
         self.handle(Input::Timeout);
     }
 
@@ -472,6 +472,10 @@ impl<L: Link> Driver<L> {
             }
             session::Event::Repair { what, lost, detected, repaired } => {
                 self.tell(notices::repair(what, lost, detected, repaired));
+            }
+            session::Event::Detour { parent, over, cause } => {
+                let over = over.map(|over| over.to_string());
+                self.tell(Event::Detour { parent: parent.to_string(), over, cause });
             }
             session::Event::FalseAlarm(node) => self.tell(Event::FalseAlarm { node: node.to_string() }),
             session::Event::Trouble(message) => self.tell(Event::Error { message }),

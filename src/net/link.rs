@@ -137,6 +137,17 @@ pub struct SwitchCounts {
     pub lost_down: u64,
 }
 
+/// What a link knows of a peer's packets, datagrams and its own, whatever the [`Switch`] made of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Heard {
+    /// When the last one came.
+    pub at: Instant,
+    /// How many have come since the connection began.
+    pub came: u64,
+    /// How many the peer has numbered that have not come, or not yet.
+    pub lost: u64,
+}
+
 /// Why a dial failed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DialError {
@@ -226,8 +237,8 @@ pub trait Link {
         SwitchCounts::default()
     }
 
-    /// Tells which peers have been heard since the last call, and when last: the switch leaves the node in the dark.
-    fn poll_heard(&mut self, heard: &mut dyn FnMut(NodeId, Instant)) {
+    /// Tells which peers have been heard since the last call: the switch leaves the node in the dark.
+    fn poll_heard(&mut self, heard: &mut dyn FnMut(NodeId, Heard)) {
         let _ = heard;
     }
 

@@ -18,7 +18,7 @@ pub use self::address::{Buffers, ListenError, bind_udp, buffers, concrete_addres
 pub use self::budget::Budget;
 pub(crate) use self::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
 pub use self::link::{
-    Channel, DialError, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict, next_event,
+    Channel, DialError, Heard, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict, next_event,
 };
 pub use self::mdns::{Discovered, Mdns};
 pub use self::port_map::PortMap;

@@ -82,6 +82,12 @@ impl Node {
             }
             SessionMessage::Fed { session, trees } if trees.len() <= TREES_MAX => {
                 self.repairs.on_fed(from, session, &trees, now);
+                self.detours.on_fed(from, session, &trees, &mut self.carrier, now);
+                self.on_carried(now);
+            }
+            SessionMessage::Rest { session, trees, on } if trees.len() <= TREES_MAX => {
+                self.carrier.rest(session, &trees, from, on);
+                self.on_carried(now);
             }
             message => match (&mut self.role, subject(&message)) {
                 (Role::Host(manager), Some(session)) if session == manager.session() => {
@@ -147,6 +153,7 @@ impl Node {
     pub(super) fn on_carried(&mut self, now: Instant) {
         self.carrier.mark_dependants();
         self.repairs.on_carried(&mut self.carrier, now);
+        self.detours.on_carried(&mut self.carrier, now);
     }
 
     pub(super) fn report(&mut self, readiness: Readiness) {
@@ -174,6 +181,8 @@ fn subject(message: &SessionMessage) -> Option<SessionId> {
         | SessionMessage::Activate { session, .. }
         | SessionMessage::Feed { session, .. }
         | SessionMessage::Fed { session, .. }
+        | SessionMessage::Rest { session, .. }
+        | SessionMessage::Poor { session, .. }
         | SessionMessage::Silent { session, .. }
         | SessionMessage::Secret { session, .. }
         | SessionMessage::Reign { session }

@@ -4,8 +4,9 @@
 //! Whoever finds the memory in use goes on without it: a packet that is not remembered cannot be asked for again, which is
 //! better than one that waits.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, TryLockError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alm_media::{Carried, Repair, SourceIndex};
 use bytes::Bytes;
@@ -48,6 +49,17 @@ impl Mending {
         };
         self.with(|repair| repair.on_told(datagram, at, is_sent_to, &mut |packet| send(from, packet)));
         true
+    }
+
+    /// By how much all that came from each node since the last call was later than what came before.
+    pub(super) fn take_lags(&self, now: Instant) -> BTreeMap<NodeId, Duration> {
+        let mut lags: BTreeMap<NodeId, Duration> = BTreeMap::new();
+        self.with(|repair| {
+            repair.take_lags(now, &mut |from, lag| {
+                lags.entry(from).and_modify(|least| *least = lag.min(*least)).or_insert(lag);
+            });
+        });
+        lags
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Repair<NodeId>) -> T) -> Option<T> {

@@ -24,12 +24,12 @@ use rand::rngs::StdRng;
 use self::mending::Mending;
 use self::sources::SourceBudgets;
 use crate::identity::{Identity, NodeId, Position, SessionId};
-use crate::net::{Channel, LinkEvent, Switch};
+use crate::net::{Channel, Heard, LinkEvent, Switch};
 use crate::pool::{Answer, Contact, Place, PoolConfig, PoolNode, Standing};
 use crate::session::{
-    self, Carrier, Chat, Keyring, Keys, Manager, ManagerConfig, Member, MemberConfig, Moderation, PULSE,
-    Planned, PlanningJob, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage, SessionPlan,
-    SessionRecord, record_key,
+    self, Carrier, Chat, Detours, Keyring, Keys, Manager, ManagerConfig, Measured, Member, MemberConfig,
+    Moderation, PULSE, Planned, PlanningJob, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage,
+    SessionPlan, SessionRecord, record_key,
 };
 use crate::wire::Message;
 
@@ -39,7 +39,7 @@ pub enum Input {
     /// The network has something to tell.
     Link(LinkEvent),
     /// A peer was heard, by the link's own account ([`crate::net::Link::poll_heard`]).
-    Heard(NodeId, Instant),
+    Heard(NodeId, Heard),
     /// A node is said to be there.
     Contact(Contact),
     /// An address to start from.
@@ -126,6 +126,7 @@ pub struct Node {
     sources: Arc<SourceBudgets>,
     mending: Mending,
     repairs: Repairs,
+    detours: Detours,
     keyring: Keyring,
     chat: Chat,
     /// Who has come back and is shown what was written, and when.
@@ -185,6 +186,7 @@ impl Node {
             mending: Mending::default(),
             carrier,
             repairs: Repairs::default(),
+            detours: Detours::default(),
             keyring: Keyring::default(),
             chat: Chat::default(),
             shown_again: BTreeMap::new(),
@@ -252,9 +254,10 @@ impl Node {
                 return;
             }
             Input::Link(event) => self.handle_link(event, now),
-            Input::Heard(from, at) => {
+            Input::Heard(from, Heard { at, came, lost }) => {
                 self.pool.on_traffic(from, at);
                 self.repairs.on_traffic(from, at);
+                self.detours.on_counted(from, came, lost);
                 return;
             }
             Input::Contact(contact) => self.pool.add_contact(contact, now),
@@ -300,6 +303,7 @@ impl Node {
                     self.on_carried(now);
                 }
                 self.repairs.handle_timeout(&mut self.carrier, now);
+                self.look_at_ways(now);
                 self.keyring.handle_timeout(now);
                 self.show_again(now);
                 match &mut self.role {
@@ -332,12 +336,13 @@ impl Node {
         };
         let carrier = self.carrier.poll_timeout().map(|at| (at, "carrier"));
         let repairs = self.repairs.poll_timeout().map(|at| (at, "repairs"));
+        let detours = self.detours.poll_timeout().map(|at| (at, "detours"));
         let keyring = self.keyring.poll_timeout().map(|at| (at, "keyring"));
         let chat = self.shown_again.values().min().map(|at| (*at, "chat"));
         let pool = (self.pool.poll_timeout(), "pool");
         let tend = (!matches!(self.role, Role::Idle) || self.carrier.sessions().next().is_some())
             .then_some((self.tend_at, "tend"));
-        [role, carrier, repairs, keyring, chat, tend]
+        [role, carrier, repairs, detours, keyring, chat, tend]
             .into_iter()
             .flatten()
             .fold(pool, |first, other| if other.0 < first.0 { other } else { first })
@@ -420,6 +425,22 @@ impl Node {
         } else {
             let bytes = Message::Session(message).encode();
             self.outputs.push_back(Output::Send(to, Channel::Control, bytes));
+        }
+    }
+
+    /// Finds out which ways have turned bad, or are good again.
+    fn look_at_ways(&mut self, now: Instant) {
+        if self.detours.poll_timeout().is_none_or(|due| due > now) {
+            return;
+        }
+        let (pool, repairs) = (&self.pool, &self.repairs);
+        let measured = Measured {
+            lags: &self.mending.take_lags(now),
+            round_trips: &|node, time| pool.round_trips(node, &time),
+            is_doubted: &|node| repairs.is_doubted(node),
+        };
+        if self.detours.handle_timeout(&mut self.carrier, &measured, now) {
+            self.on_carried(now);
         }
     }
 

@@ -21,7 +21,11 @@ impl Node {
                 self.on_pool_event(event, now);
                 quiet = false;
             }
-            while let Some(output) = self.repairs.poll_output().or_else(|| self.poll_role_output()) {
+            let poll = |node: &mut Self| {
+                let own = node.repairs.poll_output().or_else(|| node.detours.poll_output());
+                own.or_else(|| node.poll_role_output())
+            };
+            while let Some(output) = poll(self) {
                 self.on_role_output(output, now);
                 quiet = false;
             }
@@ -50,7 +54,11 @@ impl Node {
             });
         }
         self.switch();
-        while let Some(event) = self.repairs.poll_event().or_else(|| self.poll_role_event()) {
+        let poll = |node: &mut Self| {
+            let own = node.repairs.poll_event().or_else(|| node.detours.poll_event());
+            own.or_else(|| node.poll_role_event())
+        };
+        while let Some(event) = poll(self) {
             match &event {
                 session::Event::Entered { manager, .. } => {
                     self.read_clock(*manager);
@@ -107,6 +115,7 @@ impl Node {
             pool::Event::Direct(peer) => self.on_direct(peer),
             pool::Event::Lost(peer) => {
                 self.repairs.on_lost(peer, &mut self.carrier, now);
+                self.detours.on_lost(peer, &mut self.carrier, now);
                 match &mut self.role {
                     Role::Host(manager) => manager.on_lost(peer, now),
                     Role::Member(member, _) => member.on_lost(peer, now),
@@ -193,6 +202,7 @@ impl Node {
             session::Output::Replaced(manager, silent) => self.on_replaced(manager, silent, now),
             session::Output::Epoch(key, phrase) => self.keyring.on_epoch(key, phrase, now),
             session::Output::Doubt(node) => self.pool.doubt(node, now),
+            session::Output::Measure(node) => self.pool.look_at(node, now),
             session::Output::Bootstrap(addr) => self.pool.add_bootstrap(addr, now),
         }
     }

@@ -224,7 +224,6 @@ impl Connected {
         is_detour(self.addr)
     }
 
-    /// It is to be measured from now on, if it is not already.
     /// When to ping: a heartbeat after anything was heard or a ping was sent, and with traffic, which is proof of life by
     /// itself, when [`next_ping`](Self::next_ping) says so at the latest.
     pub(super) fn ping_due(&self, heartbeat: Duration) -> Option<Instant> {
@@ -233,12 +232,18 @@ impl Connected {
         Some(if self.pings < EAGER_PINGS { latest } else { latest.min(quiet_since + heartbeat) })
     }
 
+    /// It is to be measured from now on, if it is not already.
     pub(super) fn begin_pings(&mut self, now: Instant) {
         if self.next_ping.is_none() {
             (self.next_ping, self.pings) = (Some(now), 0);
             // Nobody has asked until now: the silence was no sign of anything.
             self.last_heard = now;
         }
+    }
+
+    /// Its first pings are sent again, one closely after the other.
+    pub(super) fn ping_anew(&mut self, now: Instant) {
+        (self.next_ping, self.pings) = (Some(now), 0);
     }
 
     /// The peer as the ring is to know it. What it says of itself counts, but for a public address that it does not know

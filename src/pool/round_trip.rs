@@ -5,6 +5,7 @@
 //! RFC 5905, section 10).
 
 use std::collections::VecDeque;
+use std::ops::RangeBounds;
 use std::time::{Duration, Instant};
 
 /// Samples that a link remembers.
@@ -25,6 +26,7 @@ pub(super) struct RoundTrips {
 
 #[derive(Debug, Clone, Copy)]
 struct Sample {
+    at: Instant,
     round_trip: Duration,
     /// The peer's clock minus ours, microseconds.
     clock_offset_us: i64,
@@ -66,7 +68,7 @@ impl RoundTrips {
         if self.samples.len() == SAMPLES {
             self.samples.pop_front();
         }
-        self.samples.push_back(Sample { round_trip, clock_offset_us });
+        self.samples.push_back(Sample { at, round_trip, clock_offset_us });
         true
     }
 
@@ -75,6 +77,14 @@ impl RoundTrips {
         let mut sorted: Vec<Duration> = self.samples.iter().map(|s| s.round_trip).collect();
         sorted.sort_unstable();
         sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+    }
+
+    /// The round trips that were completed within a time, the fastest first.
+    pub(super) fn within(&self, time: &impl RangeBounds<Instant>) -> Vec<Duration> {
+        let within = self.samples.iter().filter(|sample| time.contains(&sample.at));
+        let mut sorted: Vec<Duration> = within.map(|sample| sample.round_trip).collect();
+        sorted.sort_unstable();
+        sorted
     }
 
     /// The peer's clock minus ours, microseconds.
@@ -114,6 +124,8 @@ mod tests {
         assert_eq!(link.round_trip(), Some(Duration::from_millis(50)));
         assert_eq!(link.clock_offset_us(), Some(5_000_000));
         assert_eq!(link.samples(), 5);
+        let late = link.within(&(start + Duration::from_secs(2)..));
+        assert_eq!(late, [40, 60, 70].map(Duration::from_millis));
     }
 
     #[test]

@@ -16,12 +16,7 @@ use super::plan::SPEAKERS;
 pub(super) fn backups(plan: &Plan, delays: &Delays, degrees: &[u32]) -> Vec<Vec<(usize, usize)>> {
     let shared = plan.objective != Objective::Forest;
     let trees: Vec<Hung> = plan.trees.iter().map(|tree| Hung::new(degrees.len(), &tree.edges)).collect();
-    let mut copies = vec![vec![0; trees.len()]; degrees.len()];
-    for (t, tree) in trees.iter().enumerate() {
-        for &node in &tree.order {
-            copies[node][t] = tree.children[node].len() as u32 + u32::from(shared && node != tree.order[0]);
-        }
-    }
+    let copies = copies(&trees, degrees.len(), shared);
     let mut found = vec![Vec::new(); trees.len()];
     for relay in 0..degrees.len() {
         // A voice that has died needs no other way, unless others speak along its tree.
@@ -36,6 +31,49 @@ pub(super) fn backups(plan: &Plan, delays: &Delays, degrees: &[u32]) -> Vec<Vec<
         }
     }
     found
+}
+
+/// For each tree of the plan, (node, detour): over whom what comes from the node's parent goes while the way from there is bad
+/// (one hop more, as in RON). That is a node which has it anyway, no deeper in the tree than the one that it is for, over
+/// which the delay from the top is least, with a degree that is free. Several may count on the same free degree.
+pub(super) fn detours(plan: &Plan, delays: &Delays, degrees: &[u32]) -> Vec<Vec<(usize, usize)>> {
+    let shared = plan.objective != Objective::Forest;
+    let trees: Vec<Hung> = plan.trees.iter().map(|tree| Hung::new(degrees.len(), &tree.edges)).collect();
+    let whole = Broken { copies: copies(&trees, degrees.len(), shared), shared, degrees, delays };
+    let found = |(t, tree): (usize, &Hung)| {
+        let (mut delay, mut depth) = (vec![None; degrees.len()], vec![0; degrees.len()]);
+        let Some(&top) = tree.order.first() else { return vec![] };
+        whole.hang(tree, top, 0.0, usize::MAX, &mut delay);
+        for &node in &tree.order[1..] {
+            depth[node] = tree.parent[node].map_or(0, |parent| depth[parent]) + 1;
+        }
+        let roomy: Vec<usize> = tree.order.iter().copied().filter(|over| whole.has_room(*over, t)).collect();
+        let over = |node: usize| {
+            let fits = |over: &&usize| {
+                **over != node
+                    && depth[**over] <= depth[node]
+                    && tree.parent[node] != Some(**over)
+                    && delays.is_measured(**over, node)
+                    && !delays.is_forbidden(**over, node)
+            };
+            let reached = |over: &usize| Some((*over, delay[*over]? + delays.hop_ms(*over, node)));
+            let all = roomy.iter().filter(fits).filter_map(reached);
+            all.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(over, _)| (node, over))
+        };
+        tree.order[1..].iter().filter_map(|node| over(*node)).collect()
+    };
+    trees.iter().enumerate().map(found).collect()
+}
+
+/// What each node sends along each tree, in copies of a voice; in a shared tree, its links.
+fn copies(trees: &[Hung], nodes: usize, shared: bool) -> Vec<Vec<u32>> {
+    let mut copies = vec![vec![0; trees.len()]; nodes];
+    for (t, tree) in trees.iter().enumerate() {
+        for &node in &tree.order {
+            copies[node][t] = tree.children[node].len() as u32 + u32::from(shared && node != tree.order[0]);
+        }
+    }
+    copies
 }
 
 /// A tree, by node.
@@ -187,6 +225,18 @@ mod tests {
         );
         let full = backups(&voice, &delays(6), &[0, 3, 0, 3, 3, 0]);
         assert_eq!(full, [vec![(4, 1)]], "no room for the others");
+    }
+
+    #[test]
+    fn a_detour_leads_over_the_nearest_that_has_it_anyway_and_could_not_have_it_from_there() {
+        let voice = plan(Objective::Forest, &EDGES);
+        let found = detours(&voice, &delays(6), &[3; 6]);
+        // 0 above 1 and 5, 1 above 2 and 3, 3 above 4. Node 5 is 50 ms off, and the only one beside node 1.
+        assert_eq!(found, [vec![(5, 1), (1, 5), (3, 0), (4, 0), (2, 0)]]);
+        let full = detours(&voice, &delays(6), &[0, 3, 0, 3, 3, 0]);
+        assert_eq!(full, [vec![(5, 1), (4, 1), (2, 3)]], "no room for the others");
+        let shared = detours(&plan(Objective::Diameter, &EDGES), &delays(6), &[2; 6]);
+        assert_eq!(shared, [vec![(1, 5), (3, 2), (4, 2), (2, 5)]], "nodes 0 and 1 are full");
     }
 
     #[test]

@@ -429,6 +429,8 @@ mod tests {
             children: vec![node(3), node(4)],
             backups: vec![],
             standby: vec![],
+            detour: None,
+            around: vec![],
         };
         let contacts = [2, 3, 4].map(|n| Contact { node: node(n), addrs: vec![] }).to_vec();
         Installation { session: session(), epoch, to: node(7), trees: vec![part], contacts, plan: None }
@@ -553,6 +555,8 @@ mod tests {
             children: (10..14).map(node).filter(|child| *child != node(10 + number as u8)).collect(),
             backups: vec![],
             standby: vec![],
+            detour: None,
+            around: vec![],
         };
         let forest = Installation { trees: (0..4).map(part).collect(), ..installation(1) };
         let mut carrier = Carrier::default();
@@ -579,6 +583,7 @@ mod tests {
             sources,
             edges,
             backups: vec![],
+            detours: vec![],
         };
         let plan = SessionPlan {
             epoch: 1,

@@ -1,4 +1,5 @@
-//! Feeds beside the plan's: what a child that misses its parent gets from a backup parent, and what a backup parent gives.
+//! Feeds beside the plan's: what a child that misses its parent gets from a backup parent, and what a backup parent gives;
+//! and what a child to which the way from its parent is bad gets over its detour instead.
 //!
 //! Only edges that the task manager has signed for that case are carried, and only while the child asks. A ring of
 //! repairs, which takes two deaths at once, would send the same packets round and round; so what has come by such a feed
@@ -20,13 +21,32 @@ pub(super) struct CarriedTree {
     pub(super) part: TreePart,
     /// Backup parents that feed this node.
     feeding: BTreeSet<NodeId>,
-    /// Children of others that this node feeds, and whom they miss.
-    fed: BTreeMap<NodeId, NodeId>,
+    /// Children of others that this node feeds, and whom they miss; nobody, where it is their detour.
+    fed: BTreeMap<NodeId, Option<NodeId>>,
+    /// Children that are fed by others for now.
+    resting: BTreeSet<NodeId>,
+    /// How what comes from above comes.
+    from_above: FromAbove,
+}
+
+/// How a node gets what comes from above.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum FromAbove {
+    /// From its parent.
+    #[default]
+    Direct,
+    /// From its parent still; its detour has been asked.
+    Asked,
+    /// From its parent, and over its detour as well. What goes up goes by the latter alone.
+    Both,
+    /// Over its detour.
+    Around,
 }
 
 impl CarriedTree {
     pub(super) fn new(part: TreePart) -> Self {
-        Self { part, feeding: BTreeSet::new(), fed: BTreeMap::new() }
+        let (feeding, fed, resting) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        Self { part, feeding, fed, resting, from_above: FromAbove::Direct }
     }
 
     pub(super) fn id(&self) -> TreeId {
@@ -35,20 +55,40 @@ impl CarriedTree {
 
     pub(super) fn links(&self, routes: &Routes, deliver: bool) -> TreeLinks {
         let link = |node: &NodeId| routes.link(*node);
+        let children = self.part.children.iter().filter(|child| !self.resting.contains(*child));
+        let parents = self.parent_now().into_iter().chain(self.feeding.iter().copied());
         TreeLinks {
             tree: self.id(),
-            links: self.part.children.iter().chain(self.fed.keys()).filter_map(link).collect(),
+            links: children.chain(self.fed.keys()).filter_map(link).collect(),
             shared: self.part.shared,
-            parents: self.part.parent.iter().chain(&self.feeding).filter_map(link).collect(),
+            parents: parents.chain(self.detour_now()).filter_map(|node| link(&node)).collect(),
             deliver,
         }
     }
 
+    /// The parent, while something is taken from it. In a shared tree what goes up must not go by two ways.
+    fn parent_now(&self) -> Option<NodeId> {
+        let takes = match self.from_above {
+            FromAbove::Direct | FromAbove::Asked => true,
+            FromAbove::Both => !self.part.shared,
+            FromAbove::Around => false,
+        };
+        self.part.parent.filter(|_| takes)
+    }
+
+    /// The detour, while something is taken from it.
+    fn detour_now(&self) -> Option<NodeId> {
+        self.part.detour.filter(|_| matches!(self.from_above, FromAbove::Both | FromAbove::Around))
+    }
+
     /// The part as it is now, without the links to those who are missed.
-    fn part_now(&self, missed: NodeId) -> TreePart {
+    fn part_now(&self, missed: Option<NodeId>) -> TreePart {
         let mut part = self.part.clone();
+        part.children.retain(|child| !self.resting.contains(child));
         part.children.extend(self.fed.keys());
-        part.children.retain(|child| *child != missed && !self.fed.values().any(|gone| gone == child));
+        let is_gone =
+            |child: NodeId| missed == Some(child) || self.fed.values().any(|gone| *gone == Some(child));
+        part.children.retain(|child| !is_gone(*child));
         part
     }
 }
@@ -73,9 +113,12 @@ impl Carrier {
                 if tree.part.shared || tree.part.parent.is_some() {
                     found.dependants.extend(tree.part.children.iter().chain(tree.fed.keys()));
                 }
-                if epoch.stage == Stage::Active && !tree.part.backups.is_empty() {
-                    found.relays.extend(tree.part.parent);
-                    found.relays.extend(&tree.feeding);
+                // Who is on a detour counts on it, whoever it is, and sees by the parent when the direct way is good again.
+                found.dependants.extend(tree.fed.keys().chain(&tree.resting));
+                if epoch.stage == Stage::Active {
+                    let relays = tree.parent_now().into_iter().chain(tree.feeding.iter().copied());
+                    found.relays.extend(relays.filter(|_| !tree.part.backups.is_empty()));
+                    found.relays.extend(tree.detour_now());
                 }
             }
         }
@@ -95,7 +138,7 @@ impl Carrier {
     pub(super) fn trees_below(&self, parent: NodeId) -> Vec<(SessionId, u64, TreeId, Vec<NodeId>)> {
         let active = |(session, epochs): (&SessionId, &Vec<Epoch>)| {
             let epoch = epochs.iter().find(|epoch| epoch.stage == Stage::Active)?;
-            let below = epoch.trees.iter().filter(|tree| tree.part.parent == Some(parent));
+            let below = epoch.trees.iter().filter(|tree| tree.parent_now() == Some(parent));
             let below = below.filter(|tree| !tree.part.backups.is_empty());
             Some(
                 below
@@ -133,14 +176,67 @@ impl Carrier {
         }
     }
 
-    /// A child of `missed` asks to be fed along trees, or to be fed no more. Which of them it is fed along now: those
-    /// for which the manager has named it, while this node can carry them.
+    /// Takes what comes from above another way.
+    pub(super) fn take_from_above(&mut self, session: SessionId, tree: TreeId, how: FromAbove) {
+        let Self { carried, routes, .. } = self;
+        for epoch in carried.get_mut(&session).into_iter().flatten() {
+            let deliver = epoch.deliver;
+            for found in epoch.trees.iter_mut().filter(|found| found.id() == tree) {
+                found.from_above = how;
+                let routes = Arc::make_mut(routes);
+                let links = found.links(routes, deliver);
+                routes.table.amend(&links);
+            }
+        }
+    }
+
+    /// A child has others feed it along trees for now, or no more.
+    pub fn rest(&mut self, session: SessionId, trees: &[u32], child: NodeId, on: bool) {
+        let Self { carried, routes, .. } = self;
+        for epoch in carried.get_mut(&session).into_iter().flatten() {
+            let deliver = epoch.deliver;
+            let named = |found: &&mut CarriedTree| trees.contains(&found.part.tree);
+            for found in epoch.trees.iter_mut().filter(named) {
+                let changes = if on {
+                    found.part.children.contains(&child) && found.resting.insert(child)
+                } else {
+                    found.resting.remove(&child)
+                };
+                if changes {
+                    let routes = Arc::make_mut(routes);
+                    let links = found.links(routes, deliver);
+                    routes.table.amend(&links);
+                }
+            }
+        }
+    }
+
+    /// The trees in which something comes from `parent` by the plan, whether or not it does so now: (session, tree, detour).
+    pub(super) fn trees_from(&self, parent: NodeId) -> Vec<(SessionId, TreeId, Option<NodeId>)> {
+        let from = self.active_trees().filter(|(_, tree)| tree.part.parent == Some(parent));
+        from.map(|(session, tree)| (session, tree.id(), tree.part.detour)).collect()
+    }
+
+    /// All nodes above this one in the plans that carry media.
+    pub(super) fn parents(&self) -> BTreeSet<NodeId> {
+        self.active_trees().filter_map(|(_, tree)| tree.part.parent).collect()
+    }
+
+    fn active_trees(&self) -> impl Iterator<Item = (SessionId, &CarriedTree)> {
+        let active = self.carried.iter().flat_map(|(session, epochs)| {
+            epochs.iter().filter(|epoch| epoch.stage == Stage::Active).map(|epoch| (*session, epoch))
+        });
+        active.flat_map(|(session, epoch)| epoch.trees.iter().map(move |tree| (session, tree)))
+    }
+
+    /// A child of `missed`, or one to which the way from its parent is bad, asks to be fed along trees, or to be fed no more.
+    /// Which of them it is fed along now: those for which the manager has named it, while this node can carry them.
     pub fn give_feed(
         &mut self,
         session: SessionId,
         trees: &[u32],
         child: NodeId,
-        missed: NodeId,
+        missed: Option<NodeId>,
         on: bool,
     ) -> Vec<u32> {
         let Self { carried, routes, .. } = self;
@@ -149,13 +245,19 @@ impl Carrier {
         for epoch in carried.get_mut(&session).into_iter().flatten() {
             for at in 0..epoch.trees.len() {
                 let tree = &epoch.trees[at];
-                if !trees.contains(&tree.part.tree) || !tree.part.standby.contains(&(child, missed)) {
+                let is_named = match missed {
+                    Some(missed) => tree.part.standby.contains(&(child, missed)),
+                    None => tree.part.around.contains(&child),
+                };
+                if !trees.contains(&tree.part.tree) || !is_named {
                     continue;
                 }
                 if !on {
                     epoch.trees[at].fed.remove(&child);
                 } else {
-                    if !tree.fed.contains_key(&child) && !epoch.can_feed(at, child, missed) {
+                    // Who is on a detour is nobody else's, so that no two lead round in a circle.
+                    let circles = missed.is_none() && tree.from_above != FromAbove::Direct;
+                    if circles || !tree.fed.contains_key(&child) && !epoch.can_feed(at, child, missed) {
                         continue;
                     }
                     epoch.trees[at].fed.insert(child, missed);
@@ -176,7 +278,7 @@ impl Carrier {
 
 impl Epoch {
     /// True if one more child of `missed` fits into what this node may carry, the copies for `missed` being spared.
-    fn can_feed(&self, at: usize, child: NodeId, missed: NodeId) -> bool {
+    fn can_feed(&self, at: usize, child: NodeId, missed: Option<NodeId>) -> bool {
         let mut parts: Vec<TreePart> = self.trees.iter().map(|tree| tree.part_now(missed)).collect();
         parts[at].children.push(child);
         let copies_before = degrees_of(&self.trees.iter().map(|tree| tree.part.clone()).collect::<Vec<_>>());

@@ -160,14 +160,15 @@ pub enum SessionMessage {
         /// Which.
         session: SessionId,
     },
-    /// Asks a backup parent for what a silent parent does not send, or not to send it any more.
+    /// Asks a backup parent for what a silent parent does not send, or a detour for what comes by a bad way, or not to send it
+    /// any more.
     Feed {
         /// Where.
         session: SessionId,
         /// Along which trees.
         trees: Vec<u32>,
-        /// The parent that is silent.
-        missed: NodeId,
+        /// The parent that is silent; `None` where it is the way from it that is bad.
+        missed: Option<NodeId>,
         /// From now on, or no more.
         on: bool,
     },
@@ -177,6 +178,24 @@ pub enum SessionMessage {
         session: SessionId,
         /// Along which.
         trees: Vec<u32>,
+    },
+    /// The sender is fed by others for now: the parent is to send it signs of life alone, or again all.
+    Rest {
+        /// Where.
+        session: SessionId,
+        /// Along which trees.
+        trees: Vec<u32>,
+        /// From now on, or no more.
+        on: bool,
+    },
+    /// The way from one of its parents to the sender is bad.
+    Poor {
+        /// Where.
+        session: SessionId,
+        /// From whom.
+        node: NodeId,
+        /// And nobody else feeds the sender.
+        urgent: bool,
     },
     /// The recipient is an heir of the manager's.
     Appoint(Box<Appointment>),

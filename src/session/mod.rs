@@ -9,7 +9,9 @@ mod backups;
 mod carrier;
 mod chat;
 mod clock;
+mod condition;
 mod delays;
+mod detour;
 mod feeds;
 mod invite;
 mod keyring;
@@ -38,6 +40,7 @@ pub use self::carrier::{Carrier, InstallError, Installed, Readiness};
 pub use self::chat::{CHAT_TEXT_MAX, Chat, Line};
 pub(crate) use self::chat::{open as open_chat, seal as seal_chat};
 pub use self::clock::SessionClock;
+pub use self::detour::{Detours, Measured, Span};
 pub use self::feeds::Dependence;
 pub use self::invite::{ENTRY_POINTS_MAX, Invite, InviteError};
 pub use self::keyring::{EpochKey, Keyring, Keys};
@@ -84,6 +87,8 @@ pub enum Output {
     Bootstrap(SocketAddr),
     /// Somebody says that this node is dead: find out soon.
     Doubt(NodeId),
+    /// A few round trips to a node are wanted at once.
+    Measure(NodeId),
     /// The manager has been silent for that long, and this node is its heir: take over if others are heard.
     TakeOver(Duration),
     /// Ask everybody for the manager.
@@ -131,6 +136,15 @@ pub enum Event {
         /// From its last word to what took its place.
         repaired: Duration,
     },
+    /// The way from a parent is bad, and another node feeds this one instead; or the parent does so again.
+    Detour {
+        /// From whom the way is bad.
+        parent: NodeId,
+        /// Who feeds instead.
+        over: Option<NodeId>,
+        /// What is wrong, or was, with the way.
+        cause: BadWay,
+    },
     /// A relay was suspected that lives.
     FalseAlarm(NodeId),
     /// Something went wrong that people should know; the session goes on.
@@ -149,6 +163,16 @@ pub enum Lost {
     Host,
     /// A node lent by others.
     Helper,
+}
+
+/// What is wrong with a way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BadWay {
+    /// It loses packets.
+    Loss,
+    /// It has become slow.
+    Delay,
 }
 
 /// How it ended.

@@ -49,6 +49,7 @@ mod tests {
             sources: vec![node(*source)],
             edges: edges.iter().map(|(a, b)| (node(*a), node(*b))).collect(),
             backups: vec![],
+            detours: vec![],
         };
         SessionPlan {
             epoch: 1,

@@ -53,6 +53,9 @@ pub struct PlanTree {
     pub edges: Vec<(NodeId, NodeId)>,
     /// Child and backup parent: whom to turn to when the parent falls silent.
     pub backups: Vec<(NodeId, NodeId)>,
+    /// Child and detour: over whom what comes from the parent goes while the way from there is bad. No deeper in the tree than
+    /// the child: since who is on a detour is nobody else's, no packet goes round.
+    pub detours: Vec<(NodeId, NodeId)>,
 }
 
 /// A node's part of one tree.
@@ -70,6 +73,10 @@ pub struct TreePart {
     pub backups: Vec<NodeId>,
     /// Who may turn to this node then, and whom they miss.
     pub standby: Vec<(NodeId, NodeId)>,
+    /// Over whom what comes from the parent goes while the way from there is bad.
+    pub detour: Option<NodeId>,
+    /// Whose detour this node is.
+    pub around: Vec<NodeId>,
 }
 
 /// What one node is told of an epoch.
@@ -104,6 +111,9 @@ pub enum PlanDefect {
     /// A backup parent, or its child, that is not in the tree.
     #[error("a backup parent is not in the tree")]
     BackupOutside,
+    /// A detour, or its child, that is not in the tree, or one that is deeper in it than its child.
+    #[error("a detour could lead in a circle")]
+    DetourBelow,
 }
 
 impl PlanTree {
@@ -113,6 +123,7 @@ impl PlanTree {
         let up: BTreeMap<NodeId, NodeId> =
             self.edges.iter().map(|(parent, child)| (*child, *parent)).collect();
         let backup_of: BTreeMap<NodeId, NodeId> = self.backups.iter().copied().collect();
+        let detour_of: BTreeMap<NodeId, NodeId> = self.detours.iter().copied().collect();
         let mut parts: BTreeMap<NodeId, TreePart> = BTreeMap::new();
         let empty = |node: NodeId| TreePart {
             tree: self.tree,
@@ -121,6 +132,8 @@ impl PlanTree {
             children: vec![],
             backups: self.turns_to(node, &up, &backup_of),
             standby: vec![],
+            detour: detour_of.get(&node).copied(),
+            around: vec![],
         };
         for (parent, child) in &self.edges {
             parts.entry(*parent).or_insert_with(|| empty(*parent)).children.push(*child);
@@ -128,6 +141,9 @@ impl PlanTree {
             for backup in backups {
                 parts.entry(backup).or_insert_with(|| empty(backup)).standby.push((*child, *parent));
             }
+        }
+        for (child, over) in &self.detours {
+            parts.entry(*over).or_insert_with(|| empty(*over)).around.push(*child);
         }
         parts
     }
@@ -158,20 +174,36 @@ impl PlanTree {
     /// `voices` are the sources of all trees: whoever speaks listens to the others as well.
     fn check(&self, voices: &BTreeSet<NodeId>) -> Result<(), PlanDefect> {
         let top = self.edges.first().map(|(root, _)| *root);
-        let mut reached: BTreeSet<NodeId> = top.into_iter().collect();
+        let mut depth: BTreeMap<NodeId, u32> = top.into_iter().map(|top| (top, 0)).collect();
         for (parent, child) in &self.edges {
-            if !reached.contains(parent) || !reached.insert(*child) {
+            let Some(above) = depth.get(parent) else { return Err(PlanDefect::NotATree) };
+            if depth.insert(*child, above + 1).is_some() {
                 return Err(PlanDefect::NotATree);
             }
+        }
+        let circles = |(child, over): &(NodeId, NodeId)| {
+            let deeper = |over| depth.get(child).is_none_or(|child| over > child);
+            child == over || depth.get(over).is_none_or(deeper)
+        };
+        if self.detours.iter().any(circles) {
+            return Err(PlanDefect::DetourBelow);
         }
         if !self.shared && top.is_some_and(|top| self.sources != [top]) {
             return Err(PlanDefect::SourceBelow);
         }
-        if self.backups.iter().any(|(child, backup)| !reached.contains(child) || !reached.contains(backup)) {
+        if self
+            .backups
+            .iter()
+            .any(|(child, backup)| !depth.contains_key(child) || !depth.contains_key(backup))
+        {
             return Err(PlanDefect::BackupOutside);
         }
         let lonely = self.edges.is_empty() && voices.len() <= 1;
-        if lonely || voices.is_subset(&reached) { Ok(()) } else { Err(PlanDefect::SourceOutside) }
+        if lonely || voices.iter().all(|voice| depth.contains_key(voice)) {
+            Ok(())
+        } else {
+            Err(PlanDefect::SourceOutside)
+        }
     }
 }
 
@@ -183,7 +215,8 @@ impl TreePart {
 
     /// The nodes that become neighbours when others are missed.
     pub fn reserves(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.backups.iter().copied().chain(self.standby.iter().map(|(child, _)| *child))
+        let standing_by = self.standby.iter().map(|(child, _)| *child);
+        self.backups.iter().copied().chain(standing_by).chain(self.detour).chain(self.around.iter().copied())
     }
 }
 
@@ -331,7 +364,14 @@ mod tests {
 
     fn tree(edges: &[(u8, u8)]) -> PlanTree {
         let edges = edges.iter().map(|(a, b)| (node(*a), node(*b))).collect();
-        PlanTree { tree: 1, shared: true, sources: vec![node(0), node(3)], edges, backups: vec![] }
+        PlanTree {
+            tree: 1,
+            shared: true,
+            sources: vec![node(0), node(3)],
+            edges,
+            backups: vec![],
+            detours: vec![],
+        }
     }
 
     /// The tree of a source whose media flows down only.
@@ -407,6 +447,22 @@ mod tests {
         assert_eq!(part(0).standby, [(node(2), node(1)), (node(3), node(2))]);
         let outside = PlanTree { backups: vec![(node(3), node(9))], ..tree.clone() };
         assert_eq!(plan(vec![outside]).check(), Err(PlanDefect::BackupOutside));
+    }
+
+    #[test]
+    fn a_detour_is_no_deeper_than_whom_it_leads_to() {
+        let with = |detours: &[(u8, u8)]| {
+            let chains = down(0, &[(0, 1), (1, 2), (0, 3), (3, 4)]);
+            let detours = detours.iter().map(|(child, over)| (node(*child), node(*over))).collect();
+            PlanTree { sources: vec![node(0)], detours, ..chains }
+        };
+        let good = with(&[(1, 3), (3, 1), (2, 4), (4, 1)]);
+        assert_eq!(good.check(&BTreeSet::new()), Ok(()));
+        let part = |n| good.parts().remove(&node(n)).unwrap();
+        assert_eq!((part(4).detour, part(1).around), (Some(node(1)), vec![node(3), node(4)]));
+        for bad in [(1, 4), (1, 2), (1, 1), (1, 9), (9, 1)] {
+            assert_eq!(with(&[bad]).check(&BTreeSet::new()), Err(PlanDefect::DetourBelow), "{bad:?}");
+        }
     }
 
     #[test]

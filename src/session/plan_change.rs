@@ -1,7 +1,7 @@
 //! What members are told of a plan: the whole, or what differs from the one that they carry. The plan of a thousand members
 //! takes 40 KB, and a joiner changes a dozen of its edges; so what a change costs a member does not grow with the session.
 //!
-//! Only plans of one shared tree are told so, which all large sessions have. Both sides list the edges in one order.
+//! Only plans of one shared tree are told so, which all large sessions have; these name no detours. Both sides list the edges in one order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -116,7 +116,7 @@ fn only_tree(plan: &SessionPlan) -> Option<&PlanTree> {
 }
 
 fn empty(tree: u32) -> PlanTree {
-    PlanTree { tree, shared: true, sources: vec![], edges: vec![], backups: vec![] }
+    PlanTree { tree, shared: true, sources: vec![], edges: vec![], backups: vec![], detours: vec![] }
 }
 
 /// Parents first, brothers in the order of their keys.
@@ -134,7 +134,8 @@ fn listed(tree: u32, top: NodeId, parents: &Links, backups: Links, sources: BTre
         }
     }
     let backups = backups.into_iter().collect();
-    PlanTree { tree, shared: true, sources: sources.into_iter().collect(), edges, backups }
+    let sources = sources.into_iter().collect();
+    PlanTree { tree, shared: true, sources, edges, backups, detours: vec![] }
 }
 
 fn parents(tree: &PlanTree) -> Links {
@@ -186,7 +187,7 @@ mod tests {
             epoch: u64::from(tree),
             objective: Objective::Diameter,
             root: node(members[0]),
-            trees: vec![PlanTree { tree, shared: true, sources, edges, backups }],
+            trees: vec![PlanTree { tree, shared: true, sources, edges, backups, detours: vec![] }],
             helpers: vec![],
             worst_ms: 1.0,
             height_ms: 1.0,

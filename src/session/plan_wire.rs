@@ -33,6 +33,7 @@ struct WireTree {
     sources: Vec<u32>,
     edges: Vec<(u32, u32)>,
     backups: Vec<(u32, u32)>,
+    detours: Vec<(u32, u32)>,
 }
 
 /// A number in a plan on the wire that stands for no node.
@@ -49,6 +50,7 @@ impl From<SessionPlan> for WirePlan {
             sources: tree.sources.iter().map(|source| numbers.of(*source)).collect(),
             edges: numbers.of_pairs(&tree.edges),
             backups: numbers.of_pairs(&tree.backups),
+            detours: numbers.of_pairs(&tree.detours),
         });
         let trees = trees.collect();
         let root = numbers.of(plan.root);
@@ -88,6 +90,7 @@ impl TryFrom<WirePlan> for SessionPlan {
                 sources: names(&tree.sources)?,
                 edges: pairs(&tree.edges)?,
                 backups: pairs(&tree.backups)?,
+                detours: pairs(&tree.detours)?,
             })
         };
         Ok(Self {
@@ -140,6 +143,7 @@ mod tests {
             sources: vec![node(from)],
             edges: (from..from + members - 1).map(|at| (node(at), node(at + 1))).collect(),
             backups: (from + 2..from + members).map(|at| (node(at), node(at - 2))).collect(),
+            detours: (from + 2..from + members).map(|at| (node(at), node(at - 2))).collect(),
         };
         SessionPlan {
             epoch: 7,

@@ -12,7 +12,7 @@ use alm_planner::{
     plan_best, protect, replan,
 };
 
-use super::backups::backups;
+use super::backups::{backups, detours};
 use super::delays::{Delays, HOP_COST_MS};
 use super::plan::{PlanTree, SPEAKERS, SessionPlan, tree_number};
 use crate::identity::{NodeId, SessionId};
@@ -307,6 +307,7 @@ impl PlanningJob {
             sources: if shared { &plan.members } else { &tree.sources }.iter().map(node).collect(),
             edges: pairs(&tree.edges),
             backups: vec![],
+            detours: vec![],
         });
         let mut whole = SessionPlan {
             epoch: 0,
@@ -329,6 +330,12 @@ impl PlanningJob {
         let degrees: Vec<u32> = nodes.iter().enumerate().map(stand_by).collect();
         for (tree, found) in whole.trees.iter_mut().zip(backups(plan, delays, &degrees)) {
             tree.backups = pairs(&found);
+        }
+        // Where everything comes twice, a bad way costs nothing; and in a large session it is planned without.
+        if !self.protect && members <= FOREST_MEMBERS_MAX {
+            for (tree, found) in whole.trees.iter_mut().zip(detours(plan, delays, &degrees)) {
+                tree.detours = pairs(&found);
+            }
         }
         whole
     }

@@ -142,6 +142,12 @@ impl Repairs {
         self.watch.hears_others(node, since)
     }
 
+    /// True while a relay is not to be counted on.
+    #[must_use]
+    pub fn is_doubted(&self, node: NodeId) -> bool {
+        self.watch.is_doubted(node)
+    }
+
     /// How often a relay was suspected that lived.
     #[must_use]
     pub fn false_alarms(&self) -> u64 {
@@ -259,7 +265,7 @@ impl Repairs {
 
     fn ask(&mut self, asks: BTreeMap<(SessionId, NodeId), Vec<u32>>, missed: NodeId, on: bool) {
         for ((session, to), trees) in asks {
-            let feed = SessionMessage::Feed { session, trees, missed, on };
+            let feed = SessionMessage::Feed { session, trees, missed: Some(missed), on };
             self.outputs.push_back(Output::Message(to, feed));
         }
     }

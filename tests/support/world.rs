@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alm::identity::{Identity, NodeId};
-use alm::net::{Channel, DialError, LinkEvent, Switch};
+use alm::net::{Channel, DialError, Heard, LinkEvent, Switch};
 use alm::node::{Input, Node, Notice, Output};
 use alm::pool::{PoolConfig, Priority};
 use alm::session::{EpochKey, Event, Invite, Keys, ManagerConfig, MemberConfig, Participant, SessionPlan};
@@ -94,6 +94,10 @@ pub struct World {
     /// Until when nothing gets from one to the other: datagrams wait for a stall and are lost in a cut.
     stalls: BTreeMap<(usize, usize), Instant>,
     cuts: BTreeSet<(usize, usize)>,
+    /// What some ways lose, and take longer.
+    pub spoiled: BTreeMap<(usize, usize), (f64, Duration)>,
+    /// Datagrams that have come by each way and that were lost there, and when the last one came, until that is told.
+    counted: BTreeMap<(usize, usize), (u64, u64, Option<Instant>)>,
     held: Vec<(usize, usize, Bytes)>,
     in_order: BTreeMap<(usize, usize), Instant>,
     random: StdRng,
@@ -154,6 +158,8 @@ impl World {
             one_way: Box::new(one_way),
             stalls: BTreeMap::new(),
             cuts: BTreeSet::new(),
+            spoiled: BTreeMap::new(),
+            counted: BTreeMap::new(),
             held: vec![],
             in_order: BTreeMap::new(),
             random: StdRng::seed_from_u64(seed),
@@ -348,6 +354,7 @@ impl World {
                 if self.slots[index].beat.is_some_and(|at| at <= now) {
                     self.beat(index);
                 } else {
+                    self.tell_heard(index);
                     self.with(index, |node| node.handle(Input::Timeout, now));
                 }
             }
@@ -364,6 +371,20 @@ impl World {
             if let Some(to) = self.index(to).filter(|to| self.slots[index].peers.contains(to)) {
                 self.carry(index, to, Channel::Datagram, bytes);
             }
+        }
+    }
+
+    /// What a link counts is told when its node wakes.
+    fn tell_heard(&mut self, index: usize) {
+        let ways = self.counted.iter_mut().filter(|((_, to), _)| *to == index);
+        let heard: Vec<(usize, Heard)> = ways
+            .filter_map(|((from, _), (came, lost, news))| {
+                Some((*from, Heard { at: news.take()?, came: *came, lost: *lost }))
+            })
+            .collect();
+        for (from, heard) in heard {
+            let from = self.slots[from].id;
+            self.with(index, |node| node.handle(Input::Heard(from, heard), heard.at));
         }
     }
 
@@ -405,8 +426,13 @@ impl World {
                         self.slots[to].peers.remove(&from);
                     }
                     let event = match event {
-                        LinkEvent::Datagram { from, bytes, .. } => {
-                            LinkEvent::Datagram { from, bytes, at: now }
+                        LinkEvent::Datagram { from: peer, bytes, .. } => {
+                            let way = from.map(|from| self.counted.entry((from, to)).or_default());
+                            if let Some((came, _, news)) = way {
+                                *came += 1;
+                                *news = Some(now);
+                            }
+                            LinkEvent::Datagram { from: peer, bytes, at: now }
                         }
                         other => other,
                     };
@@ -430,7 +456,7 @@ impl World {
         let own = node.roster().and_then(|roster| roster.by_node(slot.id)).map(|own| own.index);
         if let (Some(own), Some(keys)) = (own, &slot.keys) {
             let (source, tree) = (SourceIndex(own), TreeId(0));
-            let capture_time = CaptureTime(slot.spoken as u32);
+            let capture_time = CaptureTime((slot.spoken * 960) as u32);
             let counter = slot.spoken;
             let epoch = self.epochs.iter().position(|epoch| *epoch == keys.seal).unwrap_or_else(|| {
                 self.epochs.push(keys.seal.clone());
@@ -537,11 +563,16 @@ impl World {
             }
             return;
         }
-        if channel == Channel::Datagram && self.random.random_bool(self.loss) {
-            return;
+        let (loss, more) = self.spoiled.get(&(from, to)).copied().unwrap_or_default();
+        if channel == Channel::Datagram {
+            let is_lost = self.random.random_bool(self.loss.max(loss));
+            if is_lost {
+                self.counted.entry((from, to)).or_default().1 += 1;
+                return;
+            }
         }
         let leaves = self.stalls.get(&(from, to)).map_or(self.now, |until| self.now.max(*until));
-        let mut at = leaves + (self.one_way)(from, to);
+        let mut at = leaves + (self.one_way)(from, to) + more;
         let event = match channel {
             Channel::Control => {
                 let last = self.in_order.entry((from, to)).or_insert(at);

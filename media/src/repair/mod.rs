@@ -11,16 +11,18 @@
 //! allocation. What is repeated may be one twentieth of what is sent. A link's peers are trusted with no more than that:
 //! whoever asks for what was not sent to it gets nothing.
 
+mod lag;
 mod ring;
 mod stream;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use self::lag::Lag;
 pub use self::ring::RECENT_MAX;
 use self::ring::{Name, Ring};
 use self::stream::Stream;
-use crate::packet::{MediaPacket, SourceIndex, TreeId};
+use crate::packet::{CaptureTime, MediaPacket, SourceIndex, TreeId};
 
 /// The first byte of a request for lost packets.
 pub const REQUEST_KIND: u8 = 0x05;
@@ -80,6 +82,8 @@ pub struct Carried<'a, L> {
 pub struct Repair<L> {
     ring: Ring<L>,
     streams: BTreeMap<(TreeId, SourceIndex), Stream<L>>,
+    /// How late each source is by each link; whichever tree it comes along.
+    lags: BTreeMap<(L, SourceIndex), Lag>,
     /// Packets of each source that were asked for again and came, where they are heard.
     repaired: BTreeMap<SourceIndex, u64>,
     /// Bytes that may be repeated, times [`BUDGET_ONE_IN`].
@@ -93,6 +97,7 @@ impl<L: Copy + Ord> Repair<L> {
         Self {
             ring: Ring::new(),
             streams: BTreeMap::new(),
+            lags: BTreeMap::new(),
             repaired: BTreeMap::new(),
             budget: BUDGET_MAX * BUDGET_ONE_IN,
             stats: RepairStats::default(),
@@ -118,7 +123,10 @@ impl<L: Copy + Ord> Repair<L> {
             return false;
         }
         self.budget = (self.budget + datagram.len() * copies).min(BUDGET_MAX * BUDGET_ONE_IN);
-        let MediaPacket { tree, source, counter, .. } = packet;
+        let MediaPacket { tree, source, counter, capture_time, .. } = packet;
+        if let Some(link) = came_by {
+            self.note_lag(link, source, capture_time, now);
+        }
         let Some(stream) = self.stream(tree, source, came_by, counter, now) else { return true };
         let was_asked_for = stream.on_counter(counter, now);
         let (asked, lost) = (stream.ask(now), stream.report(now));
@@ -187,6 +195,18 @@ impl<L: Copy + Ord> Repair<L> {
         own.filter_map(|stream| stream.below(now)).max()
     }
 
+    /// By how much what has come by each link is later than the quickest of it did lately come: of each source the quickest
+    /// packet since the last call. Where all sources are late, they have waited on that link, or on one that they share
+    /// before it.
+    pub fn take_lags(&mut self, now: Instant, told: &mut dyn FnMut(L, Duration)) {
+        self.lags.retain(|_, lag| now.saturating_duration_since(lag.heard_at) < STREAM_LIFE);
+        for ((link, _), lag) in &mut self.lags {
+            if let Some(lag) = lag.take() {
+                told(*link, lag);
+            }
+        }
+    }
+
     /// Packets of a source that were asked for again, came, and were heard here.
     pub fn repaired(&self, source: SourceIndex) -> u64 {
         self.repaired.get(&source).copied().unwrap_or(0)
@@ -195,6 +215,13 @@ impl<L: Copy + Ord> Repair<L> {
     /// What has been asked for and repeated so far.
     pub fn stats(&self) -> RepairStats {
         self.stats
+    }
+
+    fn note_lag(&mut self, link: L, source: SourceIndex, captured: CaptureTime, now: Instant) {
+        if self.lags.len() < STREAMS_MAX || self.lags.contains_key(&(link, source)) {
+            let lag = self.lags.entry((link, source));
+            lag.or_insert_with(|| Lag::new(captured, now)).note(captured, now);
+        }
     }
 
     /// Repeats a packet if it is known, the peer was sent it, and the budget allows.

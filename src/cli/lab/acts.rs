@@ -1,11 +1,14 @@
 //! What the script's steps do.
 
+use std::time::Duration;
+
 use super::node::{LabNode, now};
-use super::plans::{backup_of, dependants};
-use super::script::{Act, Step, Who};
+use super::plans::{backup_of, busiest_link, dependants};
+use super::script::{Act, Link, Step, Who};
 use super::{CliError, Lab};
 use crate::event::Plan;
 use crate::live::Command;
+use crate::net::emulated::PathProfile;
 use crate::session::Moderation;
 
 /// The two parts of a divided network.
@@ -72,6 +75,22 @@ impl Lab<'_> {
                     self.healed.push(None);
                 }
             }
+            Act::Spoil(link, loss, delay) => {
+                whom = match link {
+                    Link::Busiest => self.busiest_link(step)?.to_vec(),
+                    Link::Between(one, other) => {
+                        vec![self.find(one, None, step)?, self.find(other, None, step)?]
+                    }
+                };
+                let [a, b] = [self.nodes[whom[0]].site, self.nodes[whom[1]].site];
+                self.spoiled.push((a, b));
+                self.set_path(a, b, self.loss.max(*loss), *delay);
+            }
+            Act::Clear => {
+                for (a, b) in std::mem::take(&mut self.spoiled) {
+                    self.set_path(a, b, self.loss, Duration::ZERO);
+                }
+            }
             Act::Cut(who) | Act::Mend(who) => {
                 whom.push(self.find(who, None, step)?);
                 let (site, up) = (self.nodes[whom[0]].site, matches!(step.act, Act::Mend(_)));
@@ -97,6 +116,28 @@ impl Lab<'_> {
         self.apart.push((now(), None));
     }
 
+    /// How the path between two sites is from now on, both ways.
+    fn set_path(&self, a: usize, b: usize, loss: f64, delay: Duration) {
+        for (from, to) in [(a, b), (b, a)] {
+            let path = self.sites.path(from, to, self.job.args.jitter, loss);
+            let path = PathProfile { one_way: path.one_way + delay, ..path };
+            self.common.network.with_core(|core| core.set_path(from, to, path));
+        }
+    }
+
+    /// The ends of the link by which most hear those who talk.
+    fn busiest_link(&self, step: &Step) -> Result<[usize; 2], CliError> {
+        let link = self.plan().and_then(|plan| busiest_link(&plan, |id| self.talks(id)));
+        let ends = link.and_then(|(a, b)| Some([self.by_id(&a)?, self.by_id(&b)?]));
+        let what = "no link of the plan leads to anybody";
+        ends.ok_or_else(|| CliError::failed(what, format_args!("{} at {:?}", step.text, step.at), ""))
+    }
+
+    fn talks(&self, id: &str) -> bool {
+        let voice = self.by_id(id).and_then(|node| self.nodes[node].voice);
+        voice.is_some_and(|voice| voice < self.common.voices)
+    }
+
     fn alive(&self, members: bool) -> Vec<usize> {
         let fits = |node: &LabNode| node.is_alive() && (node.voice.is_some() == members);
         (0..self.nodes.len()).filter(|node| fits(&self.nodes[*node])).collect()
@@ -119,13 +160,9 @@ impl Lab<'_> {
     fn find(&self, who: &Who, before: Option<usize>, step: &Step) -> Result<usize, CliError> {
         let plan = self.plan();
         let plan = plan.as_ref();
-        let talks = |id: &str| {
-            let voice = self.by_id(id).and_then(|node| self.nodes[node].voice);
-            voice.is_some_and(|voice| voice < self.common.voices)
-        };
         let relay = |members: bool| {
             let plan = plan?;
-            let relays = dependants(plan, talks).into_iter().filter(|(id, _)| *id != plan.root);
+            let relays = dependants(plan, |id| self.talks(id)).into_iter().filter(|(id, _)| *id != plan.root);
             let known = relays.filter_map(|(id, count)| Some((self.by_id(&id)?, count)));
             let fits = |node: &LabNode| node.is_alive() && node.voice.is_some() == members;
             let fitting = known.filter(|(node, _)| fits(&self.nodes[*node]));

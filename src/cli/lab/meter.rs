@@ -10,7 +10,7 @@ use alm_media::peek_tree;
 use bytes::Bytes;
 
 use crate::identity::NodeId;
-use crate::net::{Channel, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict};
+use crate::net::{Channel, Heard, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict};
 
 /// Media that was sent by all who share this, bytes on the wire.
 pub(super) type Sent = Arc<AtomicU64>;
@@ -101,7 +101,7 @@ impl<L: Link + Send> Link for Meter<L> {
         self.link.switch_counts(peer)
     }
 
-    fn poll_heard(&mut self, heard: &mut dyn FnMut(NodeId, Instant)) {
+    fn poll_heard(&mut self, heard: &mut dyn FnMut(NodeId, Heard)) {
         self.link.poll_heard(heard);
     }
 

@@ -111,7 +111,8 @@ Example:
   $ alm lab --matrix plane.rtt --members 8 --helpers 6 --duration 20s --kill relay@10s
 
 A script has a step a line, its time first: 5s kill relay backup | 8s join 2 | 10s leave m3 | 12s kick m4 |
-15s loss 5% | 20s partition 50% (or m3 h1 ...) | 30s heal | 35s cut m2 | 40s mend m2";
+15s loss 5% | 20s partition 50% (or m3 h1 ...) | 30s heal | 35s cut m2 | 40s mend m2 |
+45s spoil link loss 20% delay 80ms (or spoil m1 m2 ...) | 55s clear";
 
 /// For everybody to be in one plan.
 const TOGETHER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -201,6 +202,8 @@ struct Lab<'j> {
     /// Who was put out, and when.
     kicked: Vec<(Instant, usize)>,
     loss: f64,
+    /// Paths that are worse than they were, by their sites.
+    spoiled: Vec<(usize, usize)>,
     /// Bytes of all and of media when all were in.
     before: (u64, u64),
 }
@@ -236,6 +239,7 @@ impl<'j> Lab<'j> {
             healed: vec![],
             kicked: vec![],
             loss,
+            spoiled: vec![],
             before: (0, 0),
         };
         for number in 0..helpers {

@@ -223,7 +223,11 @@ async fn keep(mut events: mpsc::Receiver<Event>, notes: Arc<Mutex<Notes>>) {
         let at = now();
         match event {
             Event::Tree(plan) => notes.epochs.push((at, plan.epoch, plan.reason)),
-            Event::Repair { .. } | Event::Gap { .. } | Event::FalseAlarm { .. } | Event::Error { .. } => {
+            Event::Repair { .. }
+            | Event::Detour { .. }
+            | Event::Gap { .. }
+            | Event::FalseAlarm { .. }
+            | Event::Error { .. } => {
                 notes.told.push((at, event));
             }
             _ => {}

@@ -42,6 +42,24 @@ pub(super) fn dependants(plan: &Plan, talks: impl Fn(&str) -> bool) -> BTreeMap<
     depend
 }
 
+/// The link by which most hear most of those who talk: from, to.
+pub(super) fn busiest_link(plan: &Plan, talks: impl Fn(&str) -> bool) -> Option<(String, String)> {
+    let mut heard: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for tree in &plan.trees {
+        for source in tree.sources.iter().filter(|source| talks(source)) {
+            let mut below: BTreeMap<&str, usize> = BTreeMap::new();
+            for (node, from) in ways(tree, source).iter().skip(1).rev() {
+                let is_helper = plan.helpers.iter().any(|helper| helper == node);
+                let under = below.get(node).copied().unwrap_or(0) + usize::from(!is_helper);
+                *below.entry(from).or_default() += under;
+                *heard.entry((from, node)).or_default() += under;
+            }
+        }
+    }
+    let most = heard.into_iter().max_by_key(|(_, count)| *count);
+    most.map(|((from, to), _)| (from.to_owned(), to.to_owned()))
+}
+
 /// The node that most would turn to if `dead` were.
 pub(super) fn backup_of(plan: &Plan, dead: &str) -> Option<String> {
     let mut turned: BTreeMap<&str, usize> = BTreeMap::new();
@@ -113,6 +131,8 @@ mod tests {
             reason: String::new(),
         };
         assert_eq!(dependants(&plan, |_| true), BTreeMap::from([("h".into(), 2), ("a".into(), 1)]));
+        assert_eq!(busiest_link(&plan, |_| true), Some(("a".into(), "h".into())));
+        assert_eq!(busiest_link(&plan, |talker| talker == "b"), Some(("b".into(), "a".into())));
         assert_eq!(backup_of(&plan, "h").as_deref(), Some("c"));
         assert_eq!(lengths_ms(&plan, |_, _| 10.0), (20.0, 15.0));
     }

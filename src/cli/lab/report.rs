@@ -12,7 +12,7 @@ use super::gaps::{Gap, rounded};
 use super::node::now;
 use super::plans::lengths_ms;
 use crate::event::Event;
-use crate::session::Lost;
+use crate::session::{BadWay, Lost};
 
 /// The contract's fields, and some more.
 #[derive(Debug, Serialize)]
@@ -36,6 +36,7 @@ pub(super) struct Report {
     unheard: Vec<(String, String)>,
     gaps: Vec<Gap>,
     repairs: Vec<Repair>,
+    detours: Vec<Detour>,
     /// From the mending of each cut until one plan carried all, ms; `null` where none did.
     heals_ms: Vec<Option<f64>>,
     kicks: Vec<Kick>,
@@ -68,6 +69,17 @@ struct Repair {
     at_s: f64,
     detected_ms: f64,
     repaired_ms: f64,
+}
+
+/// Who is fed by another than its parent, as the way from that is bad; or by that again.
+#[derive(Debug, Serialize)]
+struct Detour {
+    /// Who says so.
+    member: String,
+    at_s: f64,
+    parent: String,
+    over: Option<String>,
+    cause: BadWay,
 }
 
 /// Who was heard so lately is heard.
@@ -122,6 +134,7 @@ impl Report {
             unheard,
             gaps: lab.gaps(),
             repairs: repairs(lab),
+            detours: detours(lab),
             heals_ms: lab.healed.iter().map(|took| took.map(ms_of)).collect(),
             kicks: kicks(lab),
             false_alarms: told(lab).filter(|(_, _, event)| matches!(event, Event::FalseAlarm { .. })).count(),
@@ -174,6 +187,14 @@ impl Report {
                 quantile(&repaired, 0.5),
                 quantile(&repaired, 0.95)
             )?;
+        }
+        for Detour { member, at_s, parent, over, cause } in &self.detours {
+            match over {
+                Some(over) => {
+                    writeln!(out, "{member} over {over} at {at_s:.1} s: {} from {parent}", bad(*cause))?;
+                }
+                None => writeln!(out, "{member} from {parent} again at {at_s:.1} s")?,
+            }
         }
         for took in &self.heals_ms {
             match took {
@@ -293,6 +314,24 @@ fn repairs(lab: &Lab<'_>) -> Vec<Repair> {
         _ => None,
     };
     told(lab).filter_map(repair).collect()
+}
+
+fn detours(lab: &Lab<'_>) -> Vec<Detour> {
+    let named = |id: String| lab.by_id(&id).map_or(id, |node| lab.nodes[node].name.clone());
+    let detour = |(member, at_s, event): (String, f64, Event)| match event {
+        Event::Detour { parent, over, cause } => {
+            Some(Detour { member, at_s, parent: named(parent), over: over.map(named), cause })
+        }
+        _ => None,
+    };
+    told(lab).filter_map(detour).collect()
+}
+
+fn bad(cause: BadWay) -> &'static str {
+    match cause {
+        BadWay::Loss => "loss",
+        BadWay::Delay => "delay",
+    }
 }
 
 fn troubles(lab: &Lab<'_>) -> Vec<String> {

@@ -35,10 +35,23 @@ pub(super) enum Act {
     PartShare(f64),
     /// All reach all again.
     Heal,
+    /// Between two, both ways: the share lost, and what is added to the delay.
+    Spoil(Link, f64, Duration),
+    /// All that was spoiled is as it was.
+    Clear,
     /// An access line goes down.
     Cut(Who),
     /// And up again.
     Mend(Who),
+}
+
+/// A path between two nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    /// The link of the plan by which most hear those who talk.
+    Busiest,
+    /// Between these.
+    Between(Who, Who),
 }
 
 /// Whom it happens to.
@@ -58,7 +71,7 @@ pub(super) enum Who {
 
 /// What a step may be, for who wrote something else.
 const STEPS: &str = "write TIME and one of: kill WHO..., join [N], leave WHO, kick WHO, loss SHARE, partition WHO...|SHARE, heal, \
-                     cut WHO, mend WHO; WHO is relay, helper, backup, host, m3 or h2";
+                     cut WHO, mend WHO, spoil link|WHO WHO [loss SHARE] [delay TIME], clear; WHO is relay, helper, backup, host, m3 or h2";
 /// More members than one step lets in.
 const JOIN_MAX: usize = 1_000;
 
@@ -104,6 +117,8 @@ impl Step {
             }
             ("partition", [_, ..]) => Act::Part(everybody()?),
             ("heal", []) => Act::Heal,
+            ("spoil", rest) => spoil(rest)?,
+            ("clear", []) => Act::Clear,
             ("cut", [who]) => Act::Cut(Who::parse(who)?),
             ("mend", [who]) => Act::Mend(Who::parse(who)?),
             _ => return None,
@@ -111,6 +126,24 @@ impl Step {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         Some(Self { at, act, text })
     }
+}
+
+/// `link` or two names, and then how bad the path between them is to be.
+fn spoil(words: &[&str]) -> Option<Act> {
+    let (link, how) = match words {
+        ["link", how @ ..] => (Link::Busiest, how),
+        [one, other, how @ ..] => (Link::Between(Who::parse(one)?, Who::parse(other)?), how),
+        _ => return None,
+    };
+    let (mut loss, mut delay) = (0.0, Duration::ZERO);
+    for pair in how.chunks(2) {
+        match *pair {
+            ["loss", share] => loss = units::share(share).ok()?,
+            ["delay", time] => delay = units::duration(time).ok()?,
+            _ => return None,
+        }
+    }
+    (!how.is_empty()).then_some(Act::Spoil(link, loss, delay))
 }
 
 impl Who {
@@ -146,6 +179,11 @@ mod tests {
             Some(Act::Part(vec![Who::Named("m3".into()), Who::Named("h1".into())]))
         );
         assert_eq!(act("9s heal"), Some(Act::Heal));
+        let ms = Duration::from_millis;
+        assert_eq!(act("9s spoil link loss 20% delay 80ms"), Some(Act::Spoil(Link::Busiest, 0.2, ms(80))));
+        let between = Link::Between(Who::Host, Who::Named("h2".into()));
+        assert_eq!(act("9s spoil host h2 delay 80ms"), Some(Act::Spoil(between, 0.0, ms(80))));
+        assert_eq!(act("9s clear"), Some(Act::Clear));
         for bad in [
             "",
             "5s",
@@ -155,6 +193,9 @@ mod tests {
             "5s kill x",
             "5s join 0",
             "5s loss 2",
+            "5s spoil link",
+            "5s spoil m1 loss 2%",
+            "5s spoil m1 m2 loss",
             "5s dance",
         ] {
             assert_eq!(act(bad), None, "{bad}");

@@ -113,6 +113,11 @@ impl<T> Emulator<T> {
         }
     }
 
+    /// Has one direction of a pair behave like this from now on.
+    pub fn set_path(&mut self, from: usize, to: usize, path: PathProfile) {
+        self.profile[from * self.nodes + to] = path;
+    }
+
     /// Divides the network: nodes reach others of the same part only. Packets under way still arrive.
     pub fn set_part(&mut self, node: usize, part: usize) {
         self.part[node] = part;

@@ -16,7 +16,7 @@ use super::packet::{Header, Kind};
 use super::path::{Ask, Path};
 use super::replay::{Freshness, ReplayWindow};
 use crate::identity::NodeId;
-use crate::net::{Budget, SendError, SwitchCounts};
+use crate::net::{Budget, Heard, SendError, SwitchCounts};
 
 /// See the [module](self).
 pub(in crate::net) struct Hop {
@@ -219,11 +219,15 @@ impl Hop {
         self.heard_us.fetch_max(since as u64, Ordering::Relaxed);
     }
 
-    /// When the peer was heard last, if that is news since the last call.
-    pub(in crate::net) fn news(&self) -> Option<Instant> {
+    /// What has been heard of the peer, if there is news since the last call.
+    pub(in crate::net) fn news(&self) -> Option<Heard> {
         let heard = self.heard_us.load(Ordering::Relaxed);
         let told = self.told_us.swap(heard, Ordering::Relaxed);
-        (heard > told).then(|| self.since + Duration::from_micros(heard))
+        (heard > told).then(|| {
+            let inbound = self.inbound();
+            let at = self.since + Duration::from_micros(heard);
+            Heard { at, came: inbound.opened, lost: inbound.lost_down() }
+        })
     }
 
     /// Time passes: asks whether the hop gets through, when that is due.

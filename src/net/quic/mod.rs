@@ -34,7 +34,7 @@ use super::address::{canonical, concrete_addresses, is_detour, mapped_for};
 use super::beats::Beats;
 use super::hop::{self, Hops};
 use super::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
-use super::{Channel, DialError, Link, LinkEvent, SendError, Switch, SwitchCounts};
+use super::{Channel, DialError, Heard, Link, LinkEvent, SendError, Switch, SwitchCounts};
 use crate::identity::{Identity, NodeId};
 
 /// How long a dial may take before it counts as unanswered.
@@ -537,10 +537,10 @@ impl Link for QuicLink {
         hop.map(|hop| hop.counts()).unwrap_or_default()
     }
 
-    fn poll_heard(&mut self, heard: &mut dyn FnMut(NodeId, std::time::Instant)) {
+    fn poll_heard(&mut self, heard: &mut dyn FnMut(NodeId, Heard)) {
         for (peer, known) in &self.peers {
-            for at in known.connections.iter().filter_map(|c| c.hop.as_ref()?.news()) {
-                heard(*peer, at);
+            for news in known.connections.iter().filter_map(|c| c.hop.as_ref()?.news()) {
+                heard(*peer, news);
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::ops::RangeBounds;
+use std::time::{Duration, Instant};
 
 use super::{PoolNode, Standing};
 use crate::identity::NodeId;
@@ -47,6 +48,12 @@ impl PoolNode {
     #[must_use]
     pub fn round_trip(&self, node: NodeId) -> Option<Duration> {
         self.links.get(node)?.round_trips.round_trip()
+    }
+
+    /// The round trips to a peer, of those that are remembered, that were completed within a time; the fastest first.
+    #[must_use]
+    pub fn round_trips(&self, node: NodeId, time: &impl RangeBounds<Instant>) -> Vec<Duration> {
+        self.links.get(node).map(|link| link.round_trips.within(time)).unwrap_or_default()
     }
 
     /// Where a peer says that it is, if it has said so.

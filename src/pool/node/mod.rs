@@ -303,6 +303,14 @@ impl PoolNode {
         }
     }
 
+    /// A few round trips to a peer are measured at once: see [`round_trips`](Self::round_trips).
+    pub fn look_at(&mut self, node: NodeId, now: Instant) {
+        if let Some(link) = self.links.get_mut(node).filter(|link| link.hello.is_some()) {
+            link.ping_anew(now);
+            self.wake = now;
+        }
+    }
+
     /// Anything has arrived from a peer: it lives.
     pub fn on_traffic(&mut self, from: NodeId, at: Instant) {
         if let Some(link) = self.links.get_mut(from) {

@@ -41,7 +41,7 @@ const LEASE: Duration = Duration::from_secs(60);
 const RENEWAL: Duration = Duration::from_secs(20);
 /// A helper that refused, vanished or was preempted is not asked again for this long; neither is a pair that did not
 /// connect.
-const EXCLUSION: Duration = Duration::from_secs(30);
+pub(super) const EXCLUSION: Duration = Duration::from_secs(30);
 /// After a joiner has had time to measure the others, the plan is looked at again.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
 /// And then at twice the interval each time, up to this.
@@ -55,9 +55,6 @@ pub(super) const REVIEW_REASON: &str = "review";
 const MEASURED_REASON: &str = "measured";
 /// How long a snapshot of the pool is good for plans that must not wait: two reviews.
 const REPORTS_LIFE: Duration = Duration::from_secs(30);
-/// How long after the first word that a relay is dead it is planned without: it is lost by then, if it is, and the others
-/// have said so too.
-const DOUBT_WAIT: Duration = Duration::from_secs(1);
 /// How long a helper that carries less by the new plan, or nothing, is held for the old one's packets.
 const RELEASE_DELAY: Duration = Duration::from_secs(2);
 
@@ -82,7 +79,7 @@ impl Manager {
         self.phase = Phase::Querying { wide };
         // Who waits to be heard is not made to wait for the pool; the review that follows asks it.
         if reason != REVIEW_REASON && !self.reports.is_empty() && now < self.reports_end {
-            self.plan_on_reports(wide);
+            self.plan_on_reports(wide, now);
         } else {
             let members = self.roster.iter().map(|member| member.node).filter(|node| *node != self.me);
             let priority = wide.then_some(self.config.priority);
@@ -107,6 +104,7 @@ impl Manager {
         }
         self.excluded.retain(|_, until| !due(until));
         self.forbidden.retain(|_, until| !due(until));
+        self.bad_ways.forget(now);
         self.reign(now);
         self.change_group(now);
         if due(&self.renew_at) {
@@ -173,11 +171,11 @@ impl Manager {
     pub fn on_snapshot(&mut self, reports: Vec<NodeReport>, now: Instant) {
         if let Phase::Querying { wide } = self.phase {
             (self.reports, self.reports_end) = (reports, now + REPORTS_LIFE);
-            self.plan_on_reports(wide);
+            self.plan_on_reports(wide, now);
         }
     }
 
-    fn plan_on_reports(&mut self, wide: bool) {
+    fn plan_on_reports(&mut self, wide: bool, now: Instant) {
         let reports = &self.reports;
         let degree = |member: NodeId, told: u32| {
             let reported =
@@ -196,7 +194,13 @@ impl Manager {
             members,
             reports: reports.clone(),
             excluded: self.excluded.keys().copied().collect(),
-            forbidden: self.forbidden.keys().copied().chain(forbidden(reports)).collect(),
+            forbidden: self
+                .forbidden
+                .keys()
+                .copied()
+                .chain(self.bad_ways.avoided(now))
+                .chain(forbidden(reports))
+                .collect(),
             current: self.installed.clone(),
             review: reason == REVIEW_REASON,
             reason,
@@ -225,9 +229,10 @@ impl Manager {
         let to_measure = self.to_measure(&job, &planned);
         let mut plan = match planned.plan {
             Ok(plan) => plan,
-            Err(_) if !self.forbidden.is_empty() => {
+            Err(_) if !self.forbidden.is_empty() || self.bad_ways.avoided(now).next().is_some() => {
                 // Ways that were closed for a while may be open again; whoever is not reached now will be missing.
                 self.forbidden.clear();
+                self.bad_ways.pardon(now);
                 self.want(planned.reason, now);
                 return;
             }
@@ -351,19 +356,6 @@ impl Manager {
         } else if self.installed.as_ref().is_some_and(|plan| plan.nodes().contains(&node)) {
             self.want(reason, now);
         }
-    }
-
-    /// A node says that a relay of its is dead. It may be, or it is the way between the two: the relay is asked, and in
-    /// any case the next plan does not rely on that way.
-    pub(super) fn on_silent(&mut self, reporter: NodeId, relay: NodeId, now: Instant) {
-        let Some(plan) = &self.installed else { return };
-        let links = plan.trees.iter().flat_map(|tree| &tree.edges);
-        if !links.into_iter().any(|link| *link == (relay, reporter)) {
-            return;
-        }
-        self.forbidden.insert((reporter, relay), now + EXCLUSION);
-        self.doubts_at.get_or_insert(now + DOUBT_WAIT);
-        self.outputs.push_back(Output::Doubt(relay));
     }
 
     /// A node's answer to an installation.

@@ -11,6 +11,7 @@ mod group;
 mod moderate;
 mod office;
 mod probes;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use self::group::Members;
 pub use self::office::Estate;
 use self::office::Office;
 use self::probes::Probes;
+use self::ways::BadWays;
 use super::keys::{Delegation, PROOF_LEN, admits};
 use super::message::{Departure, Refusal, SessionMessage};
 use super::overlap::OVERLAP;
@@ -88,6 +90,7 @@ pub struct Manager {
     probes: Probes,
     excluded: BTreeMap<NodeId, Instant>,
     forbidden: BTreeMap<(NodeId, NodeId), Instant>,
+    bad_ways: BadWays,
     /// Degrees held at helpers.
     leases: BTreeMap<NodeId, u32>,
     renew_at: Instant,
@@ -164,6 +167,7 @@ impl Manager {
             probes: Probes::default(),
             excluded: BTreeMap::new(),
             forbidden: BTreeMap::new(),
+            bad_ways: BadWays::default(),
             leases: BTreeMap::new(),
             renew_at: now,
             releases: Vec::new(),
@@ -227,6 +231,7 @@ impl Manager {
             SessionMessage::Claim(claim) => self.on_claim(from, claim),
             SessionMessage::Reign { .. } | SessionMessage::Appoint(_) => self.claim_to(from),
             SessionMessage::Silent { node, .. } => self.on_silent(from, node, now),
+            SessionMessage::Poor { node, urgent, .. } => self.on_poor(from, node, urgent, now),
             SessionMessage::Installed { epoch, missing, refused, .. } => {
                 self.on_installed(from, epoch, &missing, refused, now);
             }
