@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// Samples that a link remembers.
 const SAMPLES: usize = 16;
+/// Samples of which the fastest tells the peer's clock: fewer than the pings that a new link begins with, since one may be lost.
+const CLOCK_SAMPLES: usize = 3;
 /// Pings that may be unanswered at once; the oldest are forgotten.
 const OUTSTANDING_MAX: usize = 8;
 
@@ -87,8 +89,12 @@ impl RoundTrips {
         sorted
     }
 
-    /// The peer's clock minus ours, microseconds.
+    /// The peer's clock minus ours, microseconds. A first sample alone is not believed: if its ping had to wait, the clock would be
+    /// wrong by half of that.
     pub(super) fn clock_offset_us(&self) -> Option<i64> {
+        if self.samples.len() < CLOCK_SAMPLES {
+            return None;
+        }
         self.samples.iter().min_by_key(|s| s.round_trip).map(|s| s.clock_offset_us)
     }
 
@@ -120,6 +126,7 @@ mod tests {
             let pong = pong_to(&ping(nonce), our_us + 10_000 + 5_000_000).unwrap();
             let took = Duration::from_millis(20 + queue_ms);
             assert!(link.on_pong(&pong, sent + took, our_us + took.as_micros() as u64));
+            assert_eq!(link.clock_offset_us().is_some(), i >= 2, "the first one had to wait");
         }
         assert_eq!(link.round_trip(), Some(Duration::from_millis(50)));
         assert_eq!(link.clock_offset_us(), Some(5_000_000));
