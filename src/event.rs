@@ -200,12 +200,22 @@ pub struct Plan {
     pub height_ms: f64,
     /// The largest latency between two members.
     pub diameter_ms: f64,
+    /// These rest on links that nobody has measured yet; another plan follows as soon as somebody has.
+    pub estimated: bool,
     /// How long the planning took.
     pub planned_us: u64,
     /// Round trips to helpers measured for this plan alone.
     pub probes: u32,
     /// Why it was made.
     pub reason: String,
+}
+
+impl Plan {
+    /// The largest latency for people, who are not shown what nobody has measured.
+    #[must_use]
+    pub fn worst_pair(&self) -> String {
+        if self.estimated { "not measured yet".to_owned() } else { format!("{:.1} ms", self.worst_ms) }
+    }
 }
 
 /// One tree of a plan.

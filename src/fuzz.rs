@@ -292,6 +292,7 @@ mod tests {
                     worst_ms: 80.0,
                     height_ms: 70.0,
                     diameter_ms: 90.0,
+                    is_guess: false,
                     planned_us: 12,
                     probes: 0,
                     reason: "joined".to_owned(),

@@ -19,7 +19,8 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
             let how = how.as_ref().and_then(|how| how.as_str()).unwrap_or("left");
             format!("{} is gone ({how})", conference.name(node))
         }
-        Event::Tree(Plan { epoch, trees, helpers, worst_ms, reason, .. }) => {
+        Event::Tree(plan) => {
+            let Plan { epoch, trees, helpers, reason, .. } = plan;
             let edges: usize = trees.iter().map(|tree| tree.edges.len()).sum();
             if edges == 0 {
                 return None;
@@ -29,7 +30,7 @@ pub fn sentence(conference: &Conference, event: &Event) -> Option<String> {
                 1 => format!("{edges} links"),
                 trees => format!("{trees} trees, one for each voice"),
             };
-            format!("tree {epoch} ({reason}): {what}, {helpers} helpers, worst pair {worst_ms:.1} ms")
+            format!("tree {epoch} ({reason}): {what}, {helpers} helpers, worst pair {}", plan.worst_pair())
         }
         Event::Pool { size, .. } => format!("{size} nodes in the pool"),
         Event::Coordinate { .. } => return None,

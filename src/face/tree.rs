@@ -56,12 +56,12 @@ impl Conference {
 
     fn text(&self, plan: &Plan) -> String {
         let mut text = format!(
-            "plan {} ({}): {} {}, worst pair {:.1} ms, {} {}\n",
+            "plan {} ({}): {} {}, worst pair {}, {} {}\n",
             plan.epoch,
             plan.reason,
             plan.trees.len(),
             if plan.trees.len() == 1 { "tree" } else { "trees" },
-            plan.worst_ms,
+            plan.worst_pair(),
             plan.helpers.len(),
             if plan.helpers.len() == 1 { "helper" } else { "helpers" },
         );
@@ -238,6 +238,7 @@ mod tests {
             worst_ms: 12.34,
             height_ms: 12.34,
             diameter_ms: 20.0,
+            estimated: false,
             planned_us: 5,
             probes: 0,
             reason: "join".into(),

@@ -32,6 +32,7 @@ pub(super) fn tree(plan: &SessionPlan, me: NodeId) -> Event {
         worst_ms: rounded(plan.worst_ms),
         height_ms: rounded(plan.height_ms),
         diameter_ms: rounded(plan.diameter_ms),
+        estimated: plan.is_guess,
         planned_us: plan.planned_us,
         probes: plan.probes,
         reason: plan.reason.clone(),

@@ -594,6 +594,7 @@ mod tests {
             worst_ms: 0.0,
             height_ms: 0.0,
             diameter_ms: 0.0,
+            is_guess: false,
             planned_us: 0,
             probes: 0,
             reason: String::new(),

@@ -32,6 +32,8 @@ pub struct SessionPlan {
     pub height_ms: f64,
     /// The largest latency between two members.
     pub diameter_ms: f64,
+    /// That rests on links which nobody has measured yet.
+    pub is_guess: bool,
     /// How long the planning took.
     pub planned_us: u64,
     /// Round trips to helpers measured for this plan alone.
@@ -389,6 +391,7 @@ mod tests {
             worst_ms: 0.0,
             height_ms: 0.0,
             diameter_ms: 0.0,
+            is_guess: false,
             planned_us: 0,
             probes: 0,
             reason: String::new(),

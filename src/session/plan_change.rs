@@ -192,6 +192,7 @@ mod tests {
             worst_ms: 1.0,
             height_ms: 1.0,
             diameter_ms: 1.0,
+            is_guess: false,
             planned_us: 1,
             probes: 0,
             reason: "joined".to_owned(),

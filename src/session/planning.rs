@@ -78,8 +78,6 @@ pub struct Planned {
     pub unmeasured: Vec<(NodeId, NodeId)>,
     /// Other such links that may bring something, the most promising first.
     pub promising: Vec<(NodeId, NodeId)>,
-    /// What the plan comes to rests on links that nobody has measured.
-    pub is_guess: bool,
     /// Why there is one tree for each voice where two were asked for.
     pub unprotected: Option<String>,
 }
@@ -123,22 +121,14 @@ impl PlanningJob {
                 let promising = delays.promising(self.members.len()).into_iter();
                 let promising = promising.filter(|link| !links.contains(link)).map(ends).collect();
                 let unmeasured = links.into_iter().filter(guessed).map(ends).collect();
-                Planned {
-                    plan: Ok(self.session_plan(&plan, &nodes, &delays)),
-                    value_ms,
-                    unmeasured,
-                    promising,
-                    is_guess,
-                    reason: self.reason,
-                    unprotected,
-                }
+                let plan = SessionPlan { is_guess, ..self.session_plan(&plan, &nodes, &delays) };
+                Planned { plan: Ok(plan), value_ms, unmeasured, promising, reason: self.reason, unprotected }
             }
             Err(why) => Planned {
                 plan: Err(why),
                 value_ms: None,
                 unmeasured: Vec::new(),
                 promising: Vec::new(),
-                is_guess: false,
                 reason: self.reason,
                 unprotected: None,
             },
@@ -318,6 +308,7 @@ impl PlanningJob {
             worst_ms: plan.diameter.ms(),
             height_ms: plan.height.ms(),
             diameter_ms: plan.diameter.ms(),
+            is_guess: false,
             planned_us: 0,
             probes: self.probes,
             reason: self.reason.to_owned(),

@@ -161,8 +161,10 @@ fn ways_pane<'a>(conference: &'a Conference, screen: &Screen) -> Paragraph<'a> {
         }
         lines.push(Line::default());
         lines.push(Line::from(format!(
-            "plan {} ({}): worst pair {:.1} ms",
-            plan.epoch, plan.reason, plan.worst_ms
+            "plan {} ({}): worst pair {}",
+            plan.epoch,
+            plan.reason,
+            plan.worst_pair()
         )));
         let helpers: Vec<&str> = plan.helpers.iter().map(|helper| conference.name(helper)).collect();
         lines.push(match helpers.len() {
@@ -359,6 +361,7 @@ mod tests {
             trees,
             helpers,
             worst_ms: 21.42,
+            estimated: false,
             height_ms,
             diameter_ms,
             planned_us,

@@ -126,6 +126,7 @@ mod tests {
             worst_ms: 0.0,
             height_ms: 0.0,
             diameter_ms: 0.0,
+            estimated: false,
             planned_us: 0,
             probes: 0,
             reason: String::new(),

@@ -44,6 +44,8 @@ const RENEWAL: Duration = Duration::from_secs(20);
 pub(super) const EXCLUSION: Duration = Duration::from_secs(30);
 /// After a joiner has had time to measure the others, the plan is looked at again.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
+/// Sooner, if what the plan comes to is not all measured: the first pings over the links in question, and a long round trip.
+const SETTLE_GUESS: Duration = Duration::from_millis(600);
 /// And then at twice the interval each time, up to this.
 const REVIEW: Duration = Duration::from_secs(15);
 /// A review moves edges only for an objective that is less by this much and this share, or to let a helper go.
@@ -280,7 +282,8 @@ impl Manager {
         };
         let all_planned = all_planned && self.installed.as_ref().is_some_and(stands);
         let is_same = self.installed.as_ref().is_some_and(|installed| same_edges(installed, &plan));
-        let is_known = is_same && self.is_guess && !planned.is_guess;
+        let was_guess = self.installed.as_ref().is_some_and(|installed| installed.is_guess);
+        let is_known = is_same && was_guess && !plan.is_guess;
         let is_idle = plan.reason == REVIEW_REASON && all_planned;
         let is_worth = !is_idle || worth_moving(planned.value_ms, helpers_saved);
         if !is_known && (is_same || !is_worth) {
@@ -291,7 +294,6 @@ impl Manager {
             // Now it is known what it comes to, and everybody is told.
             MEASURED_REASON.clone_into(&mut plan.reason);
         }
-        self.is_guess = planned.is_guess;
         plan.planned_us = elapsed.as_micros() as u64;
         self.epoch += 1;
         number(&mut plan, self.session, self.delegation.term, self.epoch);
@@ -493,7 +495,9 @@ impl Manager {
         self.appoint_heirs();
         if plan.reason != REVIEW_REASON && plan.reason != MEASURED_REASON {
             self.review_wait = 2 * SETTLE;
-            self.review_at = now + SETTLE;
+            // In a large session most pairs are never measured.
+            let is_known_soon = plan.is_guess && self.roster.is_mesh();
+            self.review_at = now + if is_known_soon { SETTLE_GUESS } else { SETTLE };
         }
         self.installed = Some(plan);
         self.advance(now);

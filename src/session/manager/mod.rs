@@ -82,8 +82,6 @@ pub struct Manager {
     installed: Option<SessionPlan>,
     /// Members that have been told the plan under way a second time.
     told_again: BTreeSet<NodeId>,
-    /// What the last plan was said to come to was not all measured.
-    is_guess: bool,
     reports: Vec<NodeReport>,
     /// Until when they are good enough for plans that must not wait.
     reports_end: Instant,
@@ -161,7 +159,6 @@ impl Manager {
             epoch: 0,
             installed: None,
             told_again: BTreeSet::new(),
-            is_guess: true,
             reports: Vec::new(),
             reports_end: now,
             probes: Probes::default(),

@@ -274,7 +274,7 @@ function drawPlan() {
   }
   const helpers = plan.helpers.length;
   $("plan").textContent =
-    `Plan ${plan.epoch} (${plan.reason}): worst pair ${plan.worst_ms.toFixed(1)} ms one way, ` +
+    `Plan ${plan.epoch} (${plan.reason}): worst pair ${plan.estimated ? "not measured yet" : `${plan.worst_ms.toFixed(1)} ms one way`}, ` +
     `${helpers === 0 ? "no helper" : helpers === 1 ? "1 helper" : `${helpers} helpers`}.`;
 }
 
