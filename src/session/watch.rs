@@ -94,6 +94,10 @@ impl Watch {
         let last = self.others.entry(from).or_insert(at);
         *last = (*last).max(at);
         let Some(feed) = self.feeds.get_mut(&from) else { return };
+        if at <= feed.last && feed.state != State::New {
+            // Told twice: by the link, and as what it was.
+            return;
+        }
         let gap = at.saturating_duration_since(feed.last);
         feed.last = feed.last.max(at);
         match &mut feed.state {
