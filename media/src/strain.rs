@@ -1,10 +1,10 @@
 //! Whether a sender asks too much of its uplink, and what it does about it: longer frames, which spare headers, before
 //! anything is dropped; and once that does not help, among those who speak a place only for the loudest.
 //!
-//! Two signs count, each for two seconds in a row: the machine's budget is nearly spent, or the way to one of its neighbours
-//! in the plan has become much longer than it was, which is what a queue does. Loss alone is no sign: radios lose packets
-//! and longer frames would lose more with each. Nor is a neighbour that is new and far. What is done is undone step by step
-//! after a while of calm.
+//! Two signs count, each for two seconds in a row: the machine's budget is nearly spent, or the ways to most of its neighbours
+//! in the plan have become much longer than they were, which is what a queue on its own line does; a single one has a queue of
+//! its own. Loss alone is no sign: radios lose packets and longer frames would lose more with each. Nor is a neighbour that
+//! is new and far. What is done is undone step by step after a while of calm.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -89,21 +89,24 @@ impl<K: Ord> Strain<K> {
         longer.take(self.steps).last().unwrap_or(usual)
     }
 
-    /// Whether the way to a neighbour has grown; neighbours that are none any more are forgotten.
+    /// Whether the ways to most neighbours have grown; neighbours that are none any more are forgotten.
     fn is_queued(&mut self, round_trips_ms: impl IntoIterator<Item = (K, f64)>) -> bool {
         let mut before = std::mem::take(&mut self.round_trips_ms);
-        let mut is_queued = false;
+        let (mut compared, mut grown) = (0, 0);
         for (neighbour, ms) in round_trips_ms {
             let mut known = before.remove(&neighbour).unwrap_or_default();
             let least = known.iter().copied().fold(f64::INFINITY, f64::min);
-            is_queued |= known.len() >= KNOWN_S && ms > least + QUEUE_MS;
+            if known.len() >= KNOWN_S {
+                compared += 1;
+                grown += usize::from(ms > least + QUEUE_MS);
+            }
             known.push_back(ms);
             if known.len() > REMEMBERED_S {
                 known.pop_front();
             }
             self.round_trips_ms.insert(neighbour, known);
         }
-        is_queued
+        2 * grown > compared
     }
 }
 
@@ -135,11 +138,12 @@ mod tests {
     #[test]
     fn a_queue_is_noticed_and_a_long_way_is_not_one() {
         let mut strain = Strain::default();
-        let far = |ms| [(1, 20.0), (2, ms)];
+        let far = |ms| [(1, ms - 280.0), (2, ms)];
         (0..20).for_each(|_| assert!(!strain.on_second(0, [(1, 20.0)])));
         (0..90).for_each(|_| assert!(!strain.on_second(0, far(300.0)), "new and far"));
         assert!(!strain.on_second(0, far(900.0)), "once is nothing");
         strain.on_second(0, far(300.0));
+        (0..9).for_each(|_| assert!(!strain.on_second(0, [(1, 20.0), (2, 900.0)]), "a way of its own"));
         strain.on_second(0, far(900.0));
         assert!(strain.on_second(0, far(900.0)));
         let short = FrameLength::from_micros(5_000).unwrap();
