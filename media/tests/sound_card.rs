@@ -39,7 +39,7 @@ fn what_is_played_is_captured() {
     for frame in 1..=250 {
         let mut pcm = [0.0; 960];
         tone.read(&mut pcm).unwrap();
-        output.write(&pcm).unwrap();
+        output.write_mono(&pcm).unwrap();
         input.read(&mut pcm).unwrap();
         heard.extend(pcm);
         let next = start + Duration::from_millis(20 * frame);
@@ -78,7 +78,7 @@ impl Room {
         while start.elapsed() < Duration::from_secs(30) {
             let mut pcm = [0.0; 960];
             self.tone.read(&mut pcm).unwrap();
-            if let Err(error) = self.output.write(&pcm) {
+            if let Err(error) = self.output.write_mono(&pcm) {
                 println!("{:?}: {error}", start.elapsed());
             }
             if let Err(error) = self.input.read(&mut pcm) {

@@ -199,7 +199,10 @@ pub struct Audio {
     /// When the next tick is due.
     due: Instant,
     captured: Vec<f32>,
+    /// Of all channels, interleaved.
     played: Vec<f32>,
+    /// Of what is played, one channel: what a microphone hears of it.
+    mixed_down: Vec<f32>,
     filled: usize,
     packets: Vec<Bytes>,
     paths_ms: BTreeMap<SourceIndex, f64>,
@@ -241,10 +244,11 @@ impl Audio {
         });
         let floor = Floor::new(own.source);
         let samples = (tick.as_secs_f64() * f64::from(SAMPLE_RATE)).round() as usize;
+        let channels = playback.channels();
         let audio = Self {
             capture,
             playback,
-            listener: Listener::new(),
+            listener: Listener::with_channels(channels),
             clock: None,
             muted,
             cue: cue.then(Cue::default),
@@ -253,7 +257,8 @@ impl Audio {
             tick,
             due: now + tick,
             captured: vec![0.0; frame.samples()],
-            played: vec![0.0; samples],
+            played: vec![0.0; samples * channels.count()],
+            mixed_down: vec![0.0; samples],
             filled: 0,
             packets: Vec::with_capacity(1),
             paths_ms: BTreeMap::new(),
@@ -313,16 +318,20 @@ impl Audio {
         self.take_inbox()?;
         self.listener.pull(now, &mut self.played);
         self.tell_gaps();
+        let channels = self.playback.channels().count();
         if let Some(cue) = &mut self.cue {
-            cue.add(&mut self.played);
+            cue.add(&mut self.played, channels);
         }
         if let Some(processor) = &mut self.processor {
-            processor.play(&self.played);
+            for (sample, samples) in self.mixed_down.iter_mut().zip(self.played.chunks_exact(channels)) {
+                *sample = samples.iter().sum::<f32>() / channels as f32;
+            }
+            processor.play(&self.mixed_down);
         }
         if let Err(error) = self.playback.write(&self.played) {
             self.tell(FromAudio::Trouble(error.to_string()));
         }
-        let step = self.played.len();
+        let step = self.mixed_down.len();
         if let Err(error) = self.capture.read(&mut self.captured[self.filled..self.filled + step]) {
             self.tell(FromAudio::Trouble(error.to_string()));
         }

@@ -25,14 +25,15 @@ impl Cue {
         *self = Self { notes: if is_on { [low, high] } else { [high, low] }, played: 0 };
     }
 
-    /// Adds what comes next of it to what is played.
-    pub(super) fn add(&mut self, pcm: &mut [f32]) {
-        for sample in pcm.iter_mut() {
+    /// Adds what comes next of it to what is played, in all of so many channels.
+    pub(super) fn add(&mut self, pcm: &mut [f32], channels: usize) {
+        for samples in pcm.chunks_exact_mut(channels) {
             let Some(hz) = self.notes.get(self.played / NOTE_SAMPLES) else { return };
             let at = (self.played % NOTE_SAMPLES) as f32;
             // Each note swells and fades, so that none clicks.
             let swell = (at / NOTE_SAMPLES as f32 * TAU / 2.0).sin();
-            *sample += AMPLITUDE * swell * (at * hz * TAU / SAMPLE_RATE as f32).sin();
+            let note = AMPLITUDE * swell * (at * hz * TAU / SAMPLE_RATE as f32).sin();
+            samples.iter_mut().for_each(|sample| *sample += note);
             self.played += 1;
         }
     }
@@ -60,12 +61,12 @@ mod tests {
     fn it_rises_for_on_and_falls_for_off_and_is_over() {
         let mut cue = Cue::default();
         let mut pcm = vec![0.0; 4 * NOTE_SAMPLES];
-        cue.add(&mut pcm);
+        cue.add(&mut pcm, 1);
         assert!(pcm.iter().all(|sample| *sample == 0.0), "nothing was pressed");
         for is_on in [true, false] {
             pcm.fill(0.0);
             cue.start(is_on);
-            pcm.chunks_mut(480).for_each(|tick| cue.add(tick));
+            pcm.chunks_mut(480).for_each(|tick| cue.add(tick, 1));
             let [first, second] = crossings(&pcm);
             assert_eq!(first < second, is_on, "{first} {second}");
             let peak = pcm.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));

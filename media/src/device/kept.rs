@@ -1,5 +1,6 @@
-//! A sound device that is kept: when it fails, is unplugged or falls silent it is opened again, as often as it takes, and when
-//! the system's default becomes another device, that one is opened instead.
+//! A sound device that is kept: when it fails, is unplugged or falls silent it is opened again, as often as it takes, when
+//! the system's default becomes another device, that one is opened instead, and on a machine too busy for short blocks it
+//! is opened with longer ones.
 //!
 //! Opening takes a sound server its time, and so does closing; both are done on a thread of their own. Whoever reads or
 //! writes gets silence meanwhile, is told once that the device is gone and once that it is back, and never waits.
@@ -16,6 +17,11 @@ pub(super) trait Card: Send {
 
     /// How often its samples, or the room for them, have run out.
     fn gaps(&self) -> u64;
+
+    /// So many samples have passed: whether its callback comes too late for the blocks that it is opened with. Said once.
+    fn is_starved(&mut self, _samples: usize) -> bool {
+        false
+    }
 }
 
 /// How the thread gets at a device.
@@ -25,6 +31,11 @@ pub(super) trait Opener<D>: Send {
 
     /// What [`open`](Self::open) would open now; `None` when it cannot be told, or cannot change.
     fn name(&mut self) -> Option<String>;
+
+    /// From now on it is opened with longer blocks; `false` where there are none.
+    fn lengthen(&mut self) -> bool {
+        false
+    }
 }
 
 /// How patient the thread is.
@@ -59,6 +70,8 @@ enum Order<D> {
     Again(Option<D>),
     /// Another one has taken its place.
     Close(D),
+    /// One with longer blocks is to take its place.
+    Longer,
 }
 
 impl<D: Card + 'static> Kept<D> {
@@ -100,6 +113,9 @@ impl<D: Card + 'static> Kept<D> {
         let Some(device) = &mut self.device else { return Ok(false) };
         let mut done = work(device);
         self.gaps = self.gaps_before + device.gaps();
+        if device.is_starved(samples) {
+            let _ = self.orders.try_send(Order::Longer);
+        }
         if done.is_ok() && self.stall.on_beats(device.beats(), samples) {
             done = Err(DeviceError::Silent(self.direction));
         }
@@ -142,6 +158,8 @@ fn keep<D: Send + 'static>(
                 close(before);
                 continue;
             }
+            Ok(Order::Longer) if opener.lengthen() => name = None,
+            Ok(Order::Longer) => continue,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }

@@ -7,9 +7,15 @@
 mod file;
 #[cfg(any(feature = "audio", test))]
 mod kept;
+#[cfg(any(feature = "audio", test))]
+mod level;
 #[cfg(not(feature = "audio"))]
 mod not_built;
 mod null;
+#[cfg(any(feature = "audio", test))]
+mod punctual;
+#[cfg(any(feature = "audio", test))]
+mod resample;
 #[cfg(any(feature = "audio", test))]
 mod ring;
 mod silence;
@@ -21,6 +27,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::codec::Channels;
 use crate::wav::WavError;
 
 #[cfg(not(feature = "audio"))]
@@ -45,12 +52,26 @@ pub trait Capture: Send {
 
 /// Where sound goes, frame by frame.
 pub trait Playback: Send {
-    /// Takes samples to be played after those before them. Does not wait.
+    /// Takes samples to be played after those before them, by turns for each of [`channels`](Self::channels). Does not wait.
     ///
     /// # Errors
     /// The device has failed or the file cannot be written: said once, and what follows is dropped until the device is back,
     /// which is said as well.
     fn write(&mut self, pcm: &[f32]) -> Result<(), DeviceError>;
+
+    /// The same with one channel's samples for all.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    fn write_mono(&mut self, pcm: &[f32]) -> Result<(), DeviceError> {
+        let channels = self.channels().count();
+        self.write(&pcm.iter().flat_map(|sample| std::iter::repeat_n(*sample, channels)).collect::<Vec<_>>())
+    }
+
+    /// Whether it takes one sample after the other, or one for the left ear and one for the right by turns. Always the same.
+    fn channels(&self) -> Channels {
+        Channels::Mono
+    }
 
     /// How often, ever, there has been a gap: the device was given too little in time, or was gone.
     fn gaps(&self) -> u64 {

@@ -13,15 +13,21 @@ use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
 use cpal::{BufferSize, ErrorKind, FromSample, Host, SampleFormat, SizedSample, StreamConfig};
 
 use super::kept::{Card, Kept, Opener, Patience};
+use super::punctual::{Punctuality, Starvation, punctuality};
 use super::ring::{CardSink, CardSource, FromCard, ToCard, from_card, to_card};
 use super::{Capture, DeviceError, DeviceName, Devices, Direction, Playback};
-use crate::SAMPLE_RATE;
+use crate::{Channels, SAMPLE_RATE};
 
 /// How long a sound server may take to open a stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Failures of one stream that wait to be told; the first is enough.
 const FAILURES_MAX: usize = 4;
+
+/// A microphone's block, and those of a loudspeaker that are tried one after the other, in milliseconds. A sound server holds two
+/// of what is played: shorter ones are less delay, and run out on a busy machine.
+const BLOCK_MS: u32 = 10;
+const BLOCKS_MS: [u32; 3] = [10, 20, 40];
 
 /// The most channels that are mixed down or filled.
 const CHANNELS_MAX: u16 = 64;
@@ -37,13 +43,8 @@ pub(super) fn open_input(name: Option<&str>) -> Result<Box<dyn Capture>, DeviceE
 }
 
 pub(super) fn open_output(name: Option<&str>) -> Result<Box<dyn Playback>, DeviceError> {
-    let playback = build_playback(name)?;
-    Ok(Box::new(Kept::new(
-        Some(playback),
-        Direction::Output,
-        Loudspeaker(name.map(str::to_owned)),
-        Patience::default(),
-    )))
+    let playback = build_playback(name, BLOCKS_MS[0])?;
+    Ok(Box::new(Kept::new(Some(playback), Direction::Output, Loudspeaker::new(name), Patience::default())))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a build without devices has none to wait for")]
@@ -53,7 +54,7 @@ pub(super) fn await_input() -> Result<Box<dyn Capture>, DeviceError> {
 
 #[expect(clippy::unnecessary_wraps, reason = "a build without devices has none to wait for")]
 pub(super) fn await_output() -> Result<Box<dyn Playback>, DeviceError> {
-    Ok(Box::new(Kept::new(None, Direction::Output, Loudspeaker(None), Patience::default())))
+    Ok(Box::new(Kept::new(None, Direction::Output, Loudspeaker::new(None), Patience::default())))
 }
 
 /// A microphone by its name; the default one without.
@@ -69,16 +70,30 @@ impl Opener<CardCapture> for Microphone {
     }
 }
 
-/// A loudspeaker, likewise.
-struct Loudspeaker(Option<String>);
+/// A loudspeaker, likewise, and how long its blocks are: which of [`BLOCKS_MS`].
+struct Loudspeaker {
+    name: Option<String>,
+    block: usize,
+}
+
+impl Loudspeaker {
+    fn new(name: Option<&str>) -> Self {
+        Self { name: name.map(str::to_owned), block: 0 }
+    }
+}
 
 impl Opener<CardPlayback> for Loudspeaker {
     fn open(&mut self) -> Result<CardPlayback, DeviceError> {
-        build_playback(self.0.as_deref())
+        build_playback(self.name.as_deref(), BLOCKS_MS[self.block])
     }
 
     fn name(&mut self) -> Option<String> {
-        default_name(self.0.as_deref(), Direction::Output)
+        default_name(self.name.as_deref(), Direction::Output)
+    }
+
+    fn lengthen(&mut self) -> bool {
+        let longer = (self.block + 1).min(BLOCKS_MS.len() - 1);
+        std::mem::replace(&mut self.block, longer) != longer
     }
 }
 
@@ -115,6 +130,10 @@ impl Playback for Kept<CardPlayback> {
         told.map(drop)
     }
 
+    fn channels(&self) -> Channels {
+        Channels::Stereo
+    }
+
     fn gaps(&self) -> u64 {
         self.gaps()
     }
@@ -122,7 +141,7 @@ impl Playback for Kept<CardPlayback> {
 
 fn build_capture(name: Option<&str>) -> Result<CardCapture, DeviceError> {
     let direction = Direction::Input;
-    let (device, config, format) = find(name, direction)?;
+    let (device, config, format) = find(name, direction, BLOCK_MS)?;
     let (failures, failed) = sync_channel(FAILURES_MAX);
     let (sink, ring) = from_card(config.sample_rate);
     let beats = Arc::new(AtomicU64::new(0));
@@ -139,9 +158,9 @@ fn build_capture(name: Option<&str>) -> Result<CardCapture, DeviceError> {
     Ok(CardCapture { _stream: stream, ring, beats, failed })
 }
 
-fn build_playback(name: Option<&str>) -> Result<CardPlayback, DeviceError> {
+fn build_playback(name: Option<&str>, block_ms: u32) -> Result<CardPlayback, DeviceError> {
     let direction = Direction::Output;
-    let (device, config, format) = find(name, direction)?;
+    let (device, config, format) = find(name, direction, block_ms)?;
     let (failures, failed) = sync_channel(FAILURES_MAX);
     let (ring, source) = to_card(config.sample_rate);
     let beats = Arc::new(AtomicU64::new(0));
@@ -152,10 +171,11 @@ fn build_playback(name: Option<&str>) -> Result<CardPlayback, DeviceError> {
         SampleFormat::U16 => build_output::<u16>,
         _ => build_output::<f32>,
     };
-    let stream = build(&device, config, source, beats.clone(), failures)
+    let (punctuality, starvation) = punctuality(Duration::from_millis(u64::from(2 * block_ms)));
+    let stream = build(&device, config, source, (beats.clone(), punctuality), failures)
         .map_err(|error| refused(name, direction, &error))?;
     stream.play().map_err(|error| refused(name, direction, &error))?;
-    Ok(CardPlayback { _stream: stream, ring, beats, failed })
+    Ok(CardPlayback { _stream: stream, ring, beats, starvation, failed })
 }
 
 pub(super) fn list_devices() -> Result<Devices, DeviceError> {
@@ -210,6 +230,7 @@ fn names(host: &Host, direction: Direction) -> Vec<DeviceName> {
 fn find(
     name: Option<&str>,
     direction: Direction,
+    block_ms: u32,
 ) -> Result<(cpal::Device, StreamConfig, SampleFormat), DeviceError> {
     let host = host();
     let device = match (name, &host) {
@@ -221,24 +242,30 @@ fn find(
     };
     let device = device.ok_or_else(|| absent(name, direction))?;
     let (config, format) =
-        choose_config(&device, direction).map_err(|error| refused(name, direction, &error))?;
+        choose_config(&device, direction, block_ms).map_err(|error| refused(name, direction, &error))?;
     Ok((device, config, format))
 }
 
-/// 48 kHz as floats if the device has it, in as few channels as it has; whatever it likes best otherwise.
+/// 48 kHz as floats if the device has it, of a microphone in as few channels as it has, for a loudspeaker in two;
+/// whatever it likes best otherwise.
 fn choose_config(
     device: &cpal::Device,
     direction: Direction,
+    block_ms: u32,
 ) -> Result<(StreamConfig, SampleFormat), cpal::Error> {
     // Asked first: where there is no card, this is what fails, and not the search for the device.
     let (best, supported): (_, Vec<_>) = match direction {
         Direction::Input => (device.default_input_config()?, device.supported_input_configs()?.collect()),
         Direction::Output => (device.default_output_config()?, device.supported_output_configs()?.collect()),
     };
+    let wanted = match direction {
+        Direction::Input => 1,
+        Direction::Output => 2,
+    };
     let fitting = supported
         .into_iter()
         .filter(|range| range.contains_rate(SAMPLE_RATE) && range.sample_format() == SampleFormat::F32)
-        .min_by_key(|range| range.channels())
+        .min_by_key(|range| range.channels().abs_diff(wanted))
         .map(|range| range.with_sample_rate(SAMPLE_RATE));
     let chosen = fitting.unwrap_or(best);
     let known =
@@ -248,12 +275,7 @@ fn choose_config(
         return Err(cpal::Error::with_message(ErrorKind::UnsupportedConfig, what));
     }
     let mut config = chosen.config();
-    // A sound server's own choice can be two seconds. It holds two blocks of what is played, and 20 ms of
-    // it run out on a busy machine.
-    let block_ms = match direction {
-        Direction::Input => 10,
-        Direction::Output => 20,
-    };
+    // A sound server's own choice can be two seconds.
     config.buffer_size = BufferSize::Fixed(config.sample_rate * block_ms / 1_000);
     Ok((config, chosen.sample_format()))
 }
@@ -294,6 +316,7 @@ where
     let channels = usize::from(config.channels);
     let on_samples = move |samples: &[T], _: &cpal::InputCallbackInfo| {
         beats.fetch_add(1, Ordering::Relaxed);
+        sink.begin(samples.len() / channels);
         for frame in samples.chunks_exact(channels) {
             let sum: f32 = frame.iter().map(|&sample| f32::from_sample_(sample)).sum();
             sink.put(sum / channels as f32);
@@ -306,18 +329,32 @@ fn build_output<T>(
     device: &cpal::Device,
     config: StreamConfig,
     mut source: CardSource,
-    beats: Arc<AtomicU64>,
+    (beats, mut punctuality): (Arc<AtomicU64>, Punctuality),
     failures: SyncSender<String>,
 ) -> Result<cpal::Stream, cpal::Error>
 where
     T: SizedSample + FromSample<f32>,
 {
     let channels = usize::from(config.channels);
-    let on_room = move |samples: &mut [T], _: &cpal::OutputCallbackInfo| {
+    let mut last = None;
+    let on_room = move |samples: &mut [T], info: &cpal::OutputCallbackInfo| {
         beats.fetch_add(1, Ordering::Relaxed);
-        source.begin();
+        let now = info.timestamp().callback;
+        if let Some(last) = last.replace(now) {
+            punctuality.on_callback(now.saturating_duration_since(last));
+        }
+        source.begin(samples.len() / channels);
         for frame in samples.chunks_exact_mut(channels) {
-            frame.fill(T::from_sample_(source.take()));
+            let [left, right] = source.take();
+            match frame {
+                [both] => *both = T::from_sample_((left + right) / 2.0),
+                // The first two are the front ones; whatever else there is stays silent.
+                [one, other, rest @ ..] => {
+                    (*one, *other) = (T::from_sample_(left), T::from_sample_(right));
+                    rest.fill(T::from_sample_(0.0));
+                }
+                [] => {}
+            }
         }
     };
     device.build_output_stream(config, on_room, move |error| tell(&failures, &error), Some(OPEN_TIMEOUT))
@@ -344,6 +381,7 @@ struct CardPlayback {
     _stream: cpal::Stream,
     ring: ToCard,
     beats: Arc<AtomicU64>,
+    starvation: Starvation,
     failed: Receiver<String>,
 }
 
@@ -354,6 +392,10 @@ impl Card for CardPlayback {
 
     fn gaps(&self) -> u64 {
         self.ring.gaps()
+    }
+
+    fn is_starved(&mut self, samples: usize) -> bool {
+        self.starvation.is_told(samples)
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn sound(input: &InputSpec, output: &OutputSpec) -> [Finding; 3
         let mut frame = [0.0_f32; FRAME];
         trouble = trouble.or(capture.read(&mut frame).err());
         heard.push(frame);
-        trouble = trouble.or(playback.write(&tone(at)).err());
+        trouble = trouble.or(playback.write_mono(&tone(at)).err());
     }
     if let Some(error) = trouble {
         return [out, microphone, Finding::failed(BACK, error.to_string(), "plug the device in again")];
