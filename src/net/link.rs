@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -142,6 +142,8 @@ pub struct SwitchCounts {
 pub struct Heard {
     /// When the last one came.
     pub at: Instant,
+    /// The longest time between two of them since that was told last.
+    pub longest: Duration,
     /// How many have come since the connection began.
     pub came: u64,
     /// How many the peer has numbered that have not come, or not yet.

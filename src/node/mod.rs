@@ -254,9 +254,9 @@ impl Node {
                 return;
             }
             Input::Link(event) => self.handle_link(event, now),
-            Input::Heard(from, Heard { at, came, lost }) => {
+            Input::Heard(from, Heard { at, longest, came, lost }) => {
                 self.pool.on_traffic(from, at);
-                self.repairs.on_traffic(from, at);
+                self.repairs.on_heard(from, at, longest);
                 self.detours.on_counted(from, came, lost);
                 return;
             }

@@ -68,6 +68,11 @@ impl Repairs {
         self.watch.on_traffic(from, at);
     }
 
+    /// The link has heard a node, last then, and with no longer pauses than that.
+    pub fn on_heard(&mut self, from: NodeId, at: Instant, longest: Duration) {
+        self.watch.on_heard(from, at, longest);
+    }
+
     /// What this node carries has changed.
     pub fn on_carried(&mut self, carrier: &mut Carrier, now: Instant) {
         self.wounds.retain(|(session, tree), wound| {

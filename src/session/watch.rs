@@ -91,6 +91,12 @@ impl Watch {
 
     /// Something has come from a node.
     pub(super) fn on_traffic(&mut self, from: NodeId, at: Instant) {
+        self.on_heard(from, at, Duration::MAX);
+    }
+
+    /// More than one thing may have come from a node, the last one then, and no two further apart than `longest`: who passes
+    /// media on without looking at them is told now and then.
+    pub(super) fn on_heard(&mut self, from: NodeId, at: Instant, longest: Duration) {
         let last = self.others.entry(from).or_insert(at);
         *last = (*last).max(at);
         let Some(feed) = self.feeds.get_mut(&from) else { return };
@@ -98,7 +104,7 @@ impl Watch {
             // Told twice: by the link, and as what it was.
             return;
         }
-        let gap = at.saturating_duration_since(feed.last);
+        let gap = at.saturating_duration_since(feed.last).min(longest);
         feed.last = feed.last.max(at);
         match &mut feed.state {
             State::New => feed.state = State::Well,
@@ -266,6 +272,31 @@ mod tests {
                 "{beat} ms"
             );
         }
+    }
+
+    #[test]
+    fn who_is_told_now_and_then_is_no_more_patient_and_trusts_again() {
+        let (start, mut watch, mut told) = (origin(), Watch::default(), Vec::new());
+        watch.set(&BTreeSet::from([node(1)]), start);
+        let (mut last, mut before, mut longest) = (start, start, Duration::ZERO);
+        for at in 0..6_000 {
+            let now = start + MS * at;
+            if at.is_multiple_of(20) && !(2_000..2_200).contains(&at) && at < 5_000 {
+                longest = longest.max(now - last);
+                last = now;
+            }
+            if watch.poll_timeout().is_some_and(|due| due <= now) {
+                if last > before {
+                    watch.on_heard(node(1), last, std::mem::take(&mut longest));
+                    before = last;
+                }
+                watch.on_traffic(node(2), now);
+                told.extend(watch.handle_timeout(now).into_iter().map(|(_, verdict)| (at, verdict)));
+            }
+        }
+        let expected = [Verdict::Suspected, Verdict::Back, Verdict::Suspected, Verdict::Dead];
+        assert_eq!(told.iter().map(|(_, verdict)| *verdict).collect::<Vec<_>>(), expected, "{told:?}");
+        assert!(told[0].0 <= 2_080 && told[1].0 <= 3_300 && told[2].0 <= 5_080, "{told:?}");
     }
 
     #[test]

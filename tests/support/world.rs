@@ -96,12 +96,23 @@ pub struct World {
     cuts: BTreeSet<(usize, usize)>,
     /// What some ways lose, and take longer.
     pub spoiled: BTreeMap<(usize, usize), (f64, Duration)>,
-    /// Datagrams that have come by each way and that were lost there, and when the last one came, until that is told.
-    counted: BTreeMap<(usize, usize), (u64, u64, Option<Instant>)>,
+    /// What came by each way.
+    counted: BTreeMap<(usize, usize), Counted>,
     held: Vec<(usize, usize, Bytes)>,
     in_order: BTreeMap<(usize, usize), Instant>,
     random: StdRng,
     secret: [u8; 16],
+}
+
+/// Datagrams that have come by a way and that were lost there; when the last one came, and the longest time between two since
+/// that was told.
+#[derive(Default)]
+struct Counted {
+    came: u64,
+    lost: u64,
+    last: Option<Instant>,
+    longest: Duration,
+    is_news: bool,
 }
 
 impl PartialEq for Due {
@@ -378,8 +389,10 @@ impl World {
     fn tell_heard(&mut self, index: usize) {
         let ways = self.counted.iter_mut().filter(|((_, to), _)| *to == index);
         let heard: Vec<(usize, Heard)> = ways
-            .filter_map(|((from, _), (came, lost, news))| {
-                Some((*from, Heard { at: news.take()?, came: *came, lost: *lost }))
+            .filter_map(|((from, _), way)| {
+                let at = way.last.filter(|_| std::mem::take(&mut way.is_news))?;
+                let longest = std::mem::take(&mut way.longest);
+                Some((*from, Heard { at, longest, came: way.came, lost: way.lost }))
             })
             .collect();
         for (from, heard) in heard {
@@ -428,9 +441,11 @@ impl World {
                     let event = match event {
                         LinkEvent::Datagram { from: peer, bytes, .. } => {
                             let way = from.map(|from| self.counted.entry((from, to)).or_default());
-                            if let Some((came, _, news)) = way {
-                                *came += 1;
-                                *news = Some(now);
+                            if let Some(way) = way {
+                                let before = way.last.replace(now);
+                                way.longest =
+                                    way.longest.max(before.map_or(Duration::ZERO, |last| now - last));
+                                (way.came, way.is_news) = (way.came + 1, true);
                             }
                             LinkEvent::Datagram { from: peer, bytes, at: now }
                         }
@@ -567,7 +582,7 @@ impl World {
         if channel == Channel::Datagram {
             let is_lost = self.random.random_bool(self.loss.max(loss));
             if is_lost {
-                self.counted.entry((from, to)).or_default().1 += 1;
+                self.counted.entry((from, to)).or_default().lost += 1;
                 return;
             }
         }

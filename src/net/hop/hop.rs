@@ -32,7 +32,9 @@ pub(in crate::net) struct Hop {
     pub(super) counts: Counts,
     /// When anything proven arrived last, as microseconds since `since`.
     heard_us: AtomicU64,
-    /// The same, as last told.
+    /// The longest time between two such arrivals since that was told last, microseconds.
+    longest_us: AtomicU64,
+    /// `heard_us`, as last told.
     told_us: AtomicU64,
     sent: AtomicU64,
     /// Datagrams that left as hop packets.
@@ -112,6 +114,7 @@ impl Hop {
             target: ArcSwapOption::empty(),
             counts: Counts::default(),
             heard_us: AtomicU64::new(0),
+            longest_us: AtomicU64::new(0),
             told_us: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             sealed: AtomicU64::new(0),
@@ -215,8 +218,11 @@ impl Hop {
 
     /// Something proven has arrived, by the hop or by QUIC.
     pub(super) fn hear(&self, at: Instant) {
-        let since = at.saturating_duration_since(self.since).as_micros();
-        self.heard_us.fetch_max(since as u64, Ordering::Relaxed);
+        let since = at.saturating_duration_since(self.since).as_micros() as u64;
+        let before = self.heard_us.fetch_max(since, Ordering::Relaxed);
+        if before > 0 {
+            self.longest_us.fetch_max(since.saturating_sub(before), Ordering::Relaxed);
+        }
     }
 
     /// What has been heard of the peer, if there is news since the last call.
@@ -226,7 +232,8 @@ impl Hop {
         (heard > told).then(|| {
             let inbound = self.inbound();
             let at = self.since + Duration::from_micros(heard);
-            Heard { at, came: inbound.opened, lost: inbound.lost_down() }
+            let longest = Duration::from_micros(self.longest_us.swap(0, Ordering::Relaxed));
+            Heard { at, longest, came: inbound.opened, lost: inbound.lost_down() }
         })
     }
 
