@@ -56,7 +56,8 @@ pub(super) fn busiest_link(plan: &Plan, talks: impl Fn(&str) -> bool) -> Option<
             }
         }
     }
-    let most = heard.into_iter().max_by_key(|(_, count)| *count);
+    // The last of equals is taken: from the end, that is the first by name.
+    let most = heard.into_iter().rev().max_by_key(|(_, count)| *count);
     most.map(|((from, to), _)| (from.to_owned(), to.to_owned()))
 }
 
