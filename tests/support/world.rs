@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 #![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
+mod counted;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
@@ -17,6 +19,7 @@ use alm::session::{EpochKey, Event, Invite, Keys, ManagerConfig, MemberConfig, P
 use alm_media::{CaptureTime, MediaPacket, Opener, Sealer, SenderKey, SourceIndex, TreeId};
 use alm_planner::Objective;
 use bytes::Bytes;
+use counted::Counted;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -102,17 +105,6 @@ pub struct World {
     in_order: BTreeMap<(usize, usize), Instant>,
     random: StdRng,
     secret: [u8; 16],
-}
-
-/// Datagrams that have come by a way and that were lost there; when the last one came, and the longest time between two since
-/// that was told.
-#[derive(Default)]
-struct Counted {
-    came: u64,
-    lost: u64,
-    last: Option<Instant>,
-    longest: Duration,
-    is_news: bool,
 }
 
 impl PartialEq for Due {
@@ -388,13 +380,8 @@ impl World {
     /// What a link counts is told when its node wakes.
     fn tell_heard(&mut self, index: usize) {
         let ways = self.counted.iter_mut().filter(|((_, to), _)| *to == index);
-        let heard: Vec<(usize, Heard)> = ways
-            .filter_map(|((from, _), way)| {
-                let at = way.last.filter(|_| std::mem::take(&mut way.is_news))?;
-                let longest = std::mem::take(&mut way.longest);
-                Some((*from, Heard { at, longest, came: way.came, lost: way.lost }))
-            })
-            .collect();
+        let heard: Vec<(usize, Heard)> =
+            ways.filter_map(|((from, _), way)| Some((*from, way.news()?))).collect();
         for (from, heard) in heard {
             let from = self.slots[from].id;
             self.with(index, |node| node.handle(Input::Heard(from, heard), heard.at));
@@ -441,12 +428,7 @@ impl World {
                     let event = match event {
                         LinkEvent::Datagram { from: peer, bytes, .. } => {
                             let way = from.map(|from| self.counted.entry((from, to)).or_default());
-                            if let Some(way) = way {
-                                let before = way.last.replace(now);
-                                way.longest =
-                                    way.longest.max(before.map_or(Duration::ZERO, |last| now - last));
-                                (way.came, way.is_news) = (way.came + 1, true);
-                            }
+                            way.into_iter().for_each(|way| way.on_came(now));
                             LinkEvent::Datagram { from: peer, bytes, at: now }
                         }
                         other => other,
