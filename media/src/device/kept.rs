@@ -158,7 +158,8 @@ fn keep<D: Send + 'static>(
                 close(before);
                 continue;
             }
-            Ok(Order::Longer) if opener.lengthen() => name = None,
+            // The one that there is goes on until then.
+            Ok(Order::Longer) if opener.lengthen() => is_wanted = true,
             Ok(Order::Longer) => continue,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
@@ -217,6 +218,8 @@ mod tests {
         opened: AtomicU64,
         closed: AtomicU64,
         default: Mutex<String>,
+        is_busy: AtomicBool,
+        blocks: AtomicU64,
     }
 
     struct Microphone(Arc<Machine>);
@@ -228,6 +231,10 @@ mod tests {
 
         fn gaps(&self) -> u64 {
             0
+        }
+
+        fn is_starved(&mut self, _samples: usize) -> bool {
+            self.0.is_busy.swap(false, Ordering::Relaxed)
         }
     }
 
@@ -249,7 +256,11 @@ mod tests {
         }
 
         fn name(&mut self) -> Option<String> {
-            Some(self.0.default.lock().unwrap().clone())
+            Some(self.0.default.lock().unwrap().clone()).filter(|name| name != "asked for by name")
+        }
+
+        fn lengthen(&mut self) -> bool {
+            self.0.blocks.fetch_add(1, Ordering::Relaxed) == 0
         }
     }
 
@@ -316,5 +327,31 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(machine.opened.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_starved_device_is_opened_with_longer_blocks_whatever_it_is_called() {
+        for name in ["default", "asked for by name"] {
+            let machine = Arc::new(Machine::default());
+            *machine.default.lock().unwrap() = name.into();
+            machine.is_plugged.store(true, Ordering::Relaxed);
+            let mut kept = kept(&machine);
+            assert!(matches!(told(&mut kept, &machine), DeviceError::Restored(_)));
+            for longest in [false, true] {
+                machine.is_busy.store(true, Ordering::Relaxed);
+                while machine.blocks.load(Ordering::Relaxed) < 1 + u64::from(longest)
+                    || machine.closed.load(Ordering::Relaxed) < 1
+                {
+                    machine.beats.fetch_add(1, Ordering::Relaxed);
+                    assert!(kept.with(240, |_| Ok(())).unwrap(), "never without one");
+                    std::thread::yield_now();
+                }
+            }
+            assert_eq!(
+                machine.opened.load(Ordering::Relaxed),
+                2,
+                "{name}: there are none that are longer still"
+            );
+        }
     }
 }

@@ -270,8 +270,9 @@ fn choose_config(
     let chosen = fitting.unwrap_or(best);
     let known =
         [SampleFormat::F32, SampleFormat::I16, SampleFormat::I32, SampleFormat::U8, SampleFormat::U16];
-    if !known.contains(&chosen.sample_format()) || !(1..=CHANNELS_MAX).contains(&chosen.channels()) {
-        let what = format!("{} channels of {}", chosen.channels(), chosen.sample_format());
+    let (channels, rate) = (chosen.channels(), chosen.sample_rate());
+    if !known.contains(&chosen.sample_format()) || !(1..=CHANNELS_MAX).contains(&channels) || rate == 0 {
+        let what = format!("{channels} channels of {} at {rate} Hz", chosen.sample_format());
         return Err(cpal::Error::with_message(ErrorKind::UnsupportedConfig, what));
     }
     let mut config = chosen.config();
