@@ -95,7 +95,17 @@ fn a_grant_is_made_for_one_machine_and_good_for_no_other() {
     assert!(line.contains("the grant is cut short or mistyped"), "{line}");
 
     let authority = said("grant --state authority");
-    let mut pool = Process::live(dir, "pool", &format!("pool --authority {authority}"));
+    let machine = said("grant --state pool");
+    let of_pool = said(&format!("grant {machine} --state authority"));
+    let lend = |state: &str, more: &str| {
+        format!("pool {more} --no-mdns --no-web --listen 127.0.0.1:0 --state {state}")
+    };
+    let line = refused(&lend("other", &format!("--authority {authority} --grant {of_pool}")));
+    assert!(line.starts_with("alm: the grant is for another machine: --grant; "), "{line}");
+    assert!(refused(&lend("pool", &format!("--grant {of_pool}"))).contains("--authority"));
+    let line = refused(&lend("pool", &format!("--authority {host} --grant {of_pool}")));
+    assert!(line.starts_with("alm: the grant is by another authority: --grant; "), "{line}");
+    let mut pool = Process::live(dir, "pool", &format!("pool --authority {authority} --grant {of_pool}"));
     let entry = pool.wait("ready")["listen"][0].as_str().unwrap().to_owned();
     let more = format!("--session s --priority 2 --grant {grant} --bootstrap {entry}");
     let mut granted = Process::live(dir, "host", &format!("host {more}"));

@@ -15,7 +15,7 @@ use alm::live::Pace;
 use alm::net::emulated::{EmulatedNetwork, EmulatedSocket, PathProfile, Translator};
 use alm::net::quic::{QuicLink, Socket};
 use alm::net::{Channel, Link, LinkEvent, next_event};
-use alm::pool::{Contact, Output, PoolConfig, PoolNode, Reach};
+use alm::pool::{Contact, HelpersFrom, Output, PoolConfig, PoolNode, Reach};
 use alm::wire::Message;
 use alm_planner::Objective;
 use rand::SeedableRng;
@@ -196,7 +196,7 @@ async fn a_way_whose_end_moves_is_found_again_whoever_dialled() {
         sleep(Duration::from_secs(16)).await;
         for (i, node) in nodes.iter().enumerate() {
             let others = ids.iter().copied().filter(|id| *id != ids[i]).collect();
-            node.lock().unwrap().pool.query(others, None, Instant::now().into_std());
+            node.lock().unwrap().pool.query(others, None, &HelpersFrom::Anybody, Instant::now().into_std());
         }
         sleep(Duration::from_secs(1)).await;
         for (i, node) in nodes.iter().enumerate() {

@@ -9,7 +9,7 @@ use alm::identity::{Identity, NodeId, SessionId};
 use alm::net::quic::{QuicLink, Socket};
 use alm::net::{Link, bind_udp, next_event};
 use alm::node::{Input, Node, Output};
-use alm::pool::{PoolConfig, Priority};
+use alm::pool::{HelpersFrom, PoolConfig, Priority};
 use alm::session::{Invite, ManagerConfig, MemberConfig, Participant};
 use alm_planner::Objective;
 use quinn::{Runtime, TokioRuntime};
@@ -144,6 +144,7 @@ fn enter(node: &mut Node, me: NodeId, number: u8, part: Part, degree: u32, addrs
                 objective,
                 priority,
                 grant: None,
+                helpers: HelpersFrom::Anybody,
                 protect: false,
                 secret: SECRET,
                 own,

@@ -1,4 +1,4 @@
-//! `alm grant`: this machine's word, as the authority of a pool, that somebody's conferences come first.
+//! `alm grant`: this machine's word, as the authority of a pool, that somebody's conferences come first, or that a machine is of it.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,7 +14,8 @@ use crate::pool::{Grant, Priority};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
-    /// The machine that hosts the conferences: what `alm grant` prints there [default: print this machine's own key]
+    /// The machine that hosts the conferences, or that lends itself: what `alm grant` prints there [default: print this
+    /// machine's own key]
     #[arg(value_name = "KEY")]
     holder: Option<NodeId>,
 
@@ -39,8 +40,15 @@ const EXAMPLE: &str = "Example:
   $ alm pool --authority A                     (on every machine of the pool)
   $ alm host --session standup --priority 1 --grant G
 
-Machines of that pool serve conferences at priority 1 or 2 by a grant alone, all others at priority 3. A grant cannot be
-taken back, so give it no more days than it needs.";
+Machines of that pool serve conferences at priority 1 or 2 by a grant alone, all others at priority 3. A host that shows a
+grant takes help from the authority's own machines alone, unless it is run with `--helpers open`. A machine proves that
+it is one of them by a grant of its own:
+
+  $ alm grant                                  (on a machine of the pool: its key, M)
+  $ alm grant M --days 365                     (on the authority's: the grant, P)
+  $ alm pool --authority A --grant P
+
+A grant cannot be taken back, so give it no more days than it needs.";
 
 /// Prints the key, or a grant.
 pub(super) fn run(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {

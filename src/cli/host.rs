@@ -11,7 +11,7 @@ use super::media_args::MediaArgs;
 use super::net_args::{NetArgs, new_identity};
 use super::report::unix_seconds;
 use super::state::random;
-use crate::identity::{Identity, SessionId};
+use crate::identity::{NodeId, SessionId};
 use crate::live::Role;
 use crate::pool::{Grant, Priority, SessionGrant};
 use crate::session::{ManagerConfig, Participant};
@@ -37,7 +37,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = priority, default_value = "3")]
     priority: Priority,
 
-    /// By whose word, where a pool asks for one: what `alm grant` printed for this machine
+    /// By whose word, where a pool asks for one: what `alm grant` printed for this machine. Only machines of that
+    /// authority's pool help then, unless --helpers says otherwise
     #[arg(long, value_name = "GRANT")]
     grant: Option<Grant>,
 
@@ -69,15 +70,16 @@ pub(super) fn priority(text: &str) -> Result<Priority, String> {
     Priority::try_from(number).map_err(str::to_owned)
 }
 
-fn lay_out(grant: Grant, holder: &Identity, session: SessionId) -> Result<SessionGrant, CliError> {
-    if grant.holder != holder.node_id() {
+/// A grant that is to be for this machine, and not over.
+pub(super) fn check_grant(grant: &Grant, holder: NodeId) -> Result<(), CliError> {
+    if grant.holder != holder {
         let todo = "ask for one for the key that `alm grant` prints here, while no other `alm` runs";
         return Err(CliError::wrong("the grant is for another machine", "--grant", todo));
     }
     if grant.until_s <= unix_seconds() as u64 {
         return Err(CliError::wrong("the grant has ended", "--grant", "ask for a new one"));
     }
-    Ok(SessionGrant::new(grant, holder, session))
+    Ok(())
 }
 
 /// Hosts until the end.
@@ -86,7 +88,7 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
     if session.trim().is_empty() {
         return Err(CliError::wrong("the session has no name", "--session", "give it one, such as standup"));
     }
-    let degree = net.degree();
+    let (degree, args) = (net.degree(), net.clone());
     let role = move |net: &mut super::net_args::Net| {
         let media = media.open()?;
         net.config.troubles.extend(media.troubles);
@@ -95,10 +97,12 @@ pub(super) fn run(args: Args, out: &mut dyn Write) -> Result<(), CliError> {
         let (salt, records) = (random(), media.audio.recording.is_some());
         let own = Participant { index: 0, node, name, salt, degree, records, addrs };
         let key = new_identity();
-        let lay_out = |grant| lay_out(grant, &net.config.identity, SessionId::of(&key.node_id()));
-        let grant = grant.map(lay_out).transpose()?.map(Box::new);
-        let secret = random();
-        let config = ManagerConfig { title: session, objective, priority, grant, protect, secret, own };
+        grant.as_ref().map_or(Ok(()), |grant| check_grant(grant, node))?;
+        let helpers = args.helpers(node, grant.as_ref());
+        let lay_out = |grant| SessionGrant::new(grant, &net.config.identity, SessionId::of(&key.node_id()));
+        let (grant, secret) = (grant.map(lay_out).map(Box::new), random());
+        let config =
+            ManagerConfig { title: session, objective, priority, grant, helpers, protect, secret, own };
         Ok(Role::Host { key, config: Box::new(config), audio: media.audio })
     };
     live(&net, Purpose::Host, role, out)

@@ -11,11 +11,11 @@ use super::error::CliError;
 use super::report::unix_seconds;
 use super::state::{State, random};
 use super::units;
-use crate::identity::Identity;
+use crate::identity::{Identity, NodeId};
 use crate::live::DriverConfig;
 use crate::net::quic::{Carrier, QuicLink, Socket};
 use crate::net::{Link, ListenError, Mdns, PortMap, bind_udp};
-use crate::pool::PoolConfig;
+use crate::pool::{Grant, HelpersFrom, PoolConfig};
 
 /// What was typed.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,6 +36,11 @@ pub(super) struct NetArgs {
     /// What this machine may send for others, as a rate such as 20M, instead of --degree
     #[arg(long, value_name = "RATE", value_parser = units::rate, conflicts_with = "degree")]
     uplink: Option<u64>,
+
+    /// Whose machines may carry the conferences that this one hosts: own (machines run with `alm pool --grant` by this
+    /// machine's word, or by that of who signed --grant) or open (anybody's) [default: own with --grant, open otherwise]
+    #[arg(long, value_name = "WHOSE")]
+    helpers: Option<Whose>,
 
     /// Do not look for other nodes on the local network
     #[arg(long)]
@@ -87,6 +92,15 @@ pub(super) struct NetArgs {
     pub(super) json: bool,
 }
 
+/// See `--helpers`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Whose {
+    /// Machines that prove that they are of one's own pool
+    Own,
+    /// Anybody's
+    Open,
+}
+
 /// An open network.
 pub(super) struct Net {
     pub(super) link: QuicLink,
@@ -115,6 +129,17 @@ impl NetArgs {
     pub(super) fn degree(&self) -> u32 {
         let from_uplink = |rate: u64| (rate / (COPY_RATE * SPEAKERS)).clamp(1, DEGREE_MAX) as u32;
         self.degree.or(self.uplink.map(from_uplink)).unwrap_or(DEGREE_DEFAULT)
+    }
+
+    /// Whose machines may help this node, with the grant that its sessions show.
+    pub(super) fn helpers(&self, me: NodeId, grant: Option<&Grant>) -> HelpersFrom {
+        let default = if grant.is_some() { Whose::Own } else { Whose::Open };
+        match self.helpers.unwrap_or(default) {
+            Whose::Own => {
+                HelpersFrom::PoolsOf([me].into_iter().chain(grant.map(|grant| grant.authority)).collect())
+            }
+            Whose::Open => HelpersFrom::Anybody,
+        }
     }
 
     /// Nothing was said of what this machine may carry: a line that is measured to carry less than the default decides.

@@ -146,9 +146,11 @@ impl Node {
             pool::Event::Answered(root, answer) => self.notices.push_back(Notice::Answered(root, answer)),
             pool::Event::Standing(standing) => self.notices.push_back(Notice::Pool(standing)),
             pool::Event::Placed(place, error) => self.notices.push_back(Notice::Place(place, error)),
-            pool::Event::Reserved { helper, granted, .. } => {
+            pool::Event::Reserved { helper, session, granted, grant } => {
+                let now_s = self.pool.unix_s(now);
                 if let Role::Host(manager) = &mut self.role {
-                    manager.on_reserved(helper, granted, now);
+                    let authority = || grant.and_then(|grant| grant.authority(helper, session, now_s));
+                    manager.on_reserved(helper, granted, authority, now);
                 }
             }
             pool::Event::Preempted { helper, session } => {
@@ -170,7 +172,7 @@ impl Node {
     fn on_role_output(&mut self, output: session::Output, now: Instant) {
         match output {
             session::Output::Message(to, message) => self.send(to, message),
-            session::Output::Query(members, wide) => self.pool.query(members, wide, now),
+            session::Output::Query(members, wide, from) => self.pool.query(members, wide, &from, now),
             session::Output::Probe(by, targets) => self.pool.probe(by, targets, now),
             session::Output::Plan(mut job) => {
                 job.refresh(self.pool.report());

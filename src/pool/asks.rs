@@ -244,7 +244,7 @@ mod tests {
     fn any_node_asks_the_root_for_helpers_and_hears_when_they_change() {
         let mut net = Net::joined(24);
         let near: Vec<Place> = net.nodes.iter().map(|node| node.ring().me().place).take(8).collect();
-        let query = HelperQuery { near, within_ms: 500, degree: 4, priority: 3, most: 20 };
+        let query = HelperQuery { near, within_ms: 500, degree: 4, priority: 3, most: 20, of: Vec::new() };
         let question = Question::Helpers { query, keep_s: 60 };
         for asker in [3, 17] {
             let answers = net.ask(asker, Region::WHOLE, question.clone());

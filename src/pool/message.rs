@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::degree::{Holding, Priority};
-use super::grant::SessionGrant;
+use super::grant::{AuthorityMark, HelperGrant, SessionGrant};
 use super::peer::{Endpoint, Local, Peer, Place};
 use super::reach::Reach;
 use super::records::Record;
@@ -74,6 +74,8 @@ pub enum PoolMessage {
         session: SessionId,
         /// Tree links that could have been had, when it was refused.
         refused: Option<u32>,
+        /// By whose word the sender is of an authority's pool, if it is of any.
+        grant: Option<Box<HelperGrant>>,
     },
     /// Gives all degrees of a session back.
     Release {
@@ -207,6 +209,8 @@ pub struct NodeReport {
     pub place: Place,
     /// It lends itself to sessions that it is not a member of.
     pub lends: bool,
+    /// Of whose pool it says that it is; it proves that when it is reserved.
+    pub of: AuthorityMark,
     /// Tree links that it can carry.
     pub degree_bound: u32,
     /// What of it is held (Table C).
@@ -247,6 +251,8 @@ pub enum Question {
         degrees: u8,
         /// At which priority.
         priority: Priority,
+        /// Only of those authorities' pools, at most `AUTHORITIES_MAX`; none: anybody's.
+        of: Vec<AuthorityMark>,
     },
     /// The whole report.
     View,

@@ -10,7 +10,7 @@ mod budget; // what each stranger may ask
 mod contacts;
 mod coord; // round trips -> place
 mod degree;
-mod grant; // who may ask for more than priority 3
+mod grant; // who may ask for more than priority 3, and whose a machine is
 mod hours; // when an owner lends
 mod leafset; // r neighbours a side
 mod links; // connections, and what waits for one
@@ -30,7 +30,7 @@ pub mod swarm; // ring and SOMO as one node
 mod tests;
 
 pub use self::degree::{DegreeTable, Holding, Priority, Refused};
-pub use self::grant::{Grant, NotAGrant, SessionGrant};
+pub use self::grant::{AuthorityMark, Grant, HelperGrant, HelpersFrom, NotAGrant, SessionGrant};
 pub use self::hours::Hours;
 pub use self::message::{
     Answer, Contact, Hello, NodeReport, PoolMessage, Question, Reservation, TARGETS_MAX, Whereabouts,

@@ -260,7 +260,7 @@ fn no_more_is_offered_than_the_line_is_measured_to_carry() {
 fn a_query_brings_the_members_and_the_helpers_at_hand_the_own_report_first() {
     let mut world = World::bootstrapped(4, &lending());
     let now = world.now;
-    world.at(2).query(vec![node(3)], None, now);
+    world.at(2).query(vec![node(3)], None, &HelpersFrom::Anybody, now);
     world.run(3 * ONE_WAY);
     let snapshot = world.seen(2).iter().rev().find(|event| matches!(event, Event::Snapshot(_)));
     let Some(Event::Snapshot(reports)) = snapshot else { panic!("no snapshot") };
@@ -274,7 +274,7 @@ fn a_query_does_not_wait_for_the_silent() {
     world.silent.push(node(3));
     world.forget_events();
     let now = world.now;
-    world.at(2).query(vec![node(3)], None, now);
+    world.at(2).query(vec![node(3)], None, &HelpersFrom::Anybody, now);
     world.run(Duration::from_millis(700));
     let brought = |event: &Event| matches!(event, Event::Snapshot(reports) if reports.len() == 3);
     assert!(world.seen(2).iter().any(brought));
@@ -302,7 +302,17 @@ fn a_wide_query_finds_helpers_that_nobody_near_knows_and_members_measure_them() 
     world.at(2).want(contact(3), now);
     world.run(SECOND);
     let now = world.now;
-    world.at(2).query(vec![node(3)], Some(Priority::LOWEST), now);
+    let own = HelpersFrom::PoolsOf(vec![node(99)]);
+    world.at(2).query(vec![node(3)], Some(Priority::LOWEST), &own, now);
+    world.run(SECOND * 3);
+    let lent = |world: &World| {
+        let snapshot = world.seen(2).iter().rev().find(|event| matches!(event, Event::Snapshot(_)));
+        let Some(Event::Snapshot(reports)) = snapshot else { panic!("no snapshot") };
+        reports.iter().filter(|report| report.lends).count()
+    };
+    assert_eq!(lent(&world), 0, "nobody is of that pool, and nobody is asked");
+    let now = world.now;
+    world.at(2).query(vec![node(3)], Some(Priority::LOWEST), &HelpersFrom::Anybody, now);
     world.run(SECOND * 3);
     let snapshot = world.seen(2).iter().rev().find(|event| matches!(event, Event::Snapshot(_)));
     let Some(Event::Snapshot(reports)) = snapshot else { panic!("no snapshot") };

@@ -183,6 +183,7 @@ mod tests {
             addrs: vec![],
             place: crate::pool::Place::UNKNOWN,
             lends: false,
+            of: crate::pool::AuthorityMark::NONE,
             degree_bound: 3,
             held: vec![],
             round_trips_ms: (0..nodes).map(|to| (node(to), 20.0 * f32::from(n.abs_diff(to)))).collect(),

@@ -64,7 +64,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::identity::NodeId;
-use crate::pool::{Contact, Priority, Reservation};
+use crate::pool::{Contact, HelpersFrom, Priority, Reservation};
 
 /// What a manager or a member asks of the node that it lives in. Drain it after every call.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub enum Output {
     /// Send a message; to oneself too.
     Message(NodeId, SessionMessage),
     /// Ask the pool for a snapshot of the members and of helpers at hand; with a priority, also of others near by.
-    Query(Vec<NodeId>, Option<Priority>),
+    Query(Vec<NodeId>, Option<Priority>, HelpersFrom),
     /// Have a node measure round trips.
     Probe(NodeId, Vec<Contact>),
     /// Run a planning job, beside the media.

@@ -364,6 +364,7 @@ mod tests {
             addrs: vec![],
             place: Place::UNKNOWN,
             lends,
+            of: crate::pool::AuthorityMark::NONE,
             degree_bound: degree,
             held: vec![],
             round_trips_ms: rtts.iter().map(|(to, ms)| (node(*to), *ms)).collect(),

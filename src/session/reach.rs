@@ -41,6 +41,7 @@ mod tests {
             addrs: vec![],
             place: Place::UNKNOWN,
             lends: false,
+            of: crate::pool::AuthorityMark::NONE,
             degree_bound: 4,
             held: vec![],
             round_trips_ms: measured.iter().map(|to| (node(*to), 10.0)).collect(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::Delegation;
 use super::rules::Rules;
 use crate::identity::NodeId;
-use crate::pool::{Priority, SessionGrant};
+use crate::pool::{HelpersFrom, Priority, SessionGrant};
 
 /// Heirs that a manager names.
 pub(super) const HEIRS_MAX: usize = 8;
@@ -39,6 +39,8 @@ pub struct Charter {
     pub priority: Priority,
     /// By whose word.
     pub grant: Option<Box<SessionGrant>>,
+    /// Whose machines may help.
+    pub helpers: HelpersFrom,
     /// Whether two trees carry every voice.
     pub protect: bool,
     /// The next number of a source.

@@ -10,7 +10,7 @@ use alm::event::Event;
 use alm::identity::{Identity, NodeId};
 use alm::live::{AudioConfig, Command, Driver, DriverConfig, Pace, Role};
 use alm::net::{Link, bind_udp, emulated, quic};
-use alm::pool::{PoolConfig, Priority};
+use alm::pool::{HelpersFrom, PoolConfig, Priority};
 use alm::session::{Ending, Invite, ManagerConfig, MemberConfig, Participant};
 use alm_media::device::{DeviceError, InputSpec, Playback};
 use alm_media::{CodecConfig, VoiceConfig};
@@ -98,7 +98,9 @@ impl Peer {
                 let own = Participant { index: 0, node: id, name, salt, degree, records, addrs };
                 let (priority, secret) = (Priority::LOWEST, [5; 16]);
                 let (title, protect) = ("test".into(), false);
-                let config = ManagerConfig { title, objective, priority, grant: None, protect, secret, own };
+                let (grant, helpers) = (None, HelpersFrom::Anybody);
+                let config =
+                    ManagerConfig { title, objective, priority, grant, helpers, protect, secret, own };
                 Role::Host { key: Identity::from_seed([200; 32]), config: Box::new(config), audio }
             }
             Part::Member(invite) => {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use alm::identity::{Identity, NodeId};
 use alm::net::{Channel, DialError, Heard, LinkEvent, Switch};
 use alm::node::{Input, Node, Notice, Output};
-use alm::pool::{PoolConfig, Priority};
+use alm::pool::{HelpersFrom, PoolConfig, Priority};
 use alm::session::{EpochKey, Event, Invite, Keys, ManagerConfig, MemberConfig, Participant, SessionPlan};
 use alm_media::{CaptureTime, MediaPacket, Opener, Sealer, SenderKey, SourceIndex, TreeId};
 use alm_planner::Objective;
@@ -81,6 +81,8 @@ struct Due {
 pub struct World {
     pub slots: Vec<Slot>,
     pub loss: f64,
+    /// Whose machines sessions take help from.
+    pub helpers: HelpersFrom,
     /// Voices are sealed for good. Otherwise a packet says by which key it would be: that is a thousand times faster.
     pub is_sealed: bool,
     /// Of these nodes it is noted what is handed to them.
@@ -150,6 +152,7 @@ impl World {
         Self {
             slots: vec![],
             loss: 0.0,
+            helpers: HelpersFrom::Anybody,
             is_sealed: false,
             noted: BTreeSet::new(),
             epochs: vec![],
@@ -178,11 +181,10 @@ impl World {
         self.now
     }
 
-    fn add(&mut self, degree: u32, lends: bool) -> usize {
+    pub fn add(&mut self, config: PoolConfig) -> usize {
         let index = self.slots.len();
         let identity = Arc::new(Identity::from_seed([index as u8 + 1; 32]));
         let id = identity.node_id();
-        let config = PoolConfig { degree, lends, ..PoolConfig::default() };
         let random = StdRng::seed_from_u64(self.random.random());
         let mut node = Node::new(identity, vec![addr_of(index)], config, random, self.now);
         if index > 0 {
@@ -211,7 +213,7 @@ impl World {
     }
 
     pub fn helper(&mut self, degree: u32) -> usize {
-        self.add(degree, true)
+        self.add(PoolConfig { degree, lends: true, ..PoolConfig::default() })
     }
 
     pub fn session_key() -> Identity {
@@ -229,7 +231,7 @@ impl World {
     }
 
     pub fn host_with(&mut self, degree: u32, objective: Objective, protect: bool) -> usize {
-        let index = self.add(degree, false);
+        let index = self.add(PoolConfig { degree, ..PoolConfig::default() });
         let own = Participant {
             index: 0,
             node: self.slots[index].id,
@@ -239,16 +241,16 @@ impl World {
             records: false,
             addrs: vec![addr_of(index)],
         };
-        let (priority, secret) = (Priority::LOWEST, self.secret);
-        let config =
-            ManagerConfig { title: "test".into(), objective, priority, grant: None, protect, secret, own };
+        let (title, grant, priority, secret) = ("test".into(), None, Priority::LOWEST, self.secret);
+        let helpers = self.helpers.clone();
+        let config = ManagerConfig { title, objective, priority, grant, helpers, protect, secret, own };
         let now = self.now;
         self.with(index, |node| node.host(&Self::session_key(), config, now));
         index
     }
 
     pub fn member(&mut self, degree: u32, entry: &[usize]) -> usize {
-        let index = self.add(degree, false);
+        let index = self.add(PoolConfig { degree, ..PoolConfig::default() });
         let invite = self.invite(entry);
         self.join(index, degree, invite);
         index

@@ -20,7 +20,7 @@ use crate::identity::{Identity, NodeId};
 use crate::live::{AudioConfig, Command, Driver, DriverConfig, Pace, Role};
 use crate::net::emulated::{Datagram, EmulatedNetwork, EmulatedSocket, address_of};
 use crate::net::quic::{QuicLink, Socket};
-use crate::pool::{PoolConfig, Priority};
+use crate::pool::{HelpersFrom, PoolConfig, Priority};
 use crate::session::{Ending, Invite, ManagerConfig, MemberConfig, Participant};
 use alm_planner::Objective;
 
@@ -130,7 +130,9 @@ impl LabNode {
                 let (name, records) = (name.clone(), false);
                 let own = Participant { index: 0, node, name, salt, degree, records, addrs };
                 let (title, priority, secret) = ("lab".to_owned(), Priority::LOWEST, salt);
-                let config = ManagerConfig { title, objective, priority, grant: None, protect, secret, own };
+                let (grant, helpers) = (None, HelpersFrom::Anybody);
+                let config =
+                    ManagerConfig { title, objective, priority, grant, helpers, protect, secret, own };
                 let config = Box::new(config);
                 let role = Role::Host { key: Identity::from_seed(key(4)), config, audio: audio()? };
                 (role, &common.bootstrap[..])

@@ -8,6 +8,7 @@ use rand::RngExt;
 use super::{Event, PoolNode, Standing};
 use crate::identity::{NodeId, Position};
 use crate::pool::degree::Priority;
+use crate::pool::grant::AUTHORITIES_MAX;
 use crate::pool::message::{Answer, HELPERS_MAX, NEAR_MAX, PoolMessage, Question};
 use crate::pool::peer::Peer;
 use crate::pool::records::{self, Record, Reference};
@@ -202,8 +203,8 @@ impl PoolNode {
         let due = *self.asking.stand_at.get_or_insert(now + STAND_FIRST);
         if due <= now {
             self.asking.stand_at = Some(now + STAND.mul_f64(self.random.random_range(0.8..1.2)));
-            let priority = Priority::LOWEST;
-            self.ask(Question::Helpers { near: Vec::new(), degrees: NO_HELPER, priority }, now);
+            let (near, of, priority) = (Vec::new(), Vec::new(), Priority::LOWEST);
+            self.ask(Question::Helpers { near, degrees: NO_HELPER, priority, of }, now);
         }
     }
 
@@ -331,11 +332,12 @@ impl Question {
     fn for_somo(&self) -> somo::Question {
         match self {
             Self::View => somo::Question::Report,
-            Self::Helpers { near, degrees, priority } => {
+            Self::Helpers { near, degrees, priority, of } => {
                 let near = near.iter().copied().take(NEAR_MAX).collect();
+                let of = of.iter().copied().take(AUTHORITIES_MAX).collect();
                 let (within_ms, most) = (u16::MAX, HELPERS_MAX as u8);
-                let query =
-                    HelperQuery { near, within_ms, degree: *degrees, priority: (*priority).into(), most };
+                let (degree, priority) = (*degrees, (*priority).into());
+                let query = HelperQuery { near, within_ms, degree, priority, most, of };
                 somo::Question::Helpers { query, keep_s: 0 }
             }
         }

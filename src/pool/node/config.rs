@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::identity::NodeId;
 use crate::pool::degree::SESSIONS_MAX;
+use crate::pool::grant::Grant;
 use crate::pool::hours::Hours;
 
 /// How a pool node behaves.
@@ -32,6 +33,8 @@ pub struct PoolConfig {
     pub born_s: u64,
     /// Whose grants count for priorities 1 and 2; without one, everybody's word does.
     pub authority: Option<NodeId>,
+    /// By whose word this machine is of an authority's pool.
+    pub grant: Option<Grant>,
 }
 
 impl Default for PoolConfig {
@@ -49,6 +52,7 @@ impl Default for PoolConfig {
             lost_after,
             born_s: 0,
             authority: None,
+            grant: None,
         }
     }
 }

@@ -107,6 +107,7 @@ impl PoolNode {
             addrs: self.own_addrs(),
             place: self.swarm.ring().me().place,
             lends: self.lending,
+            of: self.offer.of,
             degree_bound: self.degrees.bound(),
             held: self.degrees.holdings().cloned().collect(),
             round_trips_ms: self.links.iter().filter_map(measured).take(ROUND_TRIPS_MAX).collect(),

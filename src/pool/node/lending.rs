@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Event, PoolNode};
 use crate::identity::{NodeId, SessionId};
 use crate::pool::degree::{Holding, Priority, Refused};
-use crate::pool::grant::SessionGrant;
+use crate::pool::grant::{AuthorityMark, Grant, HelperGrant, SessionGrant};
 use crate::pool::message::{PoolMessage, Reservation};
 
 impl PoolNode {
@@ -62,7 +62,11 @@ impl PoolNode {
             }
             Err(Refused { free }) => Some(free),
         };
-        self.tell(from, PoolMessage::Reserved { request, session, refused });
+        let grant = self.own_grant(now).filter(|_| refused.is_none());
+        let lay_out =
+            |identity| grant.cloned().map(|grant| Box::new(HelperGrant::new(grant, identity, session)));
+        let grant = self.identity.as_deref().and_then(lay_out);
+        self.tell(from, PoolMessage::Reserved { request, session, refused, grant });
         self.publish_offer(now);
         self.wake = now;
     }
@@ -76,7 +80,19 @@ impl PoolNode {
         self.lending = lending;
     }
 
-    fn unix_s(&self, now: Instant) -> u64 {
+    /// What makes this machine one of an authority's pool, unless it has ended.
+    fn own_grant(&self, now: Instant) -> Option<&Grant> {
+        self.config.grant.as_ref().filter(|grant| self.unix_s(now) < grant.until_s)
+    }
+
+    /// Of whose pool it is.
+    pub(super) fn mark(&self, now: Instant) -> AuthorityMark {
+        self.own_grant(now).map(|grant| AuthorityMark::of(grant.authority)).unwrap_or_default()
+    }
+
+    /// Unix time, seconds.
+    #[must_use]
+    pub fn unix_s(&self, now: Instant) -> u64 {
         self.config.born_s + now.saturating_duration_since(self.started).as_secs()
     }
 

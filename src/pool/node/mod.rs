@@ -32,6 +32,7 @@ use self::survey::{Measuring, Query};
 use super::bandwidth::BandwidthConfig;
 use super::contacts::Contacts;
 use super::degree::DegreeTable;
+use super::grant::HelperGrant;
 use super::links::Links;
 use super::message::{Answer, Contact, NodeReport, PoolMessage};
 use super::moment::Moment;
@@ -84,6 +85,8 @@ pub enum Event {
         session: SessionId,
         /// Whether it granted the degrees.
         granted: bool,
+        /// What it has to show for being of an authority's pool.
+        grant: Option<Box<HelperGrant>>,
     },
     /// A helper has taken its degrees back.
     Preempted {
@@ -360,9 +363,9 @@ impl PoolNode {
                 self.on_probed(from, round_trips_ms);
             }
             PoolMessage::Reserve(reservation) => self.on_reserve(from, &reservation, now),
-            PoolMessage::Reserved { session, refused, .. } => {
+            PoolMessage::Reserved { session, refused, grant, .. } => {
                 let granted = refused.is_none();
-                self.events.push_back(Event::Reserved { helper: from, session, granted });
+                self.events.push_back(Event::Reserved { helper: from, session, granted, grant });
             }
             PoolMessage::Release { session } => {
                 if self.degrees.release(session, from) {

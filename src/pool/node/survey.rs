@@ -13,6 +13,7 @@ use super::greeting::known;
 use super::{Event, FIRST_PINGS, PoolNode};
 use crate::identity::NodeId;
 use crate::pool::degree::Priority;
+use crate::pool::grant::HelpersFrom;
 use crate::pool::message::{
     ADDRS_MAX, Contact, NEAR_MAX, NodeReport, PoolMessage, Question, ROUND_TRIPS_MAX, TARGETS_MAX,
 };
@@ -68,12 +69,14 @@ const ROUND_TRIP_MS_MAX: f32 = 60_000.0;
 
 impl PoolNode {
     /// Asks `members` and the helpers at hand for reports; with a priority, also looks for more helpers near the members.
-    /// [`Event::Snapshot`] brings what has come, this node's own report first. A query under way is given up.
-    pub fn query(&mut self, members: Vec<NodeId>, wide: Option<Priority>, now: Instant) {
+    /// Helpers are those that `from` may take. [`Event::Snapshot`] brings what has come, this node's own report first. A
+    /// query under way is given up.
+    pub fn query(&mut self, members: Vec<NodeId>, wide: Option<Priority>, from: &HelpersFrom, now: Instant) {
         let number = self.random.random();
         let deadline = now + if wide.is_some() { WIDE_WITHIN } else { NARROW_WITHIN };
         let lends = |node: NodeId| {
-            self.links.get(node).and_then(|link| link.hello.as_ref()).is_some_and(|hello| hello.offer.lends)
+            let hello = self.links.get(node).and_then(|link| link.hello.as_ref());
+            hello.is_some_and(|hello| hello.offer.lends && from.may_take(hello.offer.of))
         };
         let mut helpers: Vec<NodeId> =
             self.joined().filter(|node| lends(*node) && !members.contains(node)).collect();
@@ -92,7 +95,8 @@ impl PoolNode {
         self.query =
             Some(Query { number, deadline, missing, unconnected, asking, helpers: asked, members, reports });
         if let (Some(priority), true) = (wide, asking) {
-            self.ask(Question::Helpers { near, degrees: DEGREE_MIN, priority }, now);
+            let of = from.marks();
+            self.ask(Question::Helpers { near, degrees: DEGREE_MIN, priority, of }, now);
         }
         self.finish_query_if_complete();
         self.wake = now;

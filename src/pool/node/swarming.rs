@@ -156,7 +156,7 @@ impl PoolNode {
             u8::try_from(free).unwrap_or(u8::MAX)
         });
         let up_kbit_s = self.config.uplink_kbit_s;
-        let offer = Offer { lends: self.lending, free, up_kbit_s, ..Offer::default() };
+        let offer = Offer { lends: self.lending, free, up_kbit_s, of: self.mark(now), ..Offer::default() };
         if offer != self.offer {
             self.offer = offer;
             self.drive(swarm::Input::Offer(offer), now);

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::message::{Answer, SomoMessage};
 use super::report::{Helper, Report};
 use crate::identity::Position;
+use crate::pool::grant::{AUTHORITIES_MAX, AuthorityMark};
 use crate::pool::moment::Moment;
 use crate::pool::peer::{Peer, Place};
 
@@ -27,6 +28,8 @@ pub struct HelperQuery {
     pub priority: u8,
     /// How many, at most [`HELPERS_MAX`].
     pub most: u8,
+    /// Only those that bear one of these marks, at most `AUTHORITIES_MAX`; none: anybody's.
+    pub of: Vec<AuthorityMark>,
 }
 
 /// Places in one query: a session's members, or the beacons among them.
@@ -40,6 +43,7 @@ impl HelperQuery {
     pub fn is_bounded(&self) -> bool {
         self.near.len() <= PLACES_MAX
             && usize::from(self.most) <= HELPERS_MAX
+            && self.of.len() <= AUTHORITIES_MAX
             && (1..=3).contains(&self.priority)
     }
 
@@ -54,7 +58,8 @@ impl HelperQuery {
             None => return None,
         };
         let near = self.within_ms == u16::MAX || way <= Duration::from_millis(self.within_ms.into());
-        (near && helper.offer.lends && *free >= self.degree).then_some(way)
+        let own = self.of.is_empty() || self.of.contains(&helper.offer.of);
+        (near && own && helper.offer.lends && *free >= self.degree).then_some(way)
     }
 }
 
@@ -154,7 +159,7 @@ mod tests {
 
     fn query() -> HelperQuery {
         let near = vec![Place([0, 0, 0, 10]), Place([5_000, 0, 0, 10])];
-        HelperQuery { near, within_ms: 30, degree: 4, priority: 2, most: 10 }
+        HelperQuery { near, within_ms: 30, degree: 4, priority: 2, most: 10, of: Vec::new() }
     }
 
     #[test]
@@ -173,6 +178,11 @@ mod tests {
         assert_eq!(found(&HelperQuery { priority: 3, ..query() }), [2, 1]);
         assert_eq!(found(&HelperQuery { within_ms: 110, most: 2, ..query() }), [3, 1]);
         assert_eq!(found(&HelperQuery { near: Vec::new(), ..query() }), [0; 0]);
+        let own = AuthorityMark::of(NodeId([5; 32]));
+        assert_eq!(found(&HelperQuery { of: vec![own], ..query() }), [0; 0]);
+        let mut report = report;
+        report.helpers[0].offer.of = own;
+        assert_eq!(report.helpers_for(&HelperQuery { of: vec![own], ..query() }), [report.helpers[0]]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is gathered: a report that stays bounded however many nodes it speaks of, and the operation that merges two.
 //!
-//! Counts and histograms add up. Of helpers a report keeps the best few of each cell of the space of latencies; a cell is all
+//! Counts and histograms add up. Of helpers a report keeps the best few of each cell of the space of latencies, some of them for
+//! the authorities whose pools they are of, so that a few machines of one's own are found among many strangers; a cell is all
 //! that is nearest to one beacon. Coordinates have no anchor and drift as a whole, so beacons carry a generation, and
 //! helpers that were sorted by another generation's beacons are sorted anew by whoever merges them.
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ages::Ages;
+use crate::pool::grant::AuthorityMark;
 use crate::pool::peer::{Peer, Place};
 
 /// Places that cells are named after.
@@ -31,6 +33,8 @@ pub struct Offer {
     pub up_kbit_s: u32,
     /// Its line downwards, as it has measured itself, kbit/s; 0: not known.
     pub down_kbit_s: u32,
+    /// Of whose pool it says that it is: a hint, see [`AuthorityMark`].
+    pub of: AuthorityMark,
 }
 
 /// A machine that lends itself.
@@ -63,6 +67,9 @@ pub struct Report {
 pub const BEACONS_MAX: usize = 48;
 /// Helpers kept of each cell.
 pub const HELPERS_PER_CELL: usize = 8;
+/// Authorities fall into so many classes, and so many helpers of each are kept of a cell however good the others are.
+const CLASSES: usize = 3;
+const OF_EACH_CLASS: usize = 2;
 /// Buckets of a histogram.
 pub const BUCKETS: usize = 9;
 
@@ -129,13 +136,10 @@ impl Report {
             (beacons.cell(helper.peer.place), std::cmp::Reverse(offer), helper.peer.position)
         };
         self.helpers.sort_by_cached_key(rank);
-        let (mut cell, mut kept) = (usize::MAX, 0);
-        self.helpers.retain(|helper| {
-            let here = beacons.cell(helper.peer.place);
-            kept = if here == cell { kept + 1 } else { 1 };
-            cell = here;
-            kept <= HELPERS_PER_CELL
-        });
+        let all = std::mem::take(&mut self.helpers);
+        for cell in all.chunk_by(|one, next| beacons.cell(one.peer.place) == beacons.cell(next.peer.place)) {
+            self.helpers.extend(best_of_cell(cell));
+        }
     }
 
     /// True when it is no larger than a report may be.
@@ -143,6 +147,25 @@ impl Report {
     pub fn is_bounded(&self) -> bool {
         self.helpers.len() <= BEACONS_MAX * HELPERS_PER_CELL && self.ages.is_bounded()
     }
+}
+
+/// Of one cell's helpers, best first, those that are kept: the best of each class of authorities, and of all others as many as
+/// there is room for. What is kept of a whole is kept of each part, so that the order of merging does not matter.
+fn best_of_cell(cell: &[Helper]) -> impl Iterator<Item = Helper> {
+    let mut seen = [0; CLASSES];
+    let is_reserved = |helper: &Helper| {
+        helper.offer.of.class(CLASSES).is_some_and(|class| {
+            seen[class] += 1;
+            seen[class] <= OF_EACH_CLASS
+        })
+    };
+    let reserved: Vec<bool> = cell.iter().map(is_reserved).collect();
+    let mut room = HELPERS_PER_CELL - reserved.iter().filter(|reserved| **reserved).count();
+    cell.iter().zip(reserved).filter_map(move |(helper, reserved)| {
+        let fits = reserved || room > 0;
+        room -= usize::from(fits && !reserved);
+        fits.then_some(*helper)
+    })
 }
 
 impl Beacons {
@@ -188,7 +211,12 @@ mod tests {
         let place = Place([(); 4].map(|()| random.random_range(1..2_000)));
         let peer = Peer { place, ..Peer::new(NodeId(random.random()), ([10, 0, 0, 1], 1).into()) };
         let free = random.random_range(0..20);
-        let offer = Offer { lends: random.random_ratio(4, 5), free: [free; 3], ..Offer::default() };
+        let of = if random.random_ratio(1, 3) {
+            AuthorityMark::of(NodeId([free; 32]))
+        } else {
+            AuthorityMark::NONE
+        };
+        let offer = Offer { lends: random.random_ratio(4, 5), free: [free; 3], of, ..Offer::default() };
         (peer, offer)
     }
 
@@ -223,6 +251,22 @@ mod tests {
         assert_eq!(nodes, 20_000, "every node is in one bucket");
         assert_eq!(beacons.places.len(), HELPERS_PER_CELL, "all that a report without cells holds");
         assert_eq!(Beacons::among(&many.helpers, 2).places.len(), BEACONS_MAX);
+    }
+
+    #[test]
+    fn one_s_own_machines_are_found_among_better_strangers() {
+        let random = &mut StdRng::seed_from_u64(6);
+        let own = AuthorityMark::of(NodeId([7; 32]));
+        let mut all = Report::default();
+        for i in 0..200 {
+            let (peer, offer) = node(random);
+            let of = if i < 3 { own } else { AuthorityMark::NONE };
+            let free = if i < 3 { [2; 3] } else { [200; 3] };
+            all.merge(&Report::of(peer, Offer { lends: true, free, of, ..offer }), 0);
+            all.prune(&Beacons::default());
+        }
+        let kept = all.helpers.iter().filter(|helper| helper.offer.of == own).count();
+        assert_eq!((kept, all.helpers.len()), (OF_EACH_CLASS, HELPERS_PER_CELL));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use rand::SeedableRng;
 
 use super::*;
+use crate::identity::NodeId;
+use crate::pool::grant::{AUTHORITIES_MAX, AuthorityMark};
 use crate::pool::peer::Place;
 use crate::pool::ring::message::tests::{peer, samples as ring_samples};
 use crate::pool::somo::{Ages, Delegation};
@@ -13,7 +15,8 @@ use crate::pool::somo::{HELPERS_MAX, HelperQuery, NEWS_MAX, PLACES_MAX};
 pub(crate) fn samples() -> Vec<SwarmMessage> {
     let random = &mut StdRng::seed_from_u64(3);
     let (up_kbit_s, down_kbit_s) = (u32::MAX, 99_999_999);
-    let offer = Offer { lends: true, free: [255; 3], up_kbit_s, down_kbit_s };
+    let of = AuthorityMark::of(NodeId([255; 32]));
+    let offer = Offer { lends: true, free: [255; 3], up_kbit_s, down_kbit_s, of };
     let helpers = (0..BEACONS_MAX * HELPERS_PER_CELL).map(|_| Helper { peer: peer(random), offer });
     let (nodes, free) = (u32::MAX, [[u32::MAX; crate::pool::somo::BUCKETS]; 3]);
     let mut ages = Ages::default();
@@ -24,7 +27,8 @@ pub(crate) fn samples() -> Vec<SwarmMessage> {
     let (point, beacons) = (Position(u128::MAX), Some(Beacons { generation: 9, places }));
     let (number, region) = (u32::MAX, Region { level: 9, index: u64::MAX });
     let near = vec![Place([i16::MIN; 4]); PLACES_MAX];
-    let query = HelperQuery { near, within_ms: u16::MAX, degree: 255, priority: 3, most: 110 };
+    let of = vec![of; AUTHORITIES_MAX];
+    let query = HelperQuery { near, within_ms: u16::MAX, degree: 255, priority: 3, most: 110, of };
     let helpers = report.helpers[..HELPERS_MAX].to_vec();
     let answer = Answer::Helpers { nodes: u32::MAX, age_ms: u32::MAX, helpers, kept: true };
     let news = News { origin: peer(random), number, region, payload: vec![255; NEWS_MAX] };

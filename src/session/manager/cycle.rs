@@ -7,7 +7,7 @@ use alm_media::LINKS_MAX;
 
 use super::{FAREWELL_DELAY, Manager};
 use crate::identity::NodeId;
-use crate::pool::{Contact, NodeReport, Reservation};
+use crate::pool::{Contact, HelpersFrom, NodeReport, Reservation};
 use crate::session::keys::Signed;
 use crate::session::plan::{Installation, SessionPlan, TreePart};
 use crate::session::plan_change::PlanNews;
@@ -42,6 +42,8 @@ const RENEWAL: Duration = Duration::from_secs(20);
 /// A helper that refused, vanished or was preempted is not asked again for this long; neither is a pair that did not
 /// connect.
 pub(super) const EXCLUSION: Duration = Duration::from_secs(30);
+/// One that has said that it is of a pool which it is not of.
+const STRANGER_EXCLUSION: Duration = Duration::from_secs(600);
 /// After a joiner has had time to measure the others, the plan is looked at again.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
 /// Sooner, if what the plan comes to is not all measured: the first pings over the links in question, and a long round trip.
@@ -85,7 +87,8 @@ impl Manager {
         } else {
             let members = self.roster.iter().map(|member| member.node).filter(|node| *node != self.me);
             let priority = wide.then_some(self.config.priority);
-            self.outputs.push_back(Output::Query(members.collect(), priority));
+            let from = self.config.helpers.clone();
+            self.outputs.push_back(Output::Query(members.collect(), priority, from));
         }
     }
 
@@ -194,7 +197,7 @@ impl Manager {
             priority: self.config.priority,
             protect: self.config.protect,
             members,
-            reports: reports.clone(),
+            reports: reports.iter().filter(|report| self.may_use(report)).cloned().collect(),
             excluded: self.excluded.keys().copied().collect(),
             forbidden: self
                 .forbidden
@@ -212,6 +215,11 @@ impl Manager {
             measured_only: !wide,
         };
         self.plan(job);
+    }
+
+    /// Members, and machines that say that they are of a pool which this session takes helpers of.
+    fn may_use(&self, report: &NodeReport) -> bool {
+        self.config.helpers.may_take(report.of) || self.roster.by_node(report.node).is_some()
     }
 
     pub(super) fn plan(&mut self, job: PlanningJob) {
@@ -312,8 +320,25 @@ impl Manager {
         }
     }
 
-    /// A helper's answer.
-    pub fn on_reserved(&mut self, helper: NodeId, granted: bool, now: Instant) {
+    /// A helper's answer. `authority` finds out of whose pool it has proven to be; that costs two signatures.
+    pub fn on_reserved(
+        &mut self,
+        helper: NodeId,
+        granted: bool,
+        authority: impl FnOnce() -> Option<NodeId>,
+        now: Instant,
+    ) {
+        let asked = matches!(&self.phase, Phase::Reserving { waiting, .. } if waiting.contains(&helper));
+        if granted
+            && (asked || self.leases.contains_key(&helper))
+            && self.config.helpers != HelpersFrom::Anybody
+            && !self.config.helpers.take(authority())
+        {
+            self.outputs.push_back(Output::Release(helper));
+            self.on_helper_gone(helper, "helper not of the pool", now);
+            self.excluded.insert(helper, now + STRANGER_EXCLUSION);
+            return;
+        }
         let Phase::Reserving { plan, waiting, .. } = &mut self.phase else {
             if !granted && self.leases.contains_key(&helper) {
                 self.on_helper_gone(helper, "lease not renewed", now);

@@ -34,7 +34,7 @@ use super::roster::{MEMBERS_MAX, Participant, Roster, clean_name};
 use super::rules::Rules;
 use super::{Ending, Event, Output};
 use crate::identity::{Identity, NodeId, SessionId};
-use crate::pool::{Contact, NodeReport, Priority, SessionGrant};
+use crate::pool::{Contact, HelpersFrom, NodeReport, Priority, SessionGrant};
 
 /// What a session is to be.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub struct ManagerConfig {
     pub priority: Priority,
     /// By whose word.
     pub grant: Option<Box<SessionGrant>>,
+    /// Whose machines may help.
+    pub helpers: HelpersFrom,
     /// Every voice goes along two trees in which no node relays twice, so that one that dies costs nothing.
     pub protect: bool,
     /// The secret that admits.

@@ -73,10 +73,11 @@ impl Manager {
     pub fn succeed(identity: Arc<Identity>, estate: Estate, now: Instant) -> Option<Self> {
         let Estate { appointment, config, roster, plan, clock_us, group, before } = estate;
         let own = roster.by_node(identity.node_id())?.clone();
-        let Charter { title, objective, priority, grant, protect, next_index, rules } = appointment.charter;
+        let Charter { title, objective, priority, grant, helpers, protect, next_index, rules } =
+            appointment.charter;
         let secret = config.invite.secret;
         let last_index = roster.iter().map(|member| member.index).max().unwrap_or(0);
-        let manager = ManagerConfig { title, objective, priority, grant, protect, secret, own };
+        let manager = ManagerConfig { title, objective, priority, grant, helpers, protect, secret, own };
         let mut manager = Self::with(identity, appointment.delegation, manager, group, now);
         manager.events.clear();
         manager.roster = roster;
@@ -192,13 +193,14 @@ impl Manager {
     pub(super) fn appoint_heirs(&mut self) {
         let members = self.roster.iter().map(|member| (member.index, member.node, member.degree));
         let heirs = heirs(members, self.me);
-        let ManagerConfig { title, objective, priority, grant, protect, .. } = &self.config;
+        let ManagerConfig { title, objective, priority, grant, helpers, protect, .. } = &self.config;
         let (objective, priority, protect, next_index) = (*objective, *priority, *protect, self.next_index);
         let charter = Charter {
             title: title.clone(),
             objective,
             priority,
             grant: grant.clone(),
+            helpers: helpers.clone(),
             protect,
             next_index,
             rules: self.rules.clone(),
