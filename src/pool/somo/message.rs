@@ -3,6 +3,7 @@
 //! ```text
 //! child -- Up ------> parent -- Down ------> child    a report in the child's own rhythm, and its answer
 //! parent -- Down ---> child -- Up ---------> parent   a call, and the report that answers it
+//! parent -- Unknown-> child                           you have told a change of something that I do not have: all of it
 //! child -- Up ------> other -- Astray -----> child    the point is not in my zone (any more): look again
 //! child -- Quit ----> parent                          another node is my parent now
 //! parent -- News ---> child                           for all below that it is meant for
@@ -13,6 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::change::Content;
 use super::delegate::Delegation;
 use super::query::{HELPERS_MAX, HelperQuery};
 use super::region::Region;
@@ -27,6 +29,8 @@ pub enum SomoMessage {
     Up {
         /// The receiver's point that the sender's representative is a child of.
         point: Position,
+        /// The sender's number for it; later ones are greater.
+        number: u32,
         /// Of the call that it answers; 0 if it was not called for.
         round: u32,
         /// Of the beacons that the sender knows.
@@ -34,7 +38,12 @@ pub enum SomoMessage {
         /// How long an answer takes that is called for.
         pace: Pace,
         /// What it knows.
-        report: Box<Report>,
+        content: Content,
+    },
+    /// The sender does not have what the receiver has told a change of.
+    Unknown {
+        /// Of the call that was answered.
+        round: u32,
     },
     /// From the parent.
     Down(Down),
@@ -143,6 +152,8 @@ pub enum Answer {
 pub struct Down {
     /// Of the call.
     pub round: u32,
+    /// The number of the receiver's last report that is there; 0: none.
+    pub has: u32,
     /// Report at once, and answer within so many milliseconds with what you have by then.
     pub call: Option<u16>,
     /// New beacons, if the receiver's are old.
@@ -159,7 +170,7 @@ impl SomoMessage {
     #[must_use]
     pub fn is_bounded(&self) -> bool {
         match self {
-            Self::Up { report, .. } => report.is_bounded(),
+            Self::Up { content, .. } => content.is_bounded(),
             Self::Down(down) => {
                 down.beacons.as_ref().is_none_or(|beacons| beacons.places.len() <= BEACONS_MAX)
             }
@@ -171,6 +182,7 @@ impl SomoMessage {
             Self::Answer { answer: Answer::Helpers { helpers, .. }, .. } => helpers.len() <= HELPERS_MAX,
             Self::Answer { answer: Answer::Report(report), .. } => report.is_bounded(),
             Self::Astray { .. }
+            | Self::Unknown { .. }
             | Self::Quit
             | Self::Ask { .. }
             | Self::Vouch { .. }

@@ -8,17 +8,22 @@
 //! once and is answered upwards, each node waiting for its children no longer than it was given.
 
 mod ages;
+mod change;
 mod delegate;
+mod downward;
 mod message;
 mod plausible;
 mod query;
 mod region;
 mod report;
 mod tree;
+mod upward;
 
 use std::time::Duration;
 
 pub use self::ages::Ages;
+use self::change::Told;
+pub use self::change::{Change, Content};
 pub use self::delegate::Delegation;
 pub(super) use self::delegate::Search;
 pub use self::message::{Answer, Down, NEWS_MAX, News, Pace, Question, SOMO_MESSAGE_MAX, SomoMessage};
@@ -81,6 +86,9 @@ pub(super) struct Somo {
     parent: Parent,
     /// When the parent was heard last.
     parent_heard: Moment,
+    /// What it has been told last, and how many reports have been sent to any.
+    told: Option<Box<Told>>,
+    number: u32,
     children: Vec<Child>,
     beacons: Beacons,
     round: u32,
@@ -126,6 +134,8 @@ struct Child {
     round: u32,
     /// Of the beacons that it knows.
     generation: u32,
+    /// Its last report, and which one that is.
+    number: u32,
     report: Box<Report>,
     /// When it is to be called next, and when it was called last; no more, or not yet: never.
     call_at: Moment,
@@ -149,29 +159,13 @@ impl Child {
 /// What anybody may ask at once, and how often again: an answer may be as large as a report.
 const ASKED_AT_ONCE: u16 = 6;
 const ASKED_EVERY: Duration = Duration::from_secs(2);
-/// Children of one node: a logical point has `k`, and a zone may hold points of several levels.
-const CHILDREN_MAX: usize = 256;
-/// A child's report is kept for this many intervals, or this many calls that it does not answer.
+/// A child's report is kept for this many intervals.
 const INTERVALS_KEPT: f64 = 1.8;
-const MISSED_MAX: u8 = 1;
 /// A parent that does not call for this many intervals is asked whether it is still there.
 const INTERVALS_SILENT: f64 = 1.3;
-/// How long a parent may take to answer an unasked report.
-const ANSWER_WITHIN: Duration = Duration::from_millis(1_500);
 /// How long the root's call may take, in shares of the interval, and at most.
 const CALL_SHARE: f64 = 0.8;
 const CALL_WITHIN: Duration = Duration::from_secs(4);
-/// What a node adds to the round trip to a child, so that the child's answer still comes in time.
-const CALL_SLACK: Duration = Duration::from_millis(30);
-/// Children whose usual pace is known are waited for half as long again, and a little.
-const PATIENCE: f64 = 1.5;
-const PATIENCE_MIN: Duration = Duration::from_millis(400);
-/// A round trip that is longer than the one known is believed by this share: a packet may have been lost.
-const SLOWER: f64 = 0.25;
-/// One way, where no place foretells it.
-const WAY: Duration = Duration::from_millis(60);
-/// The root looks for new beacons when its pool has grown or shrunk by half, or after so many rounds.
-const BEACON_ROUNDS: u32 = 240;
 
 impl Somo {
     /// `phase`, 0 to 1, is where in its interval the node's rhythm begins.
@@ -183,6 +177,8 @@ impl Somo {
             point: None,
             parent: Parent::None,
             parent_heard: now,
+            told: None,
+            number: 0,
             children: Vec::new(),
             beacons: Beacons::default(),
             round: 0,
@@ -273,9 +269,10 @@ impl Somo {
 
     pub(super) fn on_message(&mut self, from: Peer, message: SomoMessage, me: Peer, now: Moment) {
         match message {
-            SomoMessage::Up { point, round, generation, pace, report } => {
-                self.on_up(from, point, (round, generation, pace), report, me, now);
+            SomoMessage::Up { point, number, round, generation, pace, content } => {
+                self.on_up(from, point, (number, round, generation, pace), content, me, now);
             }
+            SomoMessage::Unknown { round } => self.on_unknown(from, round, me, now),
             SomoMessage::Down(down) => self.on_down(from, down, me, now),
             SomoMessage::Astray { point } => {
                 let parent = if let Parent::Known(peer) | Parent::Asked(peer, _) = self.parent {
@@ -356,204 +353,6 @@ impl Somo {
         self.point.is_some_and(|point| point.level() == 0)
     }
 
-    // Upwards.
-
-    fn on_up(
-        &mut self,
-        from: Peer,
-        point: Position,
-        (round, generation, pace): (u32, u32, Pace),
-        report: Box<Report>,
-        me: Peer,
-        now: Moment,
-    ) {
-        if !self.zone.is_some_and(|zone| zone.contains(point)) || !report.is_bounded() {
-            self.actions.push(Action::Send(from, SomoMessage::Astray { point }));
-            return;
-        }
-        if !self.believes(point, &report) {
-            self.disbelieved += 1;
-            return;
-        }
-        if self.delegated.is_some() && Some(point) == self.point.map(Point::key) {
-            self.send_to_delegate(from);
-            return;
-        }
-        let known = self.children.iter().position(|child| child.peer.position == from.position);
-        let before = known.map(|at| &self.children[at]);
-        let mut child = Child {
-            peer: from,
-            point,
-            heard: now,
-            round,
-            generation,
-            report,
-            call_at: before.map_or(Moment::NEVER, |before| before.call_at),
-            called_at: before.map_or(Moment::NEVER, |before| before.called_at),
-            trip: me.place.round_trip(from.place).unwrap_or(2 * WAY),
-            measured: false,
-            pace: Duration::from_millis(pace.children_ms.into()),
-            missed: 0,
-        };
-        if let Some(before) = before {
-            if before.measured {
-                (child.trip, child.measured) = (before.trip, true);
-            }
-            if round == self.round && before.round != round && before.missed > 0 {
-                let held = Duration::from_millis(pace.held_ms.into());
-                let trip = now.since(before.called_at).saturating_sub(held);
-                let slower = trip.saturating_sub(child.trip).mul_f64(SLOWER);
-                child.trip = if child.measured { trip.min(child.trip) + slower } else { trip };
-                child.measured = true;
-            }
-        }
-        child.report.ages.grow_older((child.trip / 2).as_millis() as u32);
-        if before.map(|before| before.report.nodes) != Some(child.report.nodes) {
-            self.tell_of_change(now);
-        }
-        match known {
-            Some(at) => self.children[at] = child,
-            None if self.children.len() < CHILDREN_MAX => {
-                self.children.reserve_exact(1);
-                self.children.push(child);
-            }
-            None => return,
-        }
-        if round == UNASKED {
-            self.send_down(from, generation, None);
-        }
-        self.finish_if_complete(me, now);
-    }
-
-    /// An unasked report, which the parent answers.
-    fn ask(&mut self, parent: Peer, me: Peer, now: Moment) {
-        self.parent = Parent::Asked(parent, now + ANSWER_WITHIN);
-        self.send_up(parent, UNASKED, me, now);
-    }
-
-    fn send_up(&mut self, parent: Peer, round: u32, me: Peer, now: Moment) {
-        if let Some(point) = self.parent_key() {
-            let (report, generation) = (Box::new(self.gathered(me, now)), self.beacons.generation);
-            let held = if round == UNASKED { Duration::ZERO } else { now.since(self.called_at) };
-            let [held_ms, children_ms] =
-                [held, self.slowest()].map(|time| u16::try_from(time.as_millis()).unwrap_or(u16::MAX));
-            let pace = Pace { held_ms, children_ms };
-            self.actions
-                .push(Action::Send(parent, SomoMessage::Up { point, round, generation, pace, report }));
-        }
-    }
-
-    /// What this node knows: itself, and what its children said last.
-    pub(super) fn gathered(&self, me: Peer, now: Moment) -> Report {
-        let mut all = if self.acts { Report::default() } else { Report::of(me, self.offer) };
-        self.merge_children(&mut all, |_| true, now);
-        all
-    }
-
-    fn merge_children(&self, all: &mut Report, counts: impl Fn(&Child) -> bool, now: Moment) {
-        for child in self.children.iter().filter(|child| counts(child)) {
-            all.merge(&child.report, now.since(child.heard).as_millis() as u32);
-        }
-        all.prune(&self.beacons);
-    }
-
-    fn show_view(&mut self, me: Peer, now: Moment) {
-        let view = self.gathered(me, now);
-        self.round = self.round.wrapping_add(1);
-        let due = self.round.is_multiple_of(BEACON_ROUNDS)
-            || self.beacons.places.len() * 2 < view.helpers.len().min(BEACONS_MAX);
-        if due && view.helpers.len() > self.beacons.places.len() {
-            self.beacons = Beacons::among(&view.helpers, self.beacons.generation + 1);
-        }
-        for (to, answer) in self.desk.on_view(&view, now) {
-            self.actions.push(Action::Send(to, answer));
-        }
-        self.actions.push(Action::View(Box::new(view)));
-    }
-
-    // Downwards.
-
-    fn on_down(&mut self, from: Peer, down: Down, me: Peer, now: Moment) {
-        let (Parent::Known(parent) | Parent::Asked(parent, _)) = self.parent else { return };
-        if parent.position != from.position {
-            return;
-        }
-        self.parent = Parent::Known(from);
-        self.parent_heard = now;
-        if let Some(beacons) = down.beacons
-            && beacons.generation > self.beacons.generation
-        {
-            self.beacons = beacons;
-        }
-        if let Some(within_ms) = down.call {
-            self.call(down.round, Duration::from_millis(within_ms.into()), me, now);
-        }
-    }
-
-    /// Everybody below is to report now. Whoever takes longest is called first and the others so much later that all
-    /// answers come together: what is quickly had is not old by the time the last one comes.
-    fn call(&mut self, round: u32, within: Duration, me: Peer, now: Moment) {
-        self.round = round.max(1);
-        self.called_at = now;
-        let slowest = self.slowest();
-        let patience = slowest.mul_f64(PATIENCE) + PATIENCE_MIN;
-        let until = now + patience.min(within);
-        for child in &mut self.children {
-            // However slow another one may be, each is called early enough to answer.
-            let latest = until.since(now).saturating_sub(child.response().mul_f64(PATIENCE));
-            child.call_at = now + (slowest - child.response()).min(latest);
-        }
-        self.gathering = Some(until);
-        self.call_who_is_due(now);
-        self.finish_if_complete(me, now);
-    }
-
-    fn slowest(&self) -> Duration {
-        self.children.iter().map(Child::response).max().unwrap_or_default()
-    }
-
-    fn call_who_is_due(&mut self, now: Moment) {
-        let Some(until) = self.gathering else { return };
-        for at in 0..self.children.len() {
-            let child = &mut self.children[at];
-            if child.call_at <= now {
-                (child.call_at, child.called_at) = (Moment::NEVER, now);
-                child.missed = child.missed.saturating_add(1);
-                let (peer, generation) = (child.peer, child.generation);
-                let left = until.since(now).saturating_sub(child.trip.mul_f64(1.2) + CALL_SLACK);
-                self.send_down(peer, generation, Some(left));
-            }
-        }
-    }
-
-    /// All who were called have answered.
-    fn finish_if_complete(&mut self, me: Peer, now: Moment) {
-        let waiting = |child: &Child| child.call_at < Moment::NEVER || child.missed > 0;
-        if self.gathering.is_some() && !self.children.iter().any(waiting) {
-            self.finish_gathering(me, now);
-        }
-    }
-
-    fn finish_gathering(&mut self, me: Peer, now: Moment) {
-        self.gathering = None;
-        self.children.retain(|child| child.missed <= MISSED_MAX);
-        self.children.iter_mut().for_each(|child| child.call_at = Moment::NEVER);
-        if self.is_root() {
-            let round = self.round;
-            self.show_view(me, now);
-            self.round = round;
-        } else if let Parent::Known(parent) | Parent::Asked(parent, _) = self.parent {
-            self.send_up(parent, self.round, me, now);
-        }
-    }
-
-    fn send_down(&mut self, to: Peer, generation: u32, call: Option<Duration>) {
-        let news = generation < self.beacons.generation;
-        let beacons = news.then(|| self.beacons.clone());
-        let call = call.map(|within| within.as_millis() as u16);
-        self.actions.push(Action::Send(to, SomoMessage::Down(Down { round: self.round, call, beacons })));
-    }
-
     // Parents.
 
     fn parent_key(&self) -> Option<Position> {
@@ -585,6 +384,3 @@ impl Somo {
         self.due = self.due.min(now + self.config.interval / 10);
     }
 }
-
-/// The round of a report that nobody has called for.
-const UNASKED: u32 = 0;

@@ -1,6 +1,6 @@
 //! What a report may say and be believed. Who lies can hide what is below it, and nobody else can tell; what it cannot do is speak
-//! for more than its part of the space: its numbers must agree with each other, and its nodes be no more than several times those
-//! that a part of this size has elsewhere.
+//! for more than its part of the space: its numbers must agree with each other, its helpers stand where they could be below
+//! it, and its nodes be no more than several times those that a part of this size has elsewhere.
 //!
 //! A node's position is hashed from its key, so that keys which fit a small part have to be looked for.
 
@@ -25,7 +25,9 @@ impl Somo {
         let Some(point) = at(self.config.fanout, point) else { return false };
         let share = point.share();
         let most = self.crowd.map_or(f64::INFINITY, |crowd| crowd * share * CROWDED + CROWDED_MORE);
-        report.is_consistent() && f64::from(report.nodes) <= most
+        report.is_consistent()
+            && f64::from(report.nodes) <= most
+            && report.helpers.iter().all(|helper| point.may_have_below(helper.peer.position))
     }
 }
 
@@ -60,7 +62,7 @@ mod tests {
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
 
-    use super::super::{Ages, Offer, SomoConfig, SomoMessage};
+    use super::super::{Ages, Content, Offer, SomoConfig, SomoMessage};
     use super::*;
     use crate::identity::NodeId;
     use crate::pool::moment::Moment;
@@ -105,8 +107,9 @@ mod tests {
         somo.on_zone(Some(zone), Moment::ZERO);
         somo.set_crowd(40.0);
         let mut tell = |report: Report| {
-            let (point, round, generation, pace) = (root.key(), 0, 0, Pace::default());
-            let up = SomoMessage::Up { point, round, generation, pace, report: Box::new(report) };
+            let (point, number, round, generation, pace) = (root.key(), 1, 0, 0, Pace::default());
+            let content = Content::Whole(Box::new(report));
+            let up = SomoMessage::Up { point, number, round, generation, pace, content };
             let from = peer(random);
             somo.on_message(from, up, me, Moment::ZERO);
             somo.gathered(me, Moment::ZERO).nodes

@@ -103,6 +103,15 @@ impl Point {
         1.0 / self.width as f64
     }
 
+    /// True when a node there can report to it, directly or by others: it is less than a share away. Zones on the way down
+    /// from here reach into the shares on both sides, and host what is below the points there, but none has the middle of
+    /// such a share in it, or its representative would be that.
+    pub(super) fn may_have_below(self, position: Position) -> bool {
+        let (there, here) = (position.0, self.key().0);
+        let apart = there.wrapping_sub(here).min(here.wrapping_sub(there));
+        self.level == 0 || apart < u128::MAX / u128::from(self.width)
+    }
+
     /// True when a position lies in its share of the space.
     #[must_use]
     pub fn holds(self, position: Position) -> bool {
@@ -176,8 +185,31 @@ mod tests {
                     }
                 }
                 assert_eq!(roots, 1);
+                for (node, position) in positions.iter().enumerate() {
+                    let mut at = node;
+                    while let Some(above) = points[at].parent() {
+                        assert!(above.may_have_below(*position), "{nodes} nodes, {fanout:?}");
+                        at = owner(above.key());
+                    }
+                }
             }
         }
+    }
+
+    #[test]
+    fn what_is_below_a_point_is_less_than_a_share_away() {
+        let fanout = Fanout::default();
+        let point = Point::at(fanout, 2, 5).unwrap();
+        let width = u128::MAX / 64;
+        for (shares, below) in
+            [(4.4, false), (4.6, true), (5.1, true), (6.4, true), (6.6, false), (37.5, false)]
+        {
+            let position = Position((width as f64 * shares) as u128);
+            assert_eq!(point.may_have_below(position), below, "{shares}");
+        }
+        let first = Point::at(fanout, 2, 0).unwrap();
+        assert!(first.may_have_below(Position(u128::MAX - width / 3)), "around zero");
+        assert!(Point::root(fanout).may_have_below(Position(7)));
     }
 
     #[test]

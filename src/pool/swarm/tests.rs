@@ -8,7 +8,7 @@ use crate::pool::grant::{AUTHORITIES_MAX, AuthorityMark};
 use crate::pool::peer::Place;
 use crate::pool::ring::message::tests::{peer, samples as ring_samples};
 use crate::pool::somo::{Ages, Delegation};
-use crate::pool::somo::{BEACONS_MAX, Beacons, Down, HELPERS_PER_CELL, Helper, Pace};
+use crate::pool::somo::{BEACONS_MAX, Beacons, Content, Down, HELPERS_PER_CELL, Helper, Pace};
 use crate::pool::somo::{HELPERS_MAX, HelperQuery, NEWS_MAX, PLACES_MAX};
 
 /// One of each kind, the largest of its kind.
@@ -49,12 +49,14 @@ pub(crate) fn samples() -> Vec<SwarmMessage> {
         SomoMessage::News(news),
         SomoMessage::Up {
             point,
+            number: u32::MAX,
             round: u32::MAX,
             generation: 3,
             pace: Pace { held_ms: 9, children_ms: 9 },
-            report: Box::new(report),
+            content: Content::Whole(Box::new(report)),
         },
-        SomoMessage::Down(Down { round: 4, call: Some(u16::MAX), beacons }),
+        SomoMessage::Unknown { round: u32::MAX },
+        SomoMessage::Down(Down { round: 4, has: 9, call: Some(u16::MAX), beacons }),
         SomoMessage::Astray { point },
         SomoMessage::Quit,
     ];
