@@ -14,22 +14,26 @@ use alm_planner::parse_matrix;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::identity::{NodeId, Position};
+use crate::identity::{Identity, NodeId, Position, SessionId};
 use crate::net;
 use crate::pool::bandwidth::BandwidthConfig;
-use crate::pool::records::RecordsConfig;
+use crate::pool::records::record::Claim;
+use crate::pool::records::{Record, RecordsConfig};
 use crate::pool::ring::RingConfig;
 use crate::pool::somo::SomoConfig;
 use crate::pool::swarm::{Input, SwarmMessage, SwarmNode};
-use crate::pool::{Moment, Peer};
-use crate::session::{Installation, Invite};
+use crate::pool::{Grant, Moment, Peer};
+use crate::session::{
+    CHAT_TEXT_MAX, Chat, Delegation, ENTRY_POINTS_MAX, Installation, Invite, Line, Rules, SessionRecord,
+    Signed,
+};
 use crate::wire::Message;
 
 /// One of them.
 pub type Target = fn(&[u8]);
 
 /// All of them by name, which is that of their target in `fuzz/` too.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("control_message", control_message),
     ("swarm_message", swarm_message),
     ("swarm_node", swarm_node),
@@ -39,7 +43,11 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("digest", digest),
     ("udp_packet", udp_packet),
     ("installation", installation),
+    ("rules", rules),
+    ("chat", chat),
+    ("session_record", session_record),
     ("invite", invite),
+    ("grant", grant),
     ("matrix", matrix),
 ];
 
@@ -178,6 +186,53 @@ pub fn installation(bytes: &[u8]) {
     }
 }
 
+/// What a task manager has signed as rules. What is taken for rules is what it would sign again.
+pub fn rules(bytes: &[u8]) {
+    let [key, host] = [1, 2].map(|seed| Identity::from_seed([seed; 32]));
+    let (session, delegation) = (SessionId::of(&key.node_id()), Delegation::new(&key, host.node_id(), 1));
+    if let Some(rules) = Rules::read(&Signed::new(bytes.to_vec(), &host, delegation.clone()), session) {
+        let again = Rules::read(&rules.signed(session, &host, &delegation), session);
+        assert_eq!(again.as_ref(), Some(&rules));
+        assert!(rules.banned.iter().all(|node| rules.bans(*node)));
+    }
+}
+
+/// What a member seals as lines that were written. None is shown that its author has not signed.
+pub fn chat(bytes: &[u8]) {
+    if let Ok(lines) = postcard::from_bytes::<Vec<Line>>(bytes) {
+        let (mut chat, count) = (Chat::default(), lines.len());
+        let author = Identity::from_seed([1; 32]).node_id();
+        let news = chat.take(lines, SessionId([8; 20]), |node| node == author);
+        assert!(news.len() <= count && news.iter().all(|line| line.author == author));
+        assert!(news.iter().all(|line| (1..=CHAT_TEXT_MAX).contains(&line.text.len())));
+        assert!(chat.of(author).len() <= news.len());
+    }
+}
+
+/// What somebody who has a session's id keeps in the pool as that session's record: nothing is believed that the session's own
+/// key has not signed.
+pub fn session_record(bytes: &[u8]) {
+    let key = Identity::from_seed([1; 32]);
+    let (session, secret) = (SessionId::of(&key.node_id()), [3; 16]);
+    let object = SessionRecord::seal_bytes(bytes.to_vec(), session, &secret);
+    let (owner, name, payload) = (object.owner.node_id(), object.name, Some(object.payload));
+    let claim = Claim { owner, name, version: 1, expires_s: 900, payload };
+    if let Some(found) = SessionRecord::open(&Record::sign(claim, &object.owner), session, &secret) {
+        assert_eq!(found.delegation.session(), Some(session));
+        assert!(found.addrs.len() <= ENTRY_POINTS_MAX);
+    }
+}
+
+/// What `alm grant` prints and people type. Only an authority can have made it.
+pub fn grant(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(grant) = Grant::from_str(text)
+    {
+        assert!(grant.is_genuine());
+        assert_eq!(Grant::from_str(&grant.to_string()), Ok(grant));
+    }
+}
+
 /// What `alm host` prints and people type.
 pub fn invite(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes)
@@ -218,7 +273,7 @@ mod tests {
     use rand::{Rng, RngExt};
 
     use super::*;
-    use crate::identity::SessionId;
+    use crate::pool::Priority;
     use crate::pool::swarm::tests::samples;
     use crate::session::{PlanNews, PlanTree, SessionPlan};
 
@@ -302,6 +357,29 @@ mod tests {
                 let all =
                     Installation { session, epoch, to, trees, contacts, plan: Some(PlanNews::Whole(plan)) };
                 vec![postcard::to_stdvec(&all).unwrap()]
+            }
+            "rules" => {
+                let [key, host] = [1, 2].map(|seed| Identity::from_seed([seed; 32]));
+                let banned = vec![NodeId([5; 32]), NodeId([6; 32])];
+                let rules = Rules { version: 3, locked: true, quiet: false, banned };
+                let delegation = Delegation::new(&key, host.node_id(), 1);
+                vec![rules.signed(SessionId::of(&key.node_id()), &host, &delegation).content]
+            }
+            "chat" => {
+                let (author, session) = (Identity::from_seed([1; 32]), SessionId([8; 20]));
+                let mut chat = Chat::default();
+                let mut say = |text| chat.say(&author, session, text, 1_000).unwrap();
+                vec![postcard::to_stdvec(&vec![say("good morning"), say("anybody here?")]).unwrap()]
+            }
+            "session_record" => {
+                let [key, host] = [1, 2].map(|seed| Identity::from_seed([seed; 32]));
+                let delegation = Delegation::new(&key, host.node_id(), 1);
+                let addrs = vec!["192.0.2.1:4433".parse().unwrap(); 3];
+                vec![postcard::to_stdvec(&SessionRecord { delegation, addrs }).unwrap()]
+            }
+            "grant" => {
+                let authority = Identity::from_seed([1; 32]);
+                vec![Grant::new(&authority, NodeId([2; 32]), Priority::LOWEST, 9).to_string().into_bytes()]
             }
             _ => vec![vec![0; 40], vec![1; 90]],
         }

@@ -49,8 +49,12 @@ impl SessionRecord {
         let mut addrs = self.addrs.clone();
         addrs.truncate(ENTRY_POINTS_MAX);
         let content = Self { addrs, ..self.clone() };
-        let mut bytes =
-            postcard::to_stdvec(&content).expect("a record holds nothing that postcard cannot write");
+        let bytes = postcard::to_stdvec(&content).expect("a record holds nothing that postcard cannot write");
+        Self::seal_bytes(bytes, session, secret)
+    }
+
+    /// Whoever has the id can seal anything.
+    pub(crate) fn seal_bytes(mut bytes: Vec<u8>, session: SessionId, secret: &[u8; 16]) -> Object {
         // Made from the content, so that no two contents share one, without a generator.
         let tag =
             hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &derive_for(secret, session, NONCES)), &bytes);

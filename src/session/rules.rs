@@ -40,14 +40,14 @@ pub enum Moderation {
 }
 
 impl Rules {
-    pub(super) fn signed(&self, session: SessionId, by: &Identity, delegation: &Delegation) -> Signed {
+    pub(crate) fn signed(&self, session: SessionId, by: &Identity, delegation: &Delegation) -> Signed {
         let content = postcard::to_stdvec(&(TAG, session, self))
             .expect("rules hold nothing that postcard cannot write");
         Signed::new(content, by, delegation.clone())
     }
 
     /// The rules of `session`; `None` where it is not its manager who has signed, or they are no rules.
-    pub(super) fn read(signed: &Signed, session: SessionId) -> Option<Self> {
+    pub(crate) fn read(signed: &Signed, session: SessionId) -> Option<Self> {
         let (tag, of, rules): ([u8; 12], SessionId, Self) = postcard::from_bytes(&signed.content).ok()?;
         let bounded = rules.banned.len() <= BANNED_MAX;
         (tag == TAG && of == session && bounded && signed.session() == Some(session)).then_some(rules)
