@@ -1,45 +1,32 @@
 //! One node of the pool as the network sees it: the ring, and SOMO and records on top of it. They know nothing of each other;
 //! here zones and neighbours go up from the ring, and lookups and their answers back.
 
+mod liars;
+mod message;
 mod regency;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use rand::RngExt;
 use rand::rngs::StdRng;
-use serde::{Deserialize, Serialize};
 
+pub use self::liars::{betray, forge};
+pub use self::message::SwarmMessage;
+pub(super) use self::message::VERSION;
 use self::regency::Regency;
 use super::asks::{self, Asks};
-use super::bandwidth::message::BANDWIDTH_MESSAGE_MAX;
-use super::bandwidth::{self, Bandwidth, BandwidthConfig, BandwidthMessage};
+use super::bandwidth::{Bandwidth, BandwidthConfig};
 use super::moment::Moment;
 use super::peer::{Endpoint, Local, Peer};
-use super::records::message::RECORD_MESSAGE_MAX;
-use super::records::{self, Object, RecordMessage, Records, RecordsConfig, Reference, Refusal};
-use super::ring::{self, Malformed, Malice, Purpose, RING_MESSAGE_MAX, RingConfig, RingMessage, RingNode};
+use super::records::{self, Object, Records, RecordsConfig, Reference, Refusal};
+use super::ring::{self, RingConfig, RingNode};
 use super::somo::{
-    Action, Answer, News, Offer, Question, Region, Report, SOMO_MESSAGE_MAX, Search, Somo, SomoConfig,
-    SomoMessage,
+    Action, Answer, News, Offer, Question, Region, Report, Search, Somo, SomoConfig, SomoMessage,
 };
 use crate::identity::{Identity, Position};
-
-/// What pool nodes say to each other.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum SwarmMessage {
-    /// The ring's.
-    Ring(RingMessage),
-    /// SOMO's.
-    Somo(SomoMessage),
-    /// The data overlay's.
-    Records(RecordMessage),
-    /// What measures lines.
-    Bandwidth(BandwidthMessage),
-}
 
 /// What happens to a node.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -108,73 +95,8 @@ pub struct SwarmNode {
     events: VecDeque<Event>,
 }
 
-/// The first byte of every message: the version of these formats.
-pub(super) const VERSION: u8 = 1;
 /// Capacity that an emptied queue may keep; a burst is given back.
 const QUEUE_KEPT: usize = 4;
-
-impl SwarmMessage {
-    /// The bytes of a message.
-    #[must_use]
-    pub fn encode(&self) -> Bytes {
-        let bytes = postcard::to_extend(self, vec![VERSION]);
-        bytes.expect("our messages hold nothing that postcard cannot write").into()
-    }
-
-    /// How many bytes [`encode`](Self::encode) gives, without writing them.
-    #[must_use]
-    pub fn encoded_len(&self) -> usize {
-        1 + postcard::experimental::serialized_size(self).expect("as for encode")
-    }
-
-    /// What it is part of, for those who count.
-    #[must_use]
-    pub fn purpose(&self) -> Purpose {
-        match self {
-            Self::Ring(message) => message.purpose(),
-            Self::Somo(_) | Self::Records(_) | Self::Bandwidth(_) => Purpose::Upkeep,
-        }
-    }
-
-    /// It measures a line: it goes out at once, outside all pacing and together with the one before or after it, and when it
-    /// comes counts to the microsecond.
-    #[must_use]
-    pub fn is_measuring(&self) -> bool {
-        matches!(self, Self::Bandwidth(BandwidthMessage::Pair(_)))
-    }
-
-    /// It goes on a stream, which sends again what is lost; the others go in datagrams.
-    #[must_use]
-    pub fn is_streamed(&self) -> bool {
-        matches!(self, Self::Somo(_))
-    }
-
-    /// Reads a message.
-    ///
-    /// # Errors
-    /// When the bytes are none, too many, of another version, or say more than a message may.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let (&VERSION, body) = bytes.split_first().ok_or(Malformed)? else { return Err(Malformed) };
-        if bytes.len() > SOMO_MESSAGE_MAX {
-            return Err(Malformed);
-        }
-        match postcard::take_from_bytes::<Self>(body) {
-            Ok((Self::Ring(message), [])) if bytes.len() <= RING_MESSAGE_MAX && message.is_bounded() => {
-                Ok(Self::Ring(message))
-            }
-            Ok((Self::Somo(message), [])) if message.is_bounded() => Ok(Self::Somo(message)),
-            Ok((Self::Records(message), [])) if bytes.len() <= RECORD_MESSAGE_MAX && message.is_bounded() => {
-                Ok(Self::Records(message))
-            }
-            Ok((Self::Bandwidth(message), []))
-                if bytes.len() <= BANDWIDTH_MESSAGE_MAX && message.is_bounded() =>
-            {
-                Ok(Self::Bandwidth(message))
-            }
-            _ => Err(Malformed),
-        }
-    }
-}
 
 impl SwarmNode {
     /// A node that knows nobody: alone until it is given a bootstrap. `born_s` is the Unix time at [`Moment::ZERO`].
@@ -601,37 +523,5 @@ impl SwarmNode {
         if let Some((_, key)) = self.seeking.take() {
             self.somo.on_parent(key, parent, self.ring.me(), now);
         }
-    }
-}
-
-/// What a node that lies does on a message instead of what it should; nothing: it behaves. See [`Malice`].
-#[must_use]
-pub fn betray(
-    malice: Malice,
-    me: Peer,
-    from: Peer,
-    message: &SwarmMessage,
-    friends: &BTreeMap<Position, Peer>,
-) -> Option<Vec<(Peer, SwarmMessage)>> {
-    match message {
-        SwarmMessage::Ring(message) => {
-            let lies = malice.betray(me, from, message, friends)?;
-            Some(lies.into_iter().map(|lie| (lie.to, SwarmMessage::Ring(lie.message))).collect())
-        }
-        SwarmMessage::Bandwidth(BandwidthMessage::Pair(pair)) => {
-            let lie = bandwidth::lie(malice, pair);
-            Some(lie.into_iter().map(|lie| (from, SwarmMessage::Bandwidth(lie))).collect())
-        }
-        SwarmMessage::Records(
-            message @ (RecordMessage::Get { .. }
-            | RecordMessage::Put { .. }
-            | RecordMessage::Keep(_)
-            | RecordMessage::Offer(_)
-            | RecordMessage::Want(_)),
-        ) => {
-            let lie = records::message::lie(malice, message);
-            Some(lie.into_iter().map(|lie| (from, SwarmMessage::Records(lie))).collect())
-        }
-        _ => None,
     }
 }

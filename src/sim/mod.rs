@@ -8,8 +8,10 @@ mod count;
 mod distance;
 mod judge;
 mod objects;
+mod queries;
 mod queue;
 mod run;
+mod seen;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -77,6 +79,12 @@ pub struct Outcome {
     pub reads_lost: u64,
     /// See `reads`.
     pub reads_stale: u64,
+    /// Among liars: how often an honest node asked for helpers, and how often it was told of no honest one.
+    pub queries: u64,
+    /// See `queries`.
+    pub queries_lost: u64,
+    /// Of the helpers that an answer names, the share that is honest, mean.
+    pub queries_honest: Option<f64>,
     /// Messages of lookups, answers included, a lookup.
     pub lookup_messages: Option<f64>,
     /// Sent, acknowledgements included, lookups not.

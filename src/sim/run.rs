@@ -14,20 +14,21 @@ use super::count::Traffic;
 use super::distance::Distances;
 use super::judge::{Census, Lookups};
 use super::objects::Objects;
+use super::queries::{self, Queries};
 use super::queue::{Queue, Store};
-use super::survey::{Errors, Springs};
+use super::survey::Springs;
 use super::views::Views;
 use super::{Outcome, Scenario};
 use crate::identity::{Identity, NodeId, Position};
 use crate::pool::bandwidth::BandwidthConfig;
 use crate::pool::records::RecordsConfig;
 use crate::pool::ring::{self, Malice};
-use crate::pool::somo::Offer;
-use crate::pool::swarm::{Event, Input, SwarmMessage, SwarmNode, betray};
+use crate::pool::somo::{Offer, Region};
+use crate::pool::swarm::{Event, Input, SwarmMessage, SwarmNode, betray, forge};
 use crate::pool::{Moment, Peer};
 
 /// What is in the queue.
-enum Happening {
+pub(super) enum Happening {
     /// A packet that measures a line comes to the receiver's.
     AtLine(u32),
     /// A message arrives.
@@ -40,6 +41,8 @@ enum Happening {
     Start(u32),
     /// Somebody looks something up.
     Lookup,
+    /// Somebody asks for helpers.
+    Query,
     /// Somebody reads an object, or changes its own.
     Read,
     /// As many nodes start as the pool can take in.
@@ -53,51 +56,52 @@ enum Happening {
 }
 
 /// A message under way.
-struct Parcel {
+pub(super) struct Parcel {
     from: Peer,
     to: Peer,
     message: SwarmMessage,
 }
 
 /// A node, or the place of one.
-struct Slot {
-    node: Option<Box<SwarmNode>>,
+pub(super) struct Slot {
+    pub(super) node: Option<Box<SwarmNode>>,
     /// When its earliest wake-up in the queue is.
-    scheduled: Moment,
-    cut_off: bool,
-    malice: Option<Malice>,
+    pub(super) scheduled: Moment,
+    pub(super) cut_off: bool,
+    pub(super) malice: Option<Malice>,
 }
 
-struct Run<'a> {
-    scenario: &'a Scenario,
-    distances: &'a Distances,
-    access: Option<Access>,
-    random: StdRng,
-    now: Moment,
-    queue: Queue<Happening>,
-    parcels: Store<Parcel>,
-    slots: Vec<Slot>,
-    census: Census,
+pub(super) struct Run<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) distances: &'a Distances,
+    pub(super) access: Option<Access>,
+    pub(super) random: StdRng,
+    pub(super) now: Moment,
+    pub(super) queue: Queue<Happening>,
+    pub(super) parcels: Store<Parcel>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) census: Census,
     /// Who lies.
-    liars: BTreeMap<Position, Peer>,
-    started: usize,
+    pub(super) liars: BTreeMap<Position, Peer>,
+    pub(super) started: usize,
     /// When watching began.
-    watching: Option<Moment>,
-    until: Moment,
-    parted: bool,
+    pub(super) watching: Option<Moment>,
+    pub(super) until: Moment,
+    pub(super) parted: bool,
     /// What is to heal, and when it did.
-    hurt_at: Option<Moment>,
-    healed_at: Option<Moment>,
-    traffic: Traffic,
-    node_seconds: f64,
-    counted_at: Moment,
+    pub(super) hurt_at: Option<Moment>,
+    pub(super) healed_at: Option<Moment>,
+    pub(super) traffic: Traffic,
+    pub(super) node_seconds: f64,
+    pub(super) counted_at: Moment,
     /// Who had a view of the whole last.
-    acting: Option<u32>,
-    lookups: Lookups,
-    objects: Objects,
-    views: Views,
-    springs: Springs,
-    events: u64,
+    pub(super) acting: Option<u32>,
+    pub(super) lookups: Lookups,
+    pub(super) objects: Objects,
+    pub(super) views: Views,
+    pub(super) queries: Queries,
+    pub(super) springs: Springs,
+    pub(super) events: u64,
 }
 
 /// The pool grows by this share a second: joins run side by side, as in a crowd.
@@ -142,6 +146,7 @@ pub fn simulate(scenario: &Scenario, distances: &Distances, mut progress: impl F
         lookups: Lookups::default(),
         objects: Objects::default(),
         views: Views::default(),
+        queries: Queries::default(),
         springs,
         events: 0,
     };
@@ -192,6 +197,7 @@ impl Run<'_> {
             }
             Happening::Start(slot) => self.start(slot),
             Happening::Lookup => self.look_up(),
+            Happening::Query => self.query(),
             Happening::Read => self.read(),
             Happening::Growth => self.grow(),
             Happening::MassCrash(share) => {
@@ -251,6 +257,9 @@ impl Run<'_> {
         }
         if lookups_per_s > 0.0 {
             self.queue.push(from, Happening::Lookup);
+        }
+        if self.among_liars() {
+            self.queue.push(from, Happening::Query);
         }
         if let Some((share, at)) = crash {
             self.queue.push(from + at, Happening::MassCrash(share));
@@ -363,7 +372,12 @@ impl Run<'_> {
         let counting = self.is_watching();
         let Some(mut node) = self.slots[slot as usize].node.take() else { return };
         let me = node.ring().me();
+        let malice = self.slots[slot as usize].malice;
         while let Some((peer, message)) = node.poll_transmit() {
+            let message = match malice {
+                Some(malice) => forge(malice, &node, message, &self.liars, self.now),
+                None => message,
+            };
             if counting {
                 self.traffic.count(&message);
             }
@@ -438,9 +452,11 @@ impl Run<'_> {
                 let round_trip_ms = round_trip.as_secs_f64() * 1e3;
                 self.springs.on_measured(slot as usize, slot_of(&peer) as usize, round_trip_ms);
             }
-            Event::Ring(ring::Event::ZoneChanged | ring::Event::Died(_))
-            | Event::Answered(..)
-            | Event::News(_) => {}
+            Event::Ring(ring::Event::ZoneChanged | ring::Event::Died(_)) | Event::News(_) => {}
+            Event::Answered(number, answer) => {
+                let honest = |peer: &Peer| self.slots[slot_of(peer) as usize].malice.is_none();
+                self.queries.on_answer(slot, number, answer.map(|(_, answer)| *answer), honest);
+            }
             Event::Records(event) => self.objects.on_event(slot, &event),
             Event::View(view) => {
                 let nodes = self.census.listed().len();
@@ -496,6 +512,23 @@ impl Run<'_> {
         }
     }
 
+    /// An honest node asks for helpers near it.
+    fn query(&mut self) {
+        let now = self.now;
+        if let Some(slot) = self.census.listed().choose(&mut self.random).copied()
+            && let place = &mut self.slots[slot as usize]
+            && place.malice.is_none()
+            && let Some(node) = &mut place.node
+            && let Some(number) = node.ask(Region::WHOLE, queries::question(node.ring().me().place), now)
+        {
+            self.queries.start(slot, number);
+            self.drain(slot);
+        }
+        if self.watching.is_some_and(|from| now + SECOND < from + self.scenario.duration) {
+            self.queue.push(now + SECOND, Happening::Query);
+        }
+    }
+
     fn read(&mut self) {
         let Some(slot) = self.census.listed().choose(&mut self.random).copied() else { return };
         if self.random.random_ratio(1, READS_A_WRITE) {
@@ -534,7 +567,7 @@ impl Run<'_> {
     }
 
     /// Adds the time that nodes have spent since the last change of their number.
-    fn count_time(&mut self) {
+    pub(super) fn count_time(&mut self) {
         if let Some(from) = self.watching {
             let now = self.now.max(from).min(from + self.scenario.duration);
             self.node_seconds += now.since(self.counted_at).as_secs_f64() * self.census.listed().len() as f64;
@@ -565,54 +598,6 @@ impl Run<'_> {
             })
     }
 
-    /// How far coordinates are off, the nodes' own and Vivaldi's, over pairs that did not measure each other.
-    fn survey(&mut self) -> (Errors, Errors) {
-        let (mut own, mut springs) = (Errors::default(), Errors::default());
-        for _ in 0..PAIRS {
-            let pair: Vec<u32> = self.census.listed().sample(&mut self.random, 2).copied().collect();
-            let &[a, b] = pair.as_slice() else { break };
-            let (Some(one), Some(other)) = (self.ring_of(a), self.ring_of(b)) else { continue };
-            if one.has_surveyed(other.me().position) || other.has_surveyed(one.me().position) {
-                continue;
-            }
-            let (a, b) = (a as usize, b as usize);
-            let measured = self.distances.one_way(a, b) + self.distances.one_way(b, a);
-            if let Some(foretold) = one.me().place.round_trip(other.me().place) {
-                own.add(foretold.as_secs_f64() * 1e3, measured.as_secs_f64() * 1e3);
-                springs.add(self.springs.round_trip_ms(a, b), measured.as_secs_f64() * 1e3);
-            }
-        }
-        (own, springs)
-    }
-
-    /// How far measured lines are off, upwards and downwards.
-    fn lines(&self) -> [Errors; 2] {
-        let (mut up, mut down) = (Errors::default(), Errors::default());
-        for slot in self.census.listed().iter().map(|slot| *slot as usize) {
-            if let (Some(access), Slot { node: Some(node), malice: None, .. }) =
-                (&self.access, &self.slots[slot])
-            {
-                let (line, measured) = (access.line(slot), node.line_kbit_s());
-                measured.0.into_iter().for_each(|kbit_s| up.add(kbit_s.into(), line.up));
-                measured.1.into_iter().for_each(|kbit_s| down.add(kbit_s.into(), line.down));
-            }
-        }
-        [up, down]
-    }
-
-    /// The share of nodes whose line upwards is no wider than that of who acts as SOMO's root.
-    fn root_rank(&self) -> Option<f64> {
-        let (access, acting) = (self.access.as_ref()?, self.acting?);
-        let up = |slot: &u32| access.line(*slot as usize).up;
-        let listed = self.census.listed();
-        let below = listed.iter().filter(|slot| up(slot) <= up(&acting)).count();
-        Some(below as f64 / listed.len().max(1) as f64)
-    }
-
-    fn ring_of(&self, slot: u32) -> Option<&ring::RingNode> {
-        self.slots[slot as usize].node.as_ref().map(|node| node.ring())
-    }
-
     fn share_done(&self) -> f64 {
         match self.watching {
             Some(from) => {
@@ -620,54 +605,6 @@ impl Run<'_> {
                 0.3 + 0.7 * (self.now.since(from)).as_secs_f64() / all
             }
             None => 0.3 * self.census.listed().len() as f64 / self.scenario.nodes as f64,
-        }
-    }
-
-    fn outcome(mut self) -> Outcome {
-        self.now = self.until;
-        self.count_time();
-        let node_seconds = self.node_seconds.max(1e-9);
-        let (mut own, mut springs) = self.survey();
-        let [mut up, mut down] = self.lines();
-        let living = self.slots.iter().filter_map(|slot| slot.node.as_ref());
-        let known: usize = living.clone().map(|node| node.ring().known()).sum();
-        Outcome {
-            hops_mean: self.lookups.hops_mean(),
-            hops_p99: self.lookups.hops_quantile(0.99),
-            stretch_mean: self.lookups.stretch(),
-            lookups: self.lookups.ended,
-            lost: self.lookups.lost,
-            wrong: self.lookups.wrong,
-            reads: self.objects.reads,
-            reads_lost: self.objects.lost,
-            reads_stale: self.objects.stale,
-            lookup_messages: (self.lookups.ended > 0)
-                .then(|| self.traffic.of_lookups as f64 / self.lookups.ended as f64),
-            messages_per_node_s: self.traffic.messages as f64 / node_seconds,
-            bytes_per_node_s: self.traffic.bytes as f64 / node_seconds,
-            somo_height: self.views.height,
-            view_age_ms_p50: self.views.age_ms(0.5),
-            view_age_ms_p99: self.views.age_ms(0.99),
-            view_complete: self.views.complete(),
-            root_report_bytes: self.views.bytes_max,
-            coord_error_p50: own.quantile(0.5),
-            coord_error_p90: own.quantile(0.9),
-            vivaldi_error_p50: springs.quantile(0.5),
-            vivaldi_error_p90: springs.quantile(0.9),
-            bandwidth_error_p50: up.quantile(0.5),
-            bandwidth_error_p90: up.quantile(0.9),
-            downlink_error_p50: down.quantile(0.5),
-            downlink_error_p90: down.quantile(0.9),
-            root_rank: self.root_rank(),
-            roots: living.clone().filter(|node| node.is_root()).count(),
-            view_heal_s: self
-                .healed_at
-                .zip(self.views.exact_at)
-                .map(|(healed, exact)| exact.since(healed).as_secs_f64()),
-            heal_s: self.hurt_at.zip(self.healed_at).map(|(hurt, healed)| healed.since(hurt).as_secs_f64()),
-            events: self.events,
-            joined_after: self.watching.map_or(Duration::ZERO, |from| from.since(Moment::ZERO)),
-            known_mean: known as f64 / living.count().max(1) as f64,
         }
     }
 }
@@ -682,8 +619,6 @@ fn slot_of(peer: &Peer) -> u32 {
 
 /// Tree links that a machine offers.
 const OFFERED: std::ops::RangeInclusive<u8> = 0..=20;
-/// Pairs that coordinates are judged by.
-const PAIRS: usize = 20_000;
 /// Of so many that read an object one changes its own instead.
 const READS_A_WRITE: u32 = 5;
 /// Hosts asked for each record where some lie.

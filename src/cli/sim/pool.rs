@@ -76,7 +76,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE.csv")]
     access: Option<PathBuf>,
 
-    /// Share of nodes that lie: they drop, misroute, and answer for keys that are not theirs; lookups are careful then
+    /// Share of nodes that lie: they drop, misroute, answer for keys that are not theirs, and say wrong things of the pool;
+    /// lookups are careful then, and somebody honest asks for helpers every second
     #[arg(long, value_name = "P", default_value = "0", value_parser = units::share)]
     malicious: f64,
 
@@ -174,6 +175,9 @@ struct Json {
     reads: Option<u64>,
     reads_lost: Option<u64>,
     reads_stale: Option<u64>,
+    queries: Option<u64>,
+    queries_lost: Option<u64>,
+    queries_honest: Option<f64>,
     lookup_messages: Option<f64>,
     messages_per_node_s: f64,
     bytes_per_node_s: f64,
@@ -314,6 +318,9 @@ fn json(job: &Job, outcome: &Outcome) -> Json {
         reads: exercised.then_some(outcome.reads),
         reads_lost: exercised.then_some(outcome.reads_lost),
         reads_stale: exercised.then_some(outcome.reads_stale),
+        queries: (outcome.queries > 0).then_some(outcome.queries),
+        queries_lost: (outcome.queries > 0).then_some(outcome.queries_lost),
+        queries_honest: outcome.queries_honest.map(rounded),
         lookup_messages: outcome.lookup_messages.map(rounded),
         messages_per_node_s: rounded(outcome.messages_per_node_s),
         bytes_per_node_s: rounded(outcome.bytes_per_node_s),

@@ -11,6 +11,7 @@ mod ages;
 mod change;
 mod delegate;
 mod downward;
+pub(super) mod lie;
 mod message;
 mod plausible;
 mod query;

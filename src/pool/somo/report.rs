@@ -37,6 +37,12 @@ pub struct Offer {
     pub of: AuthorityMark,
 }
 
+impl Offer {
+    /// Of a machine that does not lend, and of which nothing is known.
+    pub const NOTHING: Self =
+        Self { lends: false, free: [0; 3], up_kbit_s: 0, down_kbit_s: 0, of: AuthorityMark::NONE };
+}
+
 /// A machine that lends itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Helper {

@@ -4,12 +4,17 @@ use rand::SeedableRng;
 
 use super::*;
 use crate::identity::NodeId;
+use crate::pool::bandwidth::message::BANDWIDTH_MESSAGE_MAX;
+use crate::pool::bandwidth::{self, BandwidthMessage};
 use crate::pool::grant::{AUTHORITIES_MAX, AuthorityMark};
 use crate::pool::peer::Place;
+use crate::pool::records::RecordMessage;
+use crate::pool::records::message::RECORD_MESSAGE_MAX;
 use crate::pool::ring::message::tests::{peer, samples as ring_samples};
+use crate::pool::ring::{Malformed, RING_MESSAGE_MAX, RingMessage};
 use crate::pool::somo::{Ages, Delegation};
 use crate::pool::somo::{BEACONS_MAX, Beacons, Content, Down, HELPERS_PER_CELL, Helper, Pace};
-use crate::pool::somo::{HELPERS_MAX, HelperQuery, NEWS_MAX, PLACES_MAX};
+use crate::pool::somo::{HELPERS_MAX, HelperQuery, NEWS_MAX, PLACES_MAX, SOMO_MESSAGE_MAX};
 
 /// One of each kind, the largest of its kind.
 pub(crate) fn samples() -> Vec<SwarmMessage> {
