@@ -20,6 +20,7 @@ pub mod node;
 pub mod pool;
 pub mod session;
 pub mod sim;
+pub mod spent;
 #[cfg(test)]
 mod testing;
 pub mod tui;

@@ -29,6 +29,7 @@ use crate::pool::{Contact, PoolConfig, Standing};
 use crate::session::{
     self, ENTRY_POINTS_MAX, Ending, Invite, Keys, ManagerConfig, MemberConfig, Participant, Planned,
 };
+use crate::spent::Spent;
 
 /// Who lives here.
 pub struct DriverConfig {
@@ -107,6 +108,8 @@ pub struct Driver<L> {
     /// Whether nobody new is let in, and whether nobody but the host is heard, as it was told last.
     laid_down: (bool, bool),
     random: StdRng,
+    /// What planning takes of a core.
+    spent: Spent,
 }
 
 enum AudioState {
@@ -208,6 +211,7 @@ impl<L: Link> Driver<L> {
             places: Places::default(),
             laid_down: (false, false),
             random,
+            spent: Spent::default(),
         };
         driver.tell(ready);
         config.troubles.into_iter().for_each(|message| driver.tell(Event::Error { message }));
@@ -218,6 +222,13 @@ impl<L: Link> Driver<L> {
     #[must_use]
     pub fn with_commands(mut self, commands: mpsc::Receiver<Command>) -> Self {
         self.commands = Some(commands);
+        self
+    }
+
+    /// Has counted what its planning takes of a core; what it takes itself counts who runs it.
+    #[must_use]
+    pub fn with_planning_counted(mut self, spent: Spent) -> Self {
+        self.spent = spent;
         self
     }
 
@@ -400,10 +411,10 @@ impl<L: Link> Driver<L> {
                 Output::Switch(switch) => self.link.set_switch(switch),
                 Output::Play(packet, at) => self.hand_audio(ToAudio::Packet(packet, at)),
                 Output::Plan(job) => {
-                    let planner = self.planner.clone();
+                    let (planner, spent) = (self.planner.clone(), self.spent.clone());
                     let work = tokio::task::spawn_blocking(move || {
                         let started = Instant::now();
-                        (job.run(), started.elapsed())
+                        (spent.on(|| job.run()), started.elapsed())
                     });
                     tokio::spawn(async move {
                         // Not before a time that does not hang on how fast this machine is: where time is virtual, it

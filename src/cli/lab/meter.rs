@@ -12,8 +12,19 @@ use bytes::Bytes;
 use crate::identity::NodeId;
 use crate::net::{Channel, Heard, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict};
 
-/// Media that was sent by all who share this, bytes on the wire.
-pub(super) type Sent = Arc<AtomicU64>;
+/// Media of one node, bytes on the wire.
+#[derive(Debug, Default)]
+pub(super) struct Media {
+    sent: AtomicU64,
+    came: AtomicU64,
+}
+
+impl Media {
+    /// What was sent so far, and what came.
+    pub(super) fn so_far(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.came.load(Ordering::Relaxed))
+    }
+}
 
 /// What a media packet is wrapped in: the hop's header and tag (27), UDP (8) and IPv4 (20).
 const ENVELOPE: u64 = 55;
@@ -21,24 +32,24 @@ const ENVELOPE: u64 = 55;
 /// See the [module](self).
 pub(super) struct Meter<L> {
     link: L,
-    sent: Sent,
+    media: Arc<Media>,
 }
 
 impl<L> Meter<L> {
-    pub(super) fn new(link: L, sent: Sent) -> Self {
-        Self { link, sent }
+    pub(super) fn new(link: L, media: Arc<Media>) -> Self {
+        Self { link, media }
     }
 }
 
 #[derive(Debug)]
 struct Metered {
     switch: Arc<dyn Switch>,
-    sent: Sent,
+    media: Arc<Media>,
 }
 
-fn count(sent: &Sent, packet: &[u8]) {
+fn count(bytes: &AtomicU64, packet: &[u8]) {
     if peek_tree(packet).is_some() {
-        sent.fetch_add(packet.len() as u64 + ENVELOPE, Ordering::Relaxed);
+        bytes.fetch_add(packet.len() as u64 + ENVELOPE, Ordering::Relaxed);
     }
 }
 
@@ -50,8 +61,9 @@ impl Switch for Metered {
         at: Instant,
         send: &mut dyn FnMut(NodeId, &[u8]),
     ) -> Verdict {
+        count(&self.media.came, datagram);
         self.switch.route(from, datagram, at, &mut |to, packet| {
-            count(&self.sent, packet);
+            count(&self.media.sent, packet);
             send(to, packet);
         })
     }
@@ -72,7 +84,7 @@ impl<L: Link + Send> Link for Meter<L> {
 
     fn send(&mut self, to: NodeId, channel: Channel, bytes: Bytes) -> Result<(), SendError> {
         if channel == Channel::Datagram {
-            count(&self.sent, &bytes);
+            count(&self.media.sent, &bytes);
         }
         self.link.send(to, channel, bytes)
     }
@@ -94,7 +106,7 @@ impl<L: Link + Send> Link for Meter<L> {
     }
 
     fn set_switch(&mut self, switch: Arc<dyn Switch>) {
-        self.link.set_switch(Arc::new(Metered { switch, sent: self.sent.clone() }));
+        self.link.set_switch(Arc::new(Metered { switch, media: self.media.clone() }));
     }
 
     fn switch_counts(&self, peer: NodeId) -> SwitchCounts {

@@ -5,6 +5,7 @@
 //! measured, but the network and what the nodes make of it.
 
 mod acts;
+mod cost;
 mod ears;
 mod gaps;
 mod meter;
@@ -16,15 +17,14 @@ mod site;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use alm_media::CodecConfig;
 use alm_planner::{Degree, Directions, LatencyMatrix, Missing, Objective, paper_degrees};
 use indicatif::ProgressBar;
 
+use self::cost::Tally;
 use self::ears::VOICES_MAX;
-use self::meter::Sent;
 use self::node::{Common, LabNode, Part, now};
 use self::script::{Act, Step};
 use self::site::Sites;
@@ -110,7 +110,7 @@ Example:
   $ alm gen plane --hosts 60 --seed 1 --out plane.rtt
   $ alm lab --matrix plane.rtt --members 8 --helpers 6 --duration 20s --kill relay@10s
 
-A script has a step a line, its time first: 5s kill relay backup | 8s join 2 | 10s leave m3 | 12s kick m4 |
+A script has a step a line, its time first: 5s kill relay backup | 8s join 2 | 9s join 20 every 1s | 10s leave m3 | 12s kick m4 |
 15s loss 5% | 20s partition 50% (or m3 h1 ...) | 30s heal | 35s cut m2 | 40s mend m2 |
 45s spoil link loss 20% delay 80ms (or spoil m1 m2 ...) | 55s clear";
 
@@ -206,6 +206,8 @@ struct Lab<'j> {
     spoiled: Vec<(usize, usize)>,
     /// Bytes of all and of media when all were in.
     before: (u64, u64),
+    /// What each node had cost by then.
+    tallies: Vec<Tally>,
 }
 
 impl<'j> Lab<'j> {
@@ -220,7 +222,6 @@ impl<'j> Lab<'j> {
         let codec = CodecConfig { voice: false, dtx: args.dtx, ..CodecConfig::default() };
         let common = Common {
             network,
-            sent: Sent::default(),
             seed: args.seed,
             voices: talkers.min(job.members).min(VOICES_MAX),
             codec,
@@ -241,6 +242,7 @@ impl<'j> Lab<'j> {
             loss,
             spoiled: vec![],
             before: (0, 0),
+            tallies: vec![],
         };
         for number in 0..helpers {
             lab.start(number, Part::Helper)?;
@@ -280,13 +282,14 @@ impl<'j> Lab<'j> {
         tokio::time::sleep(SETTLE).await;
         self.zero = now();
         self.before = self.bytes();
+        self.tallies = self.nodes.iter().map(|node| self.tally(node)).collect();
         Ok(())
     }
 
     /// Bytes of all and of media that were sent so far.
     fn bytes(&self) -> (u64, u64) {
         let carried = self.common.network.with_core(|core| core.carried());
-        (carried, self.common.sent.load(Ordering::Relaxed))
+        (carried, self.nodes.iter().map(|node| node.media.so_far().0).sum())
     }
 
     /// One more member.

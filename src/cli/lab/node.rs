@@ -12,16 +12,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::ears::{Ears, Record, Voice};
-use super::meter::{Meter, Sent};
+use super::meter::{Media, Meter};
 use crate::cli::error::{CliError, reason};
 use crate::event::Event;
 use crate::face::Conference;
 use crate::identity::{Identity, NodeId};
 use crate::live::{AudioConfig, Command, Driver, DriverConfig, Pace, Role};
 use crate::net::emulated::{Datagram, EmulatedNetwork, EmulatedSocket, address_of};
-use crate::net::quic::{QuicLink, Socket};
+use crate::net::quic::{Carrier, QuicLink, Socket};
 use crate::pool::{HelpersFrom, PoolConfig, Priority};
 use crate::session::{Ending, Invite, ManagerConfig, MemberConfig, Participant};
+use crate::spent::Spent;
 use alm_planner::Objective;
 
 /// Events between a node and who keeps its notes.
@@ -49,7 +50,6 @@ pub(super) enum Part {
 /// What all nodes have in common.
 pub(super) struct Common {
     pub(super) network: EmulatedNetwork<Datagram>,
-    pub(super) sent: Sent,
     pub(super) seed: u64,
     pub(super) voices: usize,
     pub(super) codec: CodecConfig,
@@ -71,6 +71,10 @@ pub(super) struct LabNode {
     /// When it ended, or began to leave.
     pub(super) ended: Option<Instant>,
     pub(super) heard: Record,
+    pub(super) media: Arc<Media>,
+    /// What it takes of a core, its audio left out; and what its planning does.
+    pub(super) spent: Spent,
+    pub(super) planning: Spent,
     notes: Arc<Mutex<Notes>>,
     commands: mpsc::Sender<Command>,
     stop: Option<oneshot::Sender<()>>,
@@ -94,9 +98,12 @@ impl LabNode {
         };
         let identity = Arc::new(Identity::from_seed(key(1)));
         let socket = Socket::Abstract(EmulatedSocket::new(&common.network, site), key(2));
-        let link = QuicLink::open(&identity, socket).map_err(|error| {
-            CliError::failed(format_args!("cannot open an emulated socket ({})", reason(&error)), "", "")
-        })?;
+        let (spent, planning) = (Spent::counting(), Spent::counting());
+        let link = QuicLink::open_counted(&identity, socket, Carrier::default(), spent.clone()).map_err(
+            |error| {
+                CliError::failed(format_args!("cannot open an emulated socket ({})", reason(&error)), "", "")
+            },
+        )?;
         let is_member = !matches!(part, Part::Helper);
         let name = format!("{}{number}", if is_member { 'm' } else { 'h' });
         let heard = Record::default();
@@ -153,9 +160,11 @@ impl LabNode {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let (commands, wishes) = mpsc::channel(COMMANDS_MAX);
         let (stop, stopped) = oneshot::channel::<()>();
-        let link = Meter::new(link, common.sent.clone());
+        let media = Arc::new(Media::default());
+        let link = Meter::new(link, media.clone());
         let driver = Driver::new(link, config, role, None, sender).with_commands(wishes);
-        let task = tokio::spawn(driver.run(async {
+        let driver = driver.with_planning_counted(planning.clone());
+        let task = spent.spawn(driver.run(async {
             // Nodes that are dropped at the end do not leave politely.
             if stopped.await.is_err() {
                 std::future::pending().await
@@ -172,6 +181,9 @@ impl LabNode {
             started: now(),
             ended: None,
             heard,
+            media,
+            spent,
+            planning,
             notes,
             commands,
             stop: Some(stop),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Lab;
+use super::cost::Cost;
 use super::gaps::{Gap, rounded};
 use super::node::now;
 use super::plans::lengths_ms;
@@ -46,6 +47,9 @@ pub(super) struct Report {
     /// Control before that: a pool that starts all at once, and members that come in.
     setup_bytes: u64,
     media_bytes: u64,
+    /// What it costs the first host, and the median member.
+    host_cost: Option<Cost>,
+    member_cost: Option<Cost>,
     /// What went wrong, as the nodes say.
     troubles: Vec<String>,
 }
@@ -117,6 +121,7 @@ impl Report {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let (carried, media) = lab.bytes();
         let media_bytes = media - lab.before.1;
+        let (host_cost, member_cost) = lab.cost().unzip();
         Self {
             members: lab.members().count(),
             helpers: lab.job.args.helpers as usize,
@@ -141,6 +146,8 @@ impl Report {
             control_bytes: (carried - lab.before.0).saturating_sub(media_bytes),
             setup_bytes: lab.before.0 - lab.before.1,
             media_bytes,
+            host_cost,
+            member_cost,
             troubles: troubles(lab),
         }
     }
@@ -217,6 +224,16 @@ impl Report {
             self.control_bytes as f64 / 1e6,
             self.setup_bytes as f64 / 1e6
         )?;
+        for (who, cost) in [("the host", self.host_cost), ("a member (median)", self.member_cost)] {
+            let Some(Cost { core_percent, planning_percent, control_out_kbps, control_in_kbps }) = cost
+            else {
+                continue;
+            };
+            writeln!(
+                out,
+                "{who}: {core_percent:.2} % of a core (planning {planning_percent:.2}), control {control_out_kbps:.1} kbit/s out, {control_in_kbps:.1} in"
+            )?;
+        }
         self.troubles.iter().try_for_each(|trouble| writeln!(out, "trouble: {trouble}"))
     }
 

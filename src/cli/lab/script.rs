@@ -70,7 +70,7 @@ pub(super) enum Who {
 }
 
 /// What a step may be, for who wrote something else.
-const STEPS: &str = "write TIME and one of: kill WHO..., join [N], leave WHO, kick WHO, loss SHARE, partition WHO...|SHARE, heal, \
+const STEPS: &str = "write TIME and one of: kill WHO..., join [N [every TIME]], leave WHO, kick WHO, loss SHARE, partition WHO...|SHARE, heal, \
                      cut WHO, mend WHO, spoil link|WHO WHO [loss SHARE] [delay TIME], clear; WHO is relay, helper, backup, host, m3 or h2";
 /// More members than one step lets in.
 const JOIN_MAX: usize = 1_000;
@@ -88,13 +88,27 @@ impl Step {
     /// All lines of a file, in the order of their times.
     pub(super) fn read(path: &Path) -> Result<Vec<Self>, CliError> {
         let text = input::read(path)?;
-        let step = |(line, text): (usize, &str)| {
-            Self::parse(text).ok_or_else(|| {
+        let steps = |(line, text): (usize, &str)| {
+            Self::parse_all(text).ok_or_else(|| {
                 let place = format!("{}:{line}", path.display());
                 CliError::wrong(format_args!("'{text}' is no step"), place, STEPS)
             })
         };
-        input::data_lines(&text).map(step).collect()
+        let all: Vec<Vec<Self>> = input::data_lines(&text).map(steps).collect::<Result<_, _>>()?;
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    /// A line's step, or those that it says come one after the other.
+    fn parse_all(line: &str) -> Option<Vec<Self>> {
+        let Some((first, every)) = line.split_once(" every ") else { return Some(vec![Self::parse(line)?]) };
+        let (first, every) = (Self::parse(first)?, units::duration(every.trim()).ok()?);
+        let Act::Join(count) = first.act else { return None };
+        let nth = |nth: usize| Self {
+            at: first.at + every * nth as u32,
+            act: Act::Join(1),
+            text: "join".to_owned(),
+        };
+        Some((0..count).map(nth).collect())
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -106,9 +120,7 @@ impl Step {
         let act = match (verb, rest.as_slice()) {
             ("kill", [_, ..]) => Act::Kill(everybody()?),
             ("join", []) => Act::Join(1),
-            ("join", [count]) => {
-                Act::Join(count.parse().ok().filter(|count| (1..=JOIN_MAX).contains(count))?)
-            }
+            ("join", [count]) => Act::Join(joiners(count)?),
             ("leave", [who]) => Act::Leave(Who::parse(who)?),
             ("kick", [who]) => Act::Kick(Who::parse(who)?),
             ("loss", [share]) => Act::Loss(units::share(share).ok()?),
@@ -126,6 +138,10 @@ impl Step {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         Some(Self { at, act, text })
     }
+}
+
+fn joiners(count: &str) -> Option<usize> {
+    count.parse().ok().filter(|count| (1..=JOIN_MAX).contains(count))
 }
 
 /// `link` or two names, and then how bad the path between them is to be.
@@ -171,6 +187,10 @@ mod tests {
         let act = |line: &str| Step::parse(line).map(|step| step.act);
         assert_eq!(act("5s kill relay backup"), Some(Act::Kill(vec![Who::Relay, Who::Backup])));
         assert_eq!(act("250ms join"), Some(Act::Join(1)));
+        let apart = Step::parse_all("1s join 3 every 2s").unwrap();
+        let seconds: Vec<u64> = apart.iter().map(|step| step.at.as_secs()).collect();
+        assert_eq!(seconds, [1, 3, 5]);
+        assert!(apart.iter().all(|step| step.act == Act::Join(1)));
         assert_eq!(act("1m  leave  m3"), Some(Act::Leave(Who::Named("m3".into()))));
         assert_eq!(act("3s loss 5%"), Some(Act::Loss(0.05)));
         assert_eq!(act("3s partition 50%"), Some(Act::PartShare(0.5)));

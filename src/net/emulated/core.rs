@@ -44,7 +44,9 @@ pub struct Emulator<T> {
     alive: Vec<bool>,
     /// Which part of a divided network each node is in.
     part: Vec<usize>,
-    carried: u64,
+    /// Bytes that each node has sent, and that were sent to it.
+    sent: Vec<u64>,
+    sent_to: Vec<u64>,
     under_way: BinaryHeap<Reverse<Packet<T>>>,
     serial: u64,
 }
@@ -82,7 +84,8 @@ impl<T> Emulator<T> {
         let profile = (0..nodes * nodes).map(|pair| profile(pair / nodes, pair % nodes)).collect();
         let (state, lines, under_way) = (BTreeMap::new(), BTreeMap::new(), BinaryHeap::new());
         let (alive, part) = (vec![true; nodes], vec![0; nodes]);
-        Self { nodes, seed, profile, state, lines, alive, part, carried: 0, under_way, serial: 0 }
+        let (sent, sent_to) = (vec![0; nodes], vec![0; nodes]);
+        Self { nodes, seed, profile, state, lines, alive, part, sent, sent_to, under_way, serial: 0 }
     }
 
     /// How many nodes there are.
@@ -126,7 +129,13 @@ impl<T> Emulator<T> {
     /// What has been sent so far, whether or not it arrived, bytes.
     #[must_use]
     pub fn carried(&self) -> u64 {
-        self.carried
+        self.sent.iter().sum()
+    }
+
+    /// What a node has sent so far, and what was sent to it, whether or not it arrived, bytes.
+    #[must_use]
+    pub fn carried_at(&self, node: usize) -> (u64, u64) {
+        (self.sent[node], self.sent_to[node])
     }
 
     /// Sends a packet of `size` bytes that may be lost. Unknown nodes get nothing.
@@ -165,7 +174,10 @@ impl<T> Emulator<T> {
 
     fn launch(&mut self, now: Instant, from: usize, to: usize, size: usize, payload: T, reliable: bool) {
         let known = from < self.nodes && to < self.nodes && self.alive[from];
-        self.carried += if known { size as u64 } else { 0 };
+        if known {
+            self.sent[from] += size as u64;
+            self.sent_to[to] += size as u64;
+        }
         if !known
             || !self.alive[to]
             || self.part[from] != self.part[to]

@@ -13,6 +13,7 @@ use crate::identity::NodeId;
 use crate::net::hop::{Hop, Hops};
 use crate::net::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
 use crate::net::{LinkEvent, SendError, is_detour};
+use crate::spent::Spent;
 
 /// Control messages that may wait for a peer; one more, and the peer does not read and is cut off.
 const CONTROL_QUEUE_MAX: usize = 256;
@@ -41,15 +42,15 @@ impl Connection {
         serial: u64,
         ours: bool,
         since: Instant,
-        to_driver: mpsc::Sender<TaskEvent>,
+        (to_driver, spent): (mpsc::Sender<TaskEvent>, &Spent),
         hops: Option<&Arc<Hops>>,
     ) -> Self {
         let hop = hops.and_then(|_| Hop::beside(quic.clone(), peer, ours, since.into_std()));
         let (control, queue) = mpsc::channel(CONTROL_QUEUE_MAX);
-        let writer = tokio::spawn(write_control(quic.clone(), queue));
-        tokio::spawn(read_control(quic.clone(), peer, to_driver.clone()));
+        let writer = spent.spawn(write_control(quic.clone(), queue));
+        spent.spawn(read_control(quic.clone(), peer, to_driver.clone()));
         let switched = hops.cloned().zip(hop.clone());
-        tokio::spawn(read_datagrams(quic.clone(), peer, serial, to_driver, switched));
+        spent.spawn(read_datagrams(quic.clone(), peer, serial, to_driver, switched));
         Self { quic, serial, ours, since, hop, control, writer }
     }
 

@@ -9,6 +9,7 @@ mod connection;
 mod detour;
 #[cfg(test)]
 mod hop_tests;
+mod runtime;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -29,6 +30,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeou
 use self::connection::Connection;
 pub(super) use self::detour::{DETOUR_NET, survives as detour_survives};
 use self::detour::{Detoured, Detours, Frame, Way};
+use self::runtime::Counting;
 use self::tls::Tls;
 use super::address::{canonical, concrete_addresses, is_detour, mapped_for};
 use super::beats::Beats;
@@ -36,6 +38,7 @@ use super::hop::{self, Hops};
 use super::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
 use super::{Channel, DialError, Heard, Link, LinkEvent, SendError, Switch, SwitchCounts};
 use crate::identity::{Identity, NodeId};
+use crate::spent::Spent;
 
 /// How long a dial may take before it counts as unanswered.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -105,6 +108,8 @@ pub struct QuicLink {
     /// Events of this struct's own.
     own: VecDeque<LinkEvent>,
     tick: Interval,
+    /// What the link's tasks take of a core.
+    spent: Spent,
 }
 
 /// All connections to one peer; messages leave through `current`.
@@ -152,6 +157,19 @@ impl QuicLink {
     /// # Errors
     /// When the socket cannot be used.
     pub fn open_with(identity: &Identity, socket: Socket, carrier: Carrier) -> std::io::Result<Self> {
+        Self::open_counted(identity, socket, carrier, Spent::default())
+    }
+
+    /// The same, and what its tasks take of a core is counted.
+    ///
+    /// # Errors
+    /// When the socket cannot be used.
+    pub fn open_counted(
+        identity: &Identity,
+        socket: Socket,
+        carrier: Carrier,
+        spent: Spent,
+    ) -> std::io::Result<Self> {
         let tls = Tls::new(identity);
         let transport = match carrier {
             Carrier::Hops => transport(),
@@ -162,7 +180,7 @@ impl QuicLink {
         let mut config = EndpointConfig::default();
         // The first byte tells media that shares the port from QUIC (RFC 9443), so QUIC keeps its fixed bit.
         config.grease_quic_bit(false);
-        let runtime = Arc::new(quinn::TokioRuntime);
+        let runtime = Arc::new(Counting(spent.clone()));
         let (events, from_hops) = mpsc::channel(EVENTS_MAX);
         let (socket, hops) = match (socket, carrier) {
             (Socket::Udp(socket), Carrier::Hops) => {
@@ -185,7 +203,7 @@ impl QuicLink {
         let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?;
         let bound = endpoint.local_addr()?;
         let (to_driver, from_tasks) = mpsc::channel(EVENTS_MAX);
-        tokio::spawn(accept(endpoint.clone(), to_driver.clone()));
+        spent.spawn(accept(endpoint.clone(), to_driver.clone(), spent.clone()));
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -204,6 +222,7 @@ impl QuicLink {
             beats: Beats::default(),
             own: VecDeque::new(),
             tick,
+            spent,
         })
     }
 
@@ -230,8 +249,9 @@ impl QuicLink {
         // Packets for a hop would need an address.
         let hops = self.hops.as_ref().filter(|_| !detour);
         let start = |to_driver| {
-            let now = Instant::now();
-            let started = Connection::start(connection.clone(), peer, serial, ours, now, to_driver, hops);
+            let (now, spent) = (Instant::now(), &self.spent);
+            let started =
+                Connection::start(connection.clone(), peer, serial, ours, now, (to_driver, spent), hops);
             if let Some((hops, hop)) = hops.zip(started.hop.as_ref()) {
                 hops.add(hop, now.into_std());
             }
@@ -262,7 +282,7 @@ impl QuicLink {
         known.prefer_current(hops);
         if let Some(loser) = known.connections.iter().find(|c| c.serial == loser && c.ours) {
             let quic = loser.quic.clone();
-            tokio::spawn(async move {
+            self.spent.spawn(async move {
                 sleep(LINGER).await;
                 quic.close(CLOSE_SUPERFLUOUS, b"another connection serves");
             });
@@ -422,7 +442,7 @@ fn narrow_transport() -> TransportConfig {
     config
 }
 
-async fn accept(endpoint: Endpoint, to_driver: mpsc::Sender<TaskEvent>) {
+async fn accept(endpoint: Endpoint, to_driver: mpsc::Sender<TaskEvent>, spent: Spent) {
     let handshakes = Arc::new(());
     while let Some(incoming) = endpoint.accept().await {
         if endpoint.open_connections() >= CONNECTIONS_MAX {
@@ -437,7 +457,7 @@ async fn accept(endpoint: Endpoint, to_driver: mpsc::Sender<TaskEvent>) {
         }
         let Ok(connecting) = incoming.accept() else { continue };
         let (to_driver, token) = (to_driver.clone(), handshakes.clone());
-        tokio::spawn(async move {
+        spent.spawn(async move {
             let handshake = timeout(DIAL_TIMEOUT, connecting).await;
             drop(token);
             if let Ok(Ok(connection)) = handshake {
@@ -464,7 +484,7 @@ impl Link for QuicLink {
                     .connect_with(config, to, "alm")
                     .map_err(|error| DialError::Other(error.to_string()))
             });
-        tokio::spawn(async move {
+        self.spent.spawn(async move {
             let outcome = match connecting {
                 Ok(connecting) => timeout(DIAL_TIMEOUT, connecting).await.map_err(|_| DialError::NoAnswer),
                 Err(error) => Err(error),
