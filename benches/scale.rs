@@ -2,6 +2,7 @@
 //!
 //! `alm lab` runs each size with real nodes (QUIC, MLS, Opus) on an emulated network in virtual time: one talks, and one
 //! more comes in every second. With the tests it runs small sizes once; `--sizes 50,100` chooses others.
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::process::Command;
 

@@ -425,6 +425,55 @@ fn beyond_the_mesh_all_hear_who_speaks_and_a_change_costs_a_member_little() {
 }
 
 #[test]
+fn in_a_large_session_who_goes_on_speaking_has_a_tree_of_its_own_without_a_gap() {
+    let mut world = World::new(11, |a, b| MS * (5 + (a * 13 + b * 13) as u32 % 40));
+    let host = world.host_with(6, Objective::Forest, false);
+    let mut members = vec![host];
+    for _ in 0..MESH_MEMBERS_MAX + 2 {
+        members.push(world.member(4, &[host]));
+    }
+    assert!(world.run_until_so(Duration::from_secs(60), |world| world.is_settled(&members)));
+    world.run(Duration::from_secs(3));
+    assert!(world.run_until_so(Duration::from_secs(20), |world| world.is_settled(&members)));
+    let voice = members[2];
+    let speaker = world.slots[voice].id;
+    world.speak(voice);
+    world.run(Duration::from_secs(1));
+    let before = world.elapsed();
+    let has_own = |world: &World| {
+        let own = |member: &usize| {
+            let trees = &world.plan(*member).unwrap().trees;
+            trees.len() == 2 && !trees[0].shared && trees[0].sources == [speaker] && trees[1].shared
+        };
+        members.iter().all(own)
+    };
+    // The host's audio tells who speaks, four times a second.
+    for _ in 0..40 {
+        let now = world.now();
+        world.with(host, |node| node.handle(Input::Speaking(vec![speaker]), now));
+        world.run(250 * MS);
+    }
+    assert!(has_own(&world) && world.is_settled(&members), "{}", world.standing(&members));
+    let heard_all = |world: &World, members: &[usize]| {
+        for ear in members.iter().filter(|ear| **ear != voice) {
+            assert_eq!(world.missed(*ear, voice, before), 0, "{ear} missed something");
+        }
+        assert_eq!(world.looped(), None);
+    };
+    heard_all(&world, &members);
+    // Others come and go: it stays.
+    let leaf = *members.iter().rev().find(|member| **member != voice && **member != host).unwrap();
+    world.leave(leaf);
+    members.retain(|member| *member != leaf);
+    members.push(world.member(4, &[host]));
+    assert!(world.run_until_so(Duration::from_secs(20), |world| world.is_settled(&members)));
+    world.run(Duration::from_secs(3));
+    assert!(members.iter().all(|member| world.plan(*member).unwrap().trees.len() == 2));
+    members.pop();
+    heard_all(&world, &members);
+}
+
+#[test]
 fn a_relay_that_leaves_politely_is_not_missed() {
     let (mut world, members) = world(7, Objective::Forest);
     let voice = members[2];

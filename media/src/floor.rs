@@ -16,9 +16,6 @@ pub const PLACES_MIN: usize = 3;
 /// A voice has to be so much louder than another to take its place at once, decibels.
 const MARGIN_DB: f64 = 6.0;
 
-/// Nothing quieter is a voice, decibels: a room with its door closed.
-const VOICE_DB: f64 = -60.0;
-
 /// For how long a voice counts as loud as its loudest frame: the gaps between words.
 const LOUD_FOR: Duration = Duration::from_millis(400);
 
@@ -30,6 +27,9 @@ const PATIENCE: Duration = Duration::from_millis(300);
 
 /// How long a voice waits for its turn among others that are nearly as loud.
 pub const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// In a crowd, who holds back says so for so long: one packet may be lost.
+const TOLD_FOR: Duration = Duration::from_secs(1);
 
 /// Two who have begun closer together than this have begun at once.
 const AT_ONCE: Duration = Duration::from_millis(500);
@@ -43,7 +43,10 @@ pub enum Turn {
         priority: bool,
     },
     /// It is held back.
-    Hold,
+    Hold {
+        /// The others are told so, and how loud it is.
+        told: bool,
+    },
 }
 
 /// See the [module](self).
@@ -51,6 +54,7 @@ pub enum Turn {
 pub struct Floor {
     own: SourceIndex,
     places: usize,
+    is_crowd: bool,
     others: BTreeMap<SourceIndex, Other>,
     loudest: Loudest,
     /// Since when this node sends; `None` while it holds back.
@@ -59,6 +63,8 @@ pub struct Floor {
     voice_since: Option<Instant>,
     /// Since when there have been too many.
     over_since: Option<Instant>,
+    /// When this node last went from sending to holding back.
+    stopped: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -93,17 +99,25 @@ impl Floor {
         Self {
             own,
             places: usize::MAX,
+            is_crowd: false,
             others: BTreeMap::new(),
             loudest: Loudest::default(),
             since: None,
             voice_since: None,
             over_since: None,
+            stopped: None,
         }
     }
 
     /// So many voices are carried at once; fewer than [`PLACES_MIN`] count as that.
     pub fn set_places(&mut self, places: usize) {
         self.places = places.max(PLACES_MIN);
+    }
+
+    /// So many are in that none but those who speak can be heard of: who is silent sends nothing, and who holds back says so
+    /// only when it begins to.
+    pub fn set_crowd(&mut self, is_crowd: bool) {
+        self.is_crowd = is_crowd;
     }
 
     /// A frame of another source has come; in a pause, or while it holds back, it sends next to nothing else.
@@ -128,8 +142,8 @@ impl Floor {
     /// Whether the own frame, which is as loud as that, is sent.
     pub fn turn(&mut self, level: Level, now: Instant) -> Turn {
         self.loudest.note(level, now);
-        let own = self.loudest.at(now).decibels();
-        let is_voice = own > VOICE_DB;
+        let loudest = self.loudest.at(now);
+        let (own, is_voice) = (loudest.decibels(), loudest.is_voice());
         self.voice_since = is_voice.then(|| self.voice_since.unwrap_or(now));
         let senders = |other: &&Other| {
             other.since.is_some() && now.saturating_duration_since(other.heard_at) < HEARD_FOR
@@ -149,12 +163,18 @@ impl Floor {
             let no_quieter = count(&|_, other| louder_by(other) > -MARGIN_DB);
             let takes = sending < self.places || no_quieter < self.places || waited && louder < self.places;
             // At first there is nobody to hear the level of, and nothing to tell a voice by.
-            if self.over_since.is_none() && sending < self.places || is_voice && takes {
+            let at_first = self.over_since.is_none() && !self.is_crowd && sending < self.places;
+            if at_first || is_voice && takes {
                 (self.since, self.over_since) = (Some(now), None);
                 return Turn::Speak { priority: is_voice && louder < PLACES_MIN };
             }
-            return Turn::Hold;
+            let lately = |at: Instant| now.saturating_duration_since(at) < TOLD_FOR;
+            return Turn::Hold { told: !self.is_crowd || self.stopped.is_some_and(lately) };
         };
+        if self.is_crowd && !is_voice {
+            (self.since, self.over_since, self.stopped) = (None, None, Some(now));
+            return Turn::Hold { told: true };
+        }
         let before = count(&|index, other| {
             let by = louder_by(other);
             let begun = other.since.unwrap_or(now);
@@ -170,8 +190,8 @@ impl Floor {
         if now.saturating_duration_since(over) < PATIENCE {
             return Turn::Speak { priority: false };
         }
-        (self.since, self.voice_since) = (None, None);
-        Turn::Hold
+        (self.since, self.voice_since, self.stopped) = (None, None, Some(now));
+        Turn::Hold { told: true }
     }
 }
 
@@ -179,6 +199,12 @@ impl Floor {
 mod tests {
     use super::*;
     use crate::testing::origin;
+
+    const HELD: Turn = Turn::Hold { told: true };
+
+    fn is_held(turn: Turn) -> bool {
+        matches!(turn, Turn::Hold { .. })
+    }
 
     /// Members who all hear each other a little later, each as loud as it likes.
     struct Room {
@@ -195,7 +221,7 @@ mod tests {
             let now = origin();
             let mut floors: Vec<Floor> = (0..members).map(|i| Floor::new(SourceIndex(i as u16))).collect();
             floors.iter_mut().for_each(|floor| floor.set_places(places));
-            Self { floors, now, delay: 8, under_way: Default::default(), turns: vec![Turn::Hold; members] }
+            Self { floors, now, delay: 8, under_way: Default::default(), turns: vec![HELD; members] }
         }
 
         /// A frame of everybody; how many were sent.
@@ -205,7 +231,7 @@ mod tests {
             for (i, floor) in self.floors.iter_mut().enumerate() {
                 let level = Level::decibels_below(db(i));
                 self.turns[i] = floor.turn(level, self.now);
-                sent.push((i, level, self.turns[i] == Turn::Hold));
+                sent.push((i, level, is_held(self.turns[i])));
             }
             let speaking = sent.iter().filter(|(_, _, is_held)| !is_held).count();
             self.under_way.push_back(sent);
@@ -224,7 +250,7 @@ mod tests {
         }
 
         fn speaks(&self, i: usize) -> bool {
-            self.turns[i] != Turn::Hold
+            !is_held(self.turns[i])
         }
     }
 
@@ -256,7 +282,7 @@ mod tests {
         // In silence nobody changes places.
         let before = room.turns.clone();
         room.run(500, |_| 127);
-        let kept = before.iter().zip(&room.turns).filter(|(a, b)| (**a == Turn::Hold) == (**b == Turn::Hold));
+        let kept = before.iter().zip(&room.turns).filter(|(a, b)| is_held(**a) == is_held(**b));
         assert_eq!(kept.count(), 10);
     }
 
@@ -272,5 +298,24 @@ mod tests {
         assert!(heard.iter().all(|&frames| frames > 400), "{heard:?}");
         let mean = heard.iter().sum::<usize>() as f64 / 3_000.0;
         assert!(mean < 4.5 && most <= 8, "{mean}, {heard:?}");
+    }
+
+    #[test]
+    fn in_a_crowd_who_is_silent_says_nothing_and_who_stops_says_so_for_a_while() {
+        let mut room = Room::new(100, 3);
+        room.floors.iter_mut().for_each(|floor| floor.set_crowd(true));
+        let untold =
+            |room: &Room| room.turns.iter().filter(|turn| **turn == Turn::Hold { told: false }).count();
+        assert_eq!((room.run(100, |_| 127), untold(&room)), (0, 100));
+        let loud = |of: [usize; 3]| move |i: usize| if of.contains(&i) { 20 } else { 127 };
+        assert_eq!((room.run(50, loud([2, 5, 7])), untold(&room)), (3, 97));
+        // Three others begin; those who stop say so, and then no more.
+        let mut told = 0;
+        for _ in 0..200 {
+            room.frame(loud([3, 5, 9]));
+            told += usize::from([2, 7].iter().any(|&i| room.turns[i] == Turn::Hold { told: true }));
+        }
+        assert!((20..100).contains(&told), "{told}");
+        assert_eq!(untold(&room), 97);
     }
 }

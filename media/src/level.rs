@@ -39,6 +39,13 @@ impl Level {
     pub fn decibels(self) -> f64 {
         -f64::from(self.0)
     }
+
+    /// Louder than a room with its door closed: somebody speaks.
+    pub fn is_voice(self) -> bool {
+        self < Self::ROOM
+    }
+
+    const ROOM: Self = Self(60);
 }
 
 #[cfg(test)]

@@ -184,11 +184,10 @@ impl Conference {
     }
 
     fn on_plan(&mut self, plan: &Plan) {
-        let is_end = |peer: &String| {
-            plan.trees.iter().flat_map(|tree| &tree.edges).any(|(a, b)| a == peer || b == peer)
-        };
-        self.links.retain(|peer, _| is_end(peer));
-        self.places.retain(|node, _| *node == self.node || is_end(node));
+        let ends: BTreeSet<&String> =
+            plan.trees.iter().flat_map(|tree| &tree.edges).flat_map(|(a, b)| [a, b]).collect();
+        self.links.retain(|peer, _| ends.contains(peer));
+        self.places.retain(|node, _| *node == self.node || ends.contains(node));
         self.plan = Some(plan.clone());
     }
 

@@ -68,6 +68,8 @@ pub(super) enum ToAudio {
     ExpectLoss(u8),
     /// So many voices are carried at once.
     Places(usize),
+    /// Whether none but those who speak can be heard of.
+    Crowd(bool),
     /// Frames of that length from now on.
     Frame(FrameLength),
     /// What a source, or the own voice, calls itself.
@@ -412,7 +414,8 @@ impl Audio {
                 let encoded = speaker.packet(&self.captured, capture_time, &trees, &mut self.packets);
                 debug_assert_eq!(encoded, Ok(()), "exactly one frame is captured");
             }
-            Turn::Hold => speaker.hold(level, capture_time, &trees, &mut self.packets),
+            Turn::Hold { told: true } => speaker.hold(level, capture_time, &trees, &mut self.packets),
+            Turn::Hold { told: false } => {}
         }
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !self.packets.is_empty()) {
             let payload = Bytes::copy_from_slice(speaker.payload());
@@ -470,6 +473,7 @@ impl Audio {
                     }
                 }
                 Ok(ToAudio::Places(places)) => self.floor.set_places(places),
+                Ok(ToAudio::Crowd(is_crowd)) => self.floor.set_crowd(is_crowd),
                 Ok(ToAudio::Frame(frame)) => self.wanted = frame,
                 Ok(ToAudio::Name(source, _, name)) => {
                     if let Some(recorder) = &mut self.recorder {

@@ -3,7 +3,7 @@
 mod uplink;
 mod voices;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -27,7 +27,7 @@ use crate::net::{Link, LinkEvent, Mdns, PortMap, next_event};
 use crate::node::{Input, Node, Notice, Output};
 use crate::pool::{Contact, PoolConfig, Standing};
 use crate::session::{
-    self, ENTRY_POINTS_MAX, Ending, Invite, Keys, ManagerConfig, MemberConfig, Participant, Planned,
+    self, ENTRY_POINTS_MAX, Ending, Invite, Keys, ManagerConfig, MemberConfig, Participant, Planned, Roster,
 };
 use crate::spent::Spent;
 
@@ -85,6 +85,8 @@ pub struct Driver<L> {
     audio: AudioState,
     /// Who else is in: the node, and the salt of its media key.
     sources: BTreeMap<SourceIndex, (NodeId, [u8; 16])>,
+    /// Those whose keys the audio has; in a large session the others' are made when they are first heard.
+    met: BTreeSet<SourceIndex>,
     own: Option<Participant>,
     /// How loud members are played here, percent, where that has been said.
     volumes: BTreeMap<NodeId, u16>,
@@ -192,6 +194,7 @@ impl<L: Link> Driver<L> {
             role,
             audio,
             sources,
+            met: BTreeSet::new(),
             own: None,
             volumes: BTreeMap::new(),
             keys: None,
@@ -409,7 +412,7 @@ impl<L: Link> Driver<L> {
                 Output::DialThrough(via, node) => self.link.dial_through(via, node),
                 Output::Close(node, reason) => self.link.close(node, reason),
                 Output::Switch(switch) => self.link.set_switch(switch),
-                Output::Play(packet, at) => self.hand_audio(ToAudio::Packet(packet, at)),
+                Output::Play(packet, at) => self.play(packet, at),
                 Output::Plan(job) => {
                     let (planner, spent) = (self.planner.clone(), self.spent.clone());
                     let work = tokio::task::spawn_blocking(move || {
@@ -447,7 +450,10 @@ impl<L: Link> Driver<L> {
                 self.hand_audio(ToAudio::Name(source, member.node, member.name.clone()));
                 if member.node != self.me {
                     self.sources.insert(source, (member.node, member.salt));
-                    self.hand_keys(source);
+                    self.met.remove(&source);
+                    if self.node.roster().is_none_or(Roster::is_mesh) {
+                        self.meet(source);
+                    }
                 }
                 let (node, records) = (member.node.to_string(), member.records);
                 self.tell(Event::MemberJoined { node, name: member.name, records });
@@ -457,6 +463,7 @@ impl<L: Link> Driver<L> {
                     self.sources.iter().filter(|(_, (n, _))| *n == node).map(|(source, _)| *source).collect();
                 for source in gone {
                     self.sources.remove(&source);
+                    self.met.remove(&source);
                     self.unopened.remove(&source);
                     self.standings.remove(&source);
                     self.hand_audio(ToAudio::RemoveSource(source));
@@ -472,6 +479,7 @@ impl<L: Link> Driver<L> {
                 self.hand_audio(ToAudio::Constant(!plan.helpers.is_empty()));
                 self.uplink.on_plan(&plan);
                 self.hand_audio(ToAudio::Places(self.uplink.voices()));
+                self.hand_audio(ToAudio::Crowd(plan.is_large()));
                 self.tell(notices::tree(&plan, self.me));
             }
             session::Event::Secret(secret) => {
@@ -529,6 +537,7 @@ impl<L: Link> Driver<L> {
                 }
             }
             FromAudio::Levels(input, voices) => {
+                self.tell_speakers(input, &voices);
                 let named = voices.into_iter().filter_map(|(source, level)| {
                     Some((self.sources.get(&source)?.0.to_string(), level.decibels()))
                 });

@@ -191,7 +191,11 @@ impl StandIn {
             // For recordings, which are made where somebody listens on this machine.
             ToAudio::Name(..) => {}
             // The encoder is not here.
-            ToAudio::ExpectLoss(_) | ToAudio::Constant(_) | ToAudio::Places(_) | ToAudio::Frame(_) => {}
+            ToAudio::ExpectLoss(_)
+            | ToAudio::Constant(_)
+            | ToAudio::Places(_)
+            | ToAudio::Crowd(_)
+            | ToAudio::Frame(_) => {}
         }
     }
 

@@ -50,6 +50,8 @@ pub enum Input {
     Own(Bytes),
     /// A planning job is done, and took this long.
     Planned(Planned, Duration),
+    /// These members speak now, as what they sent proves; told several times a second.
+    Speaking(Vec<NodeId>),
     /// Write something to all, at that time (milliseconds since 1970).
     Say(String, u64),
     /// Leave the session; as its host, hand it over.
@@ -286,6 +288,10 @@ impl Node {
                 }
                 Role::Member(member, _) => member.leave(now),
                 Role::Idle => {}
+            },
+            Input::Speaking(members) => match &mut self.role {
+                Role::Host(manager) => manager.on_speaking(&members, now),
+                Role::Member(..) | Role::Idle => return,
             },
             Input::Say(text, sent_ms) => self.say(&text, sent_ms),
             Input::Leave => match &mut self.role {

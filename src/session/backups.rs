@@ -66,14 +66,32 @@ pub(super) fn detours(plan: &Plan, delays: &Delays, degrees: &[u32]) -> Vec<Vec<
 }
 
 /// What each node sends along each tree, in copies of a voice; in a shared tree, its links.
-fn copies(trees: &[Hung], nodes: usize, shared: bool) -> Vec<Vec<u32>> {
-    let mut copies = vec![vec![0; trees.len()]; nodes];
+fn copies(trees: &[Hung], nodes: usize, shared: bool) -> Copies {
+    let mut copies = Copies { trees: trees.len(), of: vec![0; trees.len() * nodes] };
     for (t, tree) in trees.iter().enumerate() {
         for &node in &tree.order {
-            copies[node][t] = tree.children[node].len() as u32 + u32::from(shared && node != tree.order[0]);
+            copies.row(node)[t] =
+                tree.children[node].len() as u32 + u32::from(shared && node != tree.order[0]);
         }
     }
     copies
+}
+
+/// Row by row, a node each, a tree in each column.
+#[derive(Clone)]
+struct Copies {
+    trees: usize,
+    of: Vec<u32>,
+}
+
+impl Copies {
+    fn of(&self, node: usize) -> &[u32] {
+        &self.of[node * self.trees..][..self.trees]
+    }
+
+    fn row(&mut self, node: usize) -> &mut [u32] {
+        &mut self.of[node * self.trees..][..self.trees]
+    }
 }
 
 /// A tree, by node.
@@ -113,7 +131,7 @@ impl Hung {
 /// All trees, when one relay is dead.
 struct Broken<'a> {
     /// What each node sends along each tree, in copies of a voice; in a shared tree, its links.
-    copies: Vec<Vec<u32>>,
+    copies: Copies,
     shared: bool,
     degrees: &'a [u32],
     delays: &'a Delays,
@@ -123,7 +141,8 @@ impl Broken<'_> {
     /// Where the children of `relay` go in one tree.
     fn without(&mut self, relay: usize, t: usize, tree: &Hung) -> Vec<(usize, usize)> {
         if let Some(above) = tree.parent[relay] {
-            self.copies[above][t] = self.copies[above][t].saturating_sub(1);
+            let copies = &mut self.copies.row(above)[t];
+            *copies = copies.saturating_sub(1);
         }
         let mut delay: Vec<Option<f64>> = vec![None; tree.parent.len()];
         let mut orphans: Vec<Vec<usize>> =
@@ -139,7 +158,7 @@ impl Broken<'_> {
             let places = places.filter_map(|place| reached(*place));
             let places = places.filter(|(place, _)| self.has_room(*place, t));
             let Some((place, ms)) = places.min_by(|(_, a), (_, b)| a.total_cmp(b)) else { continue };
-            self.copies[place][t] += 1;
+            self.copies.row(place)[t] += 1;
             self.hang(tree, child, ms, relay, &mut delay);
             pairs.push((child, place));
         }
@@ -159,9 +178,9 @@ impl Broken<'_> {
     /// True if a node can send one copy more along a tree.
     fn has_room(&self, node: usize, t: usize) -> bool {
         if self.shared {
-            return self.copies[node][t] < self.degrees[node];
+            return self.copies.of(node)[t] < self.degrees[node];
         }
-        let mut copies = self.copies[node].clone();
+        let mut copies = self.copies.of(node).to_vec();
         copies[t] += 1;
         copies.sort_unstable_by(|a, b| b.cmp(a));
         copies.iter().take(SPEAKERS).sum::<u32>() <= self.degrees[node] * SPEAKERS as u32

@@ -272,8 +272,13 @@ impl Carrier {
         if let Some(before) = epochs.iter().position(|epoch| epoch.stage == Stage::Active) {
             epochs[before].stage = Stage::Draining(now + DRAIN);
             if let (Some(old), Some(new)) = (&epochs[before].plan, &epochs[position].plan) {
-                epochs[before].lingering = Some((now + OVERLAP, lingering(old, new)));
+                let uses =
+                    |tree| [before, position].iter().any(|at| epochs[*at].own_trees().any(|own| own == tree));
+                let lingering = (now + OVERLAP, lingering(old, new, uses));
+                epochs[before].lingering = Some(lingering);
             }
+            // Changes are told of the new one from now on.
+            epochs[before].plan = None;
         }
         epochs[position].stage = Stage::Active;
         epochs[position].plan.as_ref()
@@ -332,8 +337,8 @@ impl Carrier {
         let epochs = self.carried.get(&session).into_iter().flatten();
         let lingering = epochs.filter_map(|epoch| epoch.lingering.as_ref());
         let lingering = lingering.filter(move |(until, _)| now < *until).flat_map(|(_, trees)| trees);
-        let active = self.active(session).into_iter().flat_map(|epoch| &epoch.trees);
-        active.map(CarriedTree::id).chain(lingering.copied())
+        let active = self.active(session).into_iter().flat_map(Epoch::own_trees);
+        active.chain(lingering.copied())
     }
 
     /// The peers that carry the session's media to and from this node now.
@@ -380,6 +385,14 @@ impl Carrier {
 }
 
 impl Epoch {
+    /// The trees along which the own voice goes: those that this node is at the top of alone, or else the shared ones.
+    fn own_trees(&self) -> impl Iterator<Item = TreeId> + '_ {
+        let is_own = |tree: &CarriedTree| !tree.part.shared && tree.part.parent.is_none();
+        let has_own = self.trees.iter().any(is_own);
+        let goes = move |tree: &&CarriedTree| if has_own { is_own(tree) } else { tree.part.shared };
+        self.trees.iter().filter(goes).map(CarriedTree::id)
+    }
+
     fn retire(&self, routes: &mut Routes, repeats: &mut Repeats) {
         let trees: Vec<TreeId> = self.trees.iter().map(CarriedTree::id).collect();
         routes.retire(self.handle, &trees);

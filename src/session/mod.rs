@@ -21,6 +21,7 @@ mod member;
 mod membership;
 mod message;
 mod overlap;
+mod own_trees;
 mod plan;
 mod plan_change;
 mod plan_wire;
@@ -33,6 +34,7 @@ mod repair;
 mod roster;
 mod routes;
 mod rules;
+mod speakers;
 mod succession;
 mod watch;
 

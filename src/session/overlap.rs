@@ -15,10 +15,12 @@ use crate::identity::NodeId;
 pub(super) const OVERLAP: Duration = Duration::from_secs(1);
 
 /// The trees of `old` along which voices are to go on for a while after `new` has taken over: those whose ways `new`
-/// does not have.
-pub(super) fn lingering(old: &SessionPlan, new: &SessionPlan) -> Vec<TreeId> {
-    let lingers = |tree: &&PlanTree| !new.trees.iter().any(|other| has_the_same_ways(tree, other));
-    old.trees.iter().filter(lingers).map(|tree| TreeId(tree.tree)).collect()
+/// does not have, where a voice goes along the trees that `uses` names.
+pub(super) fn lingering(old: &SessionPlan, new: &SessionPlan, uses: impl Fn(TreeId) -> bool) -> Vec<TreeId> {
+    let used = |tree: &&PlanTree| uses(TreeId(tree.tree));
+    let new: Vec<&PlanTree> = new.trees.iter().filter(used).collect();
+    let lingers = |tree: &&PlanTree| !new.iter().any(|other| has_the_same_ways(tree, other));
+    old.trees.iter().filter(used).filter(lingers).map(|tree| TreeId(tree.tree)).collect()
 }
 
 /// Between the nodes that are in both, the ways are the same: one has all links of the other, and no tree has two ways.
@@ -37,6 +39,19 @@ mod tests {
     use alm_planner::Objective;
 
     use super::*;
+
+    #[test]
+    fn who_goes_over_to_a_tree_of_its_own_speaks_along_the_shared_one_for_a_while() {
+        let mut old = plan(&[(0, &[(0, 1), (1, 2)])]);
+        let mut new = plan(&[(1, &[(1, 0), (0, 2)]), (0, &[(0, 1), (1, 2)])]);
+        new.trees[1].tree = 9;
+        for tree in [&mut old.trees[0], &mut new.trees[1]] {
+            (tree.shared, tree.sources) = (true, (0..3).map(|n| NodeId([n; 32])).collect());
+        }
+        (old.trees[0].tree, new.trees[0].tree) = (7, 8);
+        assert_eq!(lingering(&old, &new, |tree| [7, 8].contains(&tree.0)), [TreeId(7)], "the speaker");
+        assert_eq!(lingering(&old, &new, |tree| [7, 9].contains(&tree.0)), [], "everybody else");
+    }
 
     /// A voice and its tree's links.
     type Voice<'a> = (u8, &'a [(u8, u8)]);
@@ -72,6 +87,7 @@ mod tests {
         let old = plan(&[(0, &[(0, 1), (0, 2)]), (1, &[(1, 0), (0, 2)]), (2, &[(2, 0), (2, 1)])]);
         // A joiner changes no way, nor does a leaver; the second voice's does when it goes straight to node 2.
         let joined = plan(&[(0, &[(0, 1), (0, 2), (2, 3)]), (1, &[(1, 0), (1, 2)]), (2, &[(2, 0)])]);
+        let lingering = |old, new| lingering(old, new, |_| true);
         assert_eq!(lingering(&old, &joined), [TreeId(1)]);
         assert_eq!(lingering(&old, &old), []);
         assert_eq!(lingering(&joined, &old), [TreeId(1)]);

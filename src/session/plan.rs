@@ -22,7 +22,7 @@ pub struct SessionPlan {
     pub objective: Objective,
     /// The task manager.
     pub root: NodeId,
-    /// The trees.
+    /// The trees. A source sends along the first one that names it, and along both where two protect each other.
     pub trees: Vec<PlanTree>,
     /// Nodes that carry media for a session that they are not members of.
     pub helpers: Vec<NodeId>,
@@ -119,11 +119,40 @@ pub enum PlanDefect {
 }
 
 impl PlanTree {
+    /// One node's part, if it has any: what [`parts`](Self::parts) has for it, without the others'.
+    #[must_use]
+    pub fn part_of(&self, node: NodeId) -> Option<TreePart> {
+        let (up, backup_of) = (self.parents(), self.backups.iter().copied().collect());
+        let parent = up.get(&node).copied();
+        let below = |(above, child): &(NodeId, NodeId)| (*above == node).then_some(*child);
+        let children: Vec<NodeId> = self.edges.iter().filter_map(below).collect();
+        let stands_by = |(parent, child): &(NodeId, NodeId)| {
+            self.turns_to(*child, &up, &backup_of).contains(&node).then_some((*child, *parent))
+        };
+        let standby: Vec<(NodeId, NodeId)> = self.edges.iter().filter_map(stands_by).collect();
+        let around: Vec<NodeId> =
+            self.detours.iter().filter(|(_, over)| *over == node).map(|(child, _)| *child).collect();
+        let is_in = parent.is_some() || !children.is_empty() || !standby.is_empty() || !around.is_empty();
+        is_in.then(|| TreePart {
+            tree: self.tree,
+            shared: self.shared,
+            parent,
+            children,
+            backups: self.turns_to(node, &up, &backup_of),
+            standby,
+            detour: self.detours.iter().rev().find(|(child, _)| *child == node).map(|(_, over)| *over),
+            around,
+        })
+    }
+
+    fn parents(&self) -> BTreeMap<NodeId, NodeId> {
+        self.edges.iter().map(|(parent, child)| (*child, *parent)).collect()
+    }
+
     /// The parts of all nodes of the tree.
     #[must_use]
     pub fn parts(&self) -> BTreeMap<NodeId, TreePart> {
-        let up: BTreeMap<NodeId, NodeId> =
-            self.edges.iter().map(|(parent, child)| (*child, *parent)).collect();
+        let up = self.parents();
         let backup_of: BTreeMap<NodeId, NodeId> = self.backups.iter().copied().collect();
         let detour_of: BTreeMap<NodeId, NodeId> = self.detours.iter().copied().collect();
         let mut parts: BTreeMap<NodeId, TreePart> = BTreeMap::new();
@@ -162,7 +191,7 @@ impl PlanTree {
         if !self.shared && self.sources.contains(parent) {
             return Vec::new();
         }
-        let is_large = self.sources.len() > MESH_MEMBERS_MAX;
+        let is_large = self.sources.len() > MESH_MEMBERS_MAX || self.edges.len() > 2 * MESH_MEMBERS_MAX;
         let top = self.edges.first().map(|(top, _)| top).filter(|top| *top != parent && !is_large);
         let mut found: Vec<NodeId> = Vec::new();
         for candidate in backup_of.get(&node).into_iter().chain(up.get(parent)).chain(top) {
@@ -242,7 +271,7 @@ impl SessionPlan {
     /// A node's parts of all trees.
     #[must_use]
     pub fn parts_of(&self, node: NodeId) -> Vec<TreePart> {
-        self.trees.iter().filter_map(|tree| tree.parts().remove(&node)).collect()
+        self.trees.iter().filter_map(|tree| tree.part_of(node)).collect()
     }
 
     /// All nodes' parts of all trees.
@@ -255,12 +284,26 @@ impl SessionPlan {
         parts
     }
 
-    /// Everybody speaks along one tree, and there are too many to tell each of them the whole every time.
-    pub(super) fn is_large(&self) -> bool {
-        self.trees.len() == 1 && self.trees[0].shared && self.trees[0].sources.len() > MESH_MEMBERS_MAX
+    /// One shared tree for all, the last of the trees, and too many are in for everybody to be connected to everybody.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        let [own @ .., shared] = self.trees.as_slice() else { return false };
+        shared.shared && shared.sources.len() > MESH_MEMBERS_MAX && own.iter().all(|tree| !tree.shared)
     }
 
-    /// The degrees that a node carries all its parts with.
+    /// How many trees at the beginning are those of single speakers, beside a shared one for all.
+    pub(super) fn own_trees(&self) -> usize {
+        let count = self.trees.iter().take_while(|tree| !tree.shared).count();
+        if count < self.trees.len() { count } else { 0 }
+    }
+
+    /// The degrees that each node carries all its parts with.
+    #[must_use]
+    pub fn degrees(&self) -> BTreeMap<NodeId, u32> {
+        self.parts().into_iter().map(|(node, parts)| (node, degrees_of(&parts))).collect()
+    }
+
+    /// The same of one node.
     #[must_use]
     pub fn degree_of(&self, node: NodeId) -> u32 {
         degrees_of(&self.parts_of(node))
@@ -272,11 +315,10 @@ impl SessionPlan {
     pub fn voices_carried(&self, copy_bps: u64) -> usize {
         let voices: BTreeSet<NodeId> =
             self.trees.iter().flat_map(|tree| tree.sources.iter().copied()).collect();
-        let carried = |node: NodeId| {
-            let parts = self.parts_of(node);
-            let copies = budget_bps(degrees_of(&parts)) / copy_bps.max(1);
+        let carried = |parts: &Vec<TreePart>| {
+            let copies = budget_bps(degrees_of(parts)) / copy_bps.max(1);
             let mut sent = 0;
-            copies_of(&parts, voices.len())
+            copies_of(parts, voices.len().min(VOICES_COUNTED_MAX))
                 .into_iter()
                 .take_while(|more| {
                     sent += *more as u64;
@@ -284,7 +326,7 @@ impl SessionPlan {
                 })
                 .count()
         };
-        self.nodes().into_iter().map(carried).min().unwrap_or(0).max(SPEAKERS)
+        self.parts().values().map(carried).min().unwrap_or(0).max(SPEAKERS)
     }
 
     /// Two trees carry each voice.
@@ -299,8 +341,7 @@ impl SessionPlan {
     #[must_use]
     pub fn hops(&self, source: NodeId, node: NodeId) -> Option<u32> {
         let tree = self.trees.iter().find(|tree| tree.sources.contains(&source))?;
-        let up: BTreeMap<NodeId, NodeId> =
-            tree.edges.iter().map(|(parent, child)| (*child, *parent)).collect();
+        let up = tree.parents();
         let path = |from| std::iter::successors(Some(from), |at| up.get(at).copied()).collect::<Vec<_>>();
         let (from, to) = (path(source), path(node));
         let shared = from.iter().rev().zip(to.iter().rev()).take_while(|(a, b)| a == b).count();
@@ -333,6 +374,9 @@ fn copies_of(parts: &[TreePart], voices: usize) -> Vec<usize> {
 pub(super) fn degrees_of(parts: &[TreePart]) -> u32 {
     copies_of(parts, SPEAKERS).iter().sum::<usize>().div_ceil(SPEAKERS) as u32
 }
+
+/// More voices at once than anybody can follow.
+const VOICES_COUNTED_MAX: usize = 64;
 
 /// Voices at once that a node's degree is for.
 pub(super) const SPEAKERS: usize = 3;
@@ -448,6 +492,7 @@ mod tests {
         assert_eq!(part(1).backups, [], "when the voice itself has died, nothing is missed");
         assert_eq!(part(4).standby, [(node(3), node(2))]);
         assert_eq!(part(0).standby, [(node(2), node(1)), (node(3), node(2))]);
+        (0..6).for_each(|n| assert_eq!(tree.part_of(node(n)), tree.parts().remove(&node(n))));
         let outside = PlanTree { backups: vec![(node(3), node(9))], ..tree.clone() };
         assert_eq!(plan(vec![outside]).check(), Err(PlanDefect::BackupOutside));
     }
@@ -463,6 +508,7 @@ mod tests {
         assert_eq!(good.check(&BTreeSet::new()), Ok(()));
         let part = |n| good.parts().remove(&node(n)).unwrap();
         assert_eq!((part(4).detour, part(1).around), (Some(node(1)), vec![node(3), node(4)]));
+        (0..6).for_each(|n| assert_eq!(good.part_of(node(n)), good.parts().remove(&node(n))));
         for bad in [(1, 4), (1, 2), (1, 1), (1, 9), (9, 1)] {
             assert_eq!(with(&[bad]).check(&BTreeSet::new()), Err(PlanDefect::DetourBelow), "{bad:?}");
         }

@@ -1,7 +1,8 @@
 //! What members are told of a plan: the whole, or what differs from the one that they carry. The plan of a thousand members
 //! takes 40 KB, and a joiner changes a dozen of its edges; so what a change costs a member does not grow with the session.
 //!
-//! Only plans of one shared tree are told so, which all large sessions have; these name no detours. Both sides list the edges in one order.
+//! Only plans of one shared tree are told so, which all large sessions have, and of those who have trees of their own beside it;
+//! these name no detours. Both sides list the edges in one order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -22,9 +23,9 @@ pub enum PlanNews {
 /// What differs between two plans of one shared tree each.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct PlanChange {
-    /// The number of the tree that is changed.
+    /// The number of the shared tree that is changed.
     base: u32,
-    /// The plan, its tree empty but for its number.
+    /// The plan, its trees empty but for their numbers, and the own trees' sources.
     frame: SessionPlan,
     /// The node above all others.
     top: NodeId,
@@ -34,6 +35,18 @@ pub struct PlanChange {
     /// Members that are new, and those that are gone.
     joined: Vec<NodeId>,
     left: Vec<NodeId>,
+    /// Of each own tree.
+    own: Vec<OwnTree>,
+}
+
+/// What is told of the tree of one speaker.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+enum OwnTree {
+    /// What makes it from the one of that number.
+    Change { base: u32, parents: Patch, backups: Patch },
+    /// For each node of the shared tree, in the order of their keys, parent and backup by their place in that order, counted
+    /// from one; zero for none.
+    Listed { parents: Vec<u32>, backups: Vec<u32> },
 }
 
 type Patch = Vec<(NodeId, Option<NodeId>)>;
@@ -45,7 +58,8 @@ impl PlanNews {
         let change = before.and_then(|before| PlanChange::between(before, plan));
         let is_less = |change: &PlanChange| {
             let members = change.joined.len() + change.left.len();
-            2 * (change.parents.len() + change.backups.len()) + members < plan.trees[0].edges.len()
+            let edges = shared_tree(plan).map_or(0, |tree| tree.edges.len());
+            2 * (change.parents.len() + change.backups.len()) + members < edges
         };
         match change.filter(is_less) {
             Some(change) => Self::Change(Box::new(change)),
@@ -60,7 +74,7 @@ impl PlanNews {
             Self::Change(change) => {
                 let mut carried = carried;
                 let base =
-                    carried.find(|plan| only_tree(plan).is_some_and(|tree| tree.tree == change.base))?;
+                    carried.find(|plan| shared_tree(plan).is_some_and(|tree| tree.tree == change.base))?;
                 change.apply(base)
             }
         }
@@ -69,11 +83,13 @@ impl PlanNews {
 
 impl PlanChange {
     fn between(before: &SessionPlan, after: &SessionPlan) -> Option<Self> {
-        let (old, new) = (only_tree(before)?, only_tree(after)?);
+        let (old, new) = (shared_tree(before)?, shared_tree(after)?);
         let top = new.edges.first()?.0;
-        let frame = SessionPlan { trees: vec![empty(new.tree)], ..after.clone() };
+        let frame = SessionPlan { trees: after.trees.iter().map(empty).collect(), ..after.clone() };
         let (was, is): (BTreeSet<_>, BTreeSet<_>) =
             (old.sources.iter().copied().collect(), new.sources.iter().copied().collect());
+        let nodes = nodes(top, &parents(new));
+        let own = own_trees(after).iter().map(|tree| OwnTree::between(own_trees(before), tree, &nodes));
         Some(Self {
             base: old.tree,
             frame,
@@ -82,45 +98,118 @@ impl PlanChange {
             backups: difference(&backups(old), &backups(new)),
             joined: is.difference(&was).copied().collect(),
             left: was.difference(&is).copied().collect(),
+            own: own.collect(),
         })
     }
 
-    fn apply(self, base: &SessionPlan) -> Option<SessionPlan> {
-        let (old, new) = (only_tree(base)?, only_tree(&self.frame)?.tree);
+    fn apply(mut self, base: &SessionPlan) -> Option<SessionPlan> {
+        let (old, new) = (shared_tree(base)?, shared_tree(&self.frame)?.tree);
         let (mut parents, mut backups) = (parents(old), backups(old));
         patch(&mut parents, &self.parents);
         patch(&mut backups, &self.backups);
         let stay = old.sources.iter().filter(|source| !self.left.contains(*source));
         let sources: BTreeSet<NodeId> = stay.copied().chain(self.joined).collect();
-        let tree = listed(new, self.top, &parents, backups, sources);
-        Some(SessionPlan { trees: vec![tree], ..self.frame })
+        let nodes = nodes(self.top, &parents);
+        self.frame.trees.pop();
+        if self.frame.trees.len() != self.own.len() {
+            return None;
+        }
+        let own = self.frame.trees.into_iter().zip(self.own);
+        let mut trees =
+            own.map(|(frame, own)| own.apply(frame, own_trees(base), &nodes)).collect::<Option<Vec<_>>>()?;
+        trees.push(listed((new, true), self.top, &parents, backups, sources));
+        Some(SessionPlan { trees, ..self.frame })
     }
 }
 
+impl OwnTree {
+    /// What is told of `tree` where those `before` are known, and the `nodes` of the shared one: whichever is less.
+    fn between(before: &[PlanTree], tree: &PlanTree, nodes: &[NodeId]) -> Self {
+        let (parents, backups) = (parents(tree), backups(tree));
+        if let Some(old) = before.iter().find(|old| old.sources == tree.sources) {
+            let parents = difference(&self::parents(old), &parents);
+            let backups = difference(&self::backups(old), &backups);
+            if (parents.len() + backups.len()) * LISTED_FOR_ONE_CHANGED < nodes.len() {
+                return Self::Change { base: old.tree, parents, backups };
+            }
+        }
+        let places = |links: &Links| -> Vec<u32> {
+            let place = |node: &NodeId| nodes.binary_search(links.get(node)?).ok();
+            nodes.iter().map(|node| place(node).map_or(0, |place| place as u32 + 1)).collect()
+        };
+        Self::Listed { parents: places(&parents), backups: places(&backups) }
+    }
+
+    fn apply(self, frame: PlanTree, before: &[PlanTree], nodes: &[NodeId]) -> Option<PlanTree> {
+        let [source] = frame.sources[..] else { return None };
+        let (parents, backups) = match self {
+            Self::Change { base, parents: changed, backups: others } => {
+                let old = before.iter().find(|old| old.tree == base)?;
+                let (mut parents, mut backups) = (parents(old), backups(old));
+                patch(&mut parents, &changed);
+                patch(&mut backups, &others);
+                (parents, backups)
+            }
+            Self::Listed { parents, backups } => {
+                let links = |places: Vec<u32>| -> Option<Links> {
+                    let known = nodes.iter().zip(places).filter(|(_, place)| *place > 0);
+                    known.map(|(node, place)| Some((*node, *nodes.get(place as usize - 1)?))).collect()
+                };
+                (links(parents)?, links(backups)?)
+            }
+        };
+        Some(listed((frame.tree, false), source, &parents, backups, [source].into()))
+    }
+}
+
+/// Nodes of a whole list that take as many bytes as one that is named with its parent.
+const LISTED_FOR_ONE_CHANGED: usize = 16;
+
 impl SessionPlan {
-    /// The same plan; the edges of its one tree in the order in which a change of it comes out.
+    /// The same plan; the edges of its trees in the order in which a change of it comes out.
     pub(super) fn listed(mut self) -> Self {
-        if let Some(tree) = only_tree(&self)
-            && let Some((top, _)) = tree.edges.first()
-        {
-            let sources = tree.sources.iter().copied().collect();
-            let tree = listed(tree.tree, *top, &parents(tree), backups(tree), sources);
-            self.trees = vec![tree];
+        if shared_tree(&self).is_some() {
+            for tree in &mut self.trees {
+                let Some((top, _)) = tree.edges.first().copied() else { continue };
+                let sources = tree.sources.iter().copied().collect();
+                *tree = listed((tree.tree, tree.shared), top, &parents(tree), backups(tree), sources);
+            }
         }
         self
     }
 }
 
-fn only_tree(plan: &SessionPlan) -> Option<&PlanTree> {
-    if let [tree] = plan.trees.as_slice() { Some(tree).filter(|tree| tree.shared) } else { None }
+/// The one that carries all others, if there is one; it is the last.
+fn shared_tree(plan: &SessionPlan) -> Option<&PlanTree> {
+    let (last, own) = plan.trees.split_last()?;
+    (last.shared && own.iter().all(|tree| !tree.shared)).then_some(last)
 }
 
-fn empty(tree: u32) -> PlanTree {
-    PlanTree { tree, shared: true, sources: vec![], edges: vec![], backups: vec![], detours: vec![] }
+/// All but the last.
+fn own_trees(plan: &SessionPlan) -> &[PlanTree] {
+    plan.trees.split_last().map_or(&[], |(_, own)| own)
+}
+
+fn empty(tree: &PlanTree) -> PlanTree {
+    let sources = if tree.shared { vec![] } else { tree.sources.clone() };
+    let (tree, shared) = (tree.tree, tree.shared);
+    PlanTree { tree, shared, sources, edges: vec![], backups: vec![], detours: vec![] }
+}
+
+/// All nodes of a tree, in the order of their keys.
+fn nodes(top: NodeId, parents: &Links) -> Vec<NodeId> {
+    let all: BTreeSet<NodeId> = parents.keys().copied().chain([top]).collect();
+    all.into_iter().collect()
 }
 
 /// Parents first, brothers in the order of their keys.
-fn listed(tree: u32, top: NodeId, parents: &Links, backups: Links, sources: BTreeSet<NodeId>) -> PlanTree {
+fn listed(
+    (tree, shared): (u32, bool),
+    top: NodeId,
+    parents: &Links,
+    backups: Links,
+    sources: BTreeSet<NodeId>,
+) -> PlanTree {
     let mut below: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
     for (child, parent) in parents {
         below.entry(*parent).or_default().push(*child);
@@ -135,7 +224,7 @@ fn listed(tree: u32, top: NodeId, parents: &Links, backups: Links, sources: BTre
     }
     let backups = backups.into_iter().collect();
     let sources = sources.into_iter().collect();
-    PlanTree { tree, shared: true, sources, edges, backups, detours: vec![] }
+    PlanTree { tree, shared, sources, edges, backups, detours: vec![] }
 }
 
 fn parents(tree: &PlanTree) -> Links {
@@ -227,6 +316,30 @@ mod tests {
         };
         assert_eq!(read(&[&after, &before]), Some(after.clone()));
         assert_eq!((read(&[&after]), read(&[])), (None, None));
+        // Somebody has a tree of her own for the first time, and then another one a little different.
+        let own = |tree, from: &SessionPlan, random: &mut StdRng| {
+            let mut order: Vec<u16> = vec![5];
+            order.extend(members.iter().filter(|member| **member != 5));
+            let mut own = plan(&order, tree, random).trees.remove(0);
+            (own.shared, own.sources) = (false, vec![node(5)]);
+            SessionPlan { trees: vec![own, from.trees[from.trees.len() - 1].clone()], ..from.clone() }
+                .listed()
+        };
+        let first = own(11, &before, random);
+        assert_eq!(first.check(), Ok(()));
+        let mut second = first.clone();
+        (second.trees[0].tree, second.trees[1].tree) = (12, 13);
+        let (_, leaf) = *second.trees[0].edges.last().unwrap();
+        second.trees[0].edges.last_mut().unwrap().0 = node(5);
+        assert_ne!(leaf, node(5));
+        let second = second.listed();
+        for (plan, base, most) in [(&first, &before, 2_000), (&second, &first, 400), (&before, &first, 400)] {
+            let news = PlanNews::of(plan, Some(base));
+            let bytes = postcard::to_stdvec(&news).unwrap();
+            assert!(bytes.len() < most, "{} bytes", bytes.len());
+            let read = postcard::from_bytes::<PlanNews>(&bytes).unwrap().read([base].into_iter());
+            assert_eq!(read.as_ref(), Some(plan));
+        }
         let other = plan(&members, 7, random);
         assert!(matches!(PlanNews::of(&other, Some(&before)), PlanNews::Whole(_)), "all is different");
     }

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use alm_planner::{
-    Budget, Degree, HelperGain, LatencyMatrix, MovePrice, Objective, OneWay, Plan, PlanError, Problem, moves,
-    plan_best, protect, replan,
+    Budget, Degree, HelperGain, LatencyMatrix, MovePrice, Objective, OneWay, Plan, PlanError, Problem, Tree,
+    moves, plan_best, protect, replan,
 };
 
 use super::backups::{backups, detours};
 use super::delays::{Delays, HOP_COST_MS};
+use super::own_trees::{Ground, own_tree};
 use super::plan::{PlanTree, SPEAKERS, SessionPlan, tree_number};
 use crate::identity::{NodeId, SessionId};
 use crate::pool::{NodeReport, Priority};
@@ -43,6 +44,8 @@ pub struct PlanningJob {
     pub priority: Priority,
     /// Two trees for every voice, if they fit.
     pub protect: bool,
+    /// Who is to have a tree of its own beside the shared one, where there is such a one.
+    pub speakers: Vec<NodeId>,
     /// Members and the degrees that each can carry, the task manager first.
     pub members: Vec<(NodeId, u32)>,
     /// What the nodes say of themselves.
@@ -94,7 +97,11 @@ impl PlanningJob {
     pub fn run(&self) -> Planned {
         let nodes = self.nodes();
         let delays = Delays::new(&nodes, &self.reports, &self.probed).forbidding(&self.forbidden);
-        let current = self.current.as_ref().map(|plan| delays.numbered(plan));
+        let mut current = self.current.as_ref().map(|plan| delays.numbered(plan));
+        let own_before: Vec<Tree> = match (&mut current, &self.current) {
+            (Some(numbered), Some(plan)) => numbered.trees.drain(..plan.own_trees()).collect(),
+            _ => vec![],
+        };
         let objective = self.objective_now();
         let mut unprotected = None;
         let protected = self.protect.then(|| self.plan(&nodes, &delays, current.as_ref(), true));
@@ -121,7 +128,8 @@ impl PlanningJob {
                 let promising = delays.promising(self.members.len()).into_iter();
                 let promising = promising.filter(|link| !links.contains(link)).map(ends).collect();
                 let unmeasured = links.into_iter().filter(guessed).map(ends).collect();
-                let plan = SessionPlan { is_guess, ..self.session_plan(&plan, &nodes, &delays) };
+                let own = self.own_trees(&plan, &nodes, &delays, &own_before);
+                let plan = SessionPlan { is_guess, ..self.session_plan(&plan, &own, &nodes, &delays) };
                 Planned { plan: Ok(plan), value_ms, unmeasured, promising, reason: self.reason, unprotected }
             }
             Err(why) => Planned {
@@ -156,7 +164,8 @@ impl PlanningJob {
 
     /// Members first, then the helpers that could serve, with what each can carry.
     fn nodes(&self) -> Vec<(NodeId, u32)> {
-        let is_member = |node: NodeId| self.members.iter().any(|(member, _)| *member == node);
+        let members: BTreeSet<NodeId> = self.members.iter().map(|(member, _)| *member).collect();
+        let is_member = |node: NodeId| members.contains(&node);
         let far = self.distances();
         let mut helpers: Vec<(NodeId, u32)> = self
             .reports
@@ -228,10 +237,7 @@ impl PlanningJob {
     ) -> Result<impl Fn(Option<usize>) -> Result<Problem, String>, String> {
         let matrix: Arc<LatencyMatrix> = Arc::new(delays.matrix());
         let degrees: Vec<Degree> = nodes.iter().map(|(_, degree)| Degree(*degree)).collect();
-        let pairs = self.forbidden.iter().filter_map(|(a, b)| Some((delays.index(*a)?, delays.index(*b)?)));
-        let guesses = (0..nodes.len()).flat_map(|a| (0..a).map(move |b| (a, b)));
-        let guesses = guesses.filter(|(a, b)| self.measured_only && self.is_guess(*a, *b, delays));
-        let forbidden: Vec<(usize, usize)> = pairs.chain(guesses).collect();
+        let forbidden = self.closed(nodes.len(), delays, self.measured_only);
         let (members, objective) = (self.members.len(), self.objective_now());
         let hop_cost = OneWay::from_ms(HOP_COST_MS).ok_or("a hop costs no time")?;
         // Another seed for every epoch: what one review does not find, the next one may.
@@ -249,6 +255,40 @@ impl PlanningJob {
                 .build()
                 .map_err(|error| error.to_string())
         })
+    }
+
+    /// Pairs that a plan may not link: those that cannot talk, and, unless there is time to measure them, links to helpers that
+    /// nobody has measured.
+    fn closed(&self, nodes: usize, delays: &Delays, measured_only: bool) -> Vec<(usize, usize)> {
+        let pairs = self.forbidden.iter().filter_map(|(a, b)| Some((delays.index(*a)?, delays.index(*b)?)));
+        let helpers = if measured_only { self.members.len()..nodes } else { 0..0 };
+        let guesses = helpers.flat_map(|a| (0..a).map(move |b| (a, b)));
+        pairs.chain(guesses.filter(|(a, b)| self.is_guess(*a, *b, delays))).collect()
+    }
+
+    /// The trees of those who speak, where one shared tree carries all others.
+    fn own_trees(&self, plan: &Plan, nodes: &[(NodeId, u32)], delays: &Delays, before: &[Tree]) -> Vec<Tree> {
+        let [shared] = plan.trees.as_slice() else { return vec![] };
+        if plan.objective == Objective::Forest || self.speakers.is_empty() {
+            return vec![];
+        }
+        let links = shared.degrees();
+        let degree = |(i, (_, degree)): (usize, &(NodeId, u32))| {
+            Degree(if i < self.members.len() { *degree } else { links.get(&i).copied().unwrap_or(0) })
+        };
+        let ground = Ground {
+            latency: Arc::new(delays.matrix()),
+            degrees: nodes.iter().enumerate().map(degree).collect(),
+            closed: self.closed(nodes.len(), delays, true),
+            hop_cost: OneWay::from_ms(HOP_COST_MS).unwrap_or(OneWay::ZERO),
+            plan,
+        };
+        let tree = |speaker: usize| {
+            let installed = before.iter().find(|tree| tree.sources == [speaker]);
+            own_tree(&ground, speaker, installed)
+        };
+        let speakers = self.speakers.iter().filter_map(|speaker| delays.index(*speaker));
+        speakers.filter(|speaker| *speaker < self.members.len()).filter_map(tree).collect()
     }
 
     /// The best plan of the problem, by what it comes to and what it moves.
@@ -286,19 +326,28 @@ impl PlanningJob {
         Ok(fresh.filter(|fresh| fresh.cost_ms < again.cost_ms).unwrap_or(again))
     }
 
-    fn session_plan(&self, plan: &Plan, nodes: &[(NodeId, u32)], delays: &Delays) -> SessionPlan {
+    fn session_plan(
+        &self,
+        plan: &Plan,
+        own: &[Tree],
+        nodes: &[(NodeId, u32)],
+        delays: &Delays,
+    ) -> SessionPlan {
         let node = |i: &usize| nodes[*i].0;
         let pairs = |pairs: &[(usize, usize)]| pairs.iter().map(|(a, b)| (node(a), node(b))).collect();
         // One tree for all sources, whatever it was made small for: everybody may speak along it.
         let shared = plan.objective != Objective::Forest;
-        let trees = plan.trees.iter().map(|tree| PlanTree {
+        let made = |shared: bool, sources: &[usize], tree: &Tree| PlanTree {
             tree: 0,
             shared,
-            sources: if shared { &plan.members } else { &tree.sources }.iter().map(node).collect(),
+            sources: sources.iter().map(node).collect(),
             edges: pairs(&tree.edges),
             backups: vec![],
             detours: vec![],
-        });
+        };
+        let all = |tree: &Tree| made(shared, if shared { &plan.members } else { &tree.sources }, tree);
+        // The first tree that names a source is the one along which it speaks.
+        let trees = own.iter().map(|tree| made(false, &tree.sources, tree)).chain(plan.trees.iter().map(all));
         let mut whole = SessionPlan {
             epoch: 0,
             objective: plan.objective,
@@ -314,12 +363,16 @@ impl PlanningJob {
             reason: self.reason.to_owned(),
         };
         // Members stand by with all that they can carry, helpers with what is held of them anyway.
-        let members = self.members.len();
+        let (members, carried) = (self.members.len(), whole.degrees());
         let stand_by = |(i, (node, degree)): (usize, &(NodeId, u32))| {
-            if i < members { *degree } else { whole.degree_of(*node) }
+            if i < members { *degree } else { carried.get(node).copied().unwrap_or(0) }
         };
         let degrees: Vec<u32> = nodes.iter().enumerate().map(stand_by).collect();
-        for (tree, found) in whole.trees.iter_mut().zip(backups(plan, delays, &degrees)) {
+        // Within the links of each node, as along a shared tree.
+        let alone = own.iter().map(|tree| Plan { trees: vec![tree.clone()], ..plan.clone() });
+        let found = alone.flat_map(|plan| backups(&plan, delays, &degrees));
+        let found: Vec<_> = found.chain(backups(plan, delays, &degrees)).collect();
+        for (tree, found) in whole.trees.iter_mut().zip(found) {
             tree.backups = pairs(&found);
         }
         // Where everything comes twice, a bad way costs nothing; and in a large session it is planned without.
@@ -387,6 +440,7 @@ mod tests {
             objective: Objective::Diameter,
             priority: Priority::LOWEST,
             protect: false,
+            speakers: vec![],
             members: (0..4).map(|n| (node(n), 2)).collect(),
             reports,
             excluded: BTreeSet::new(),
@@ -504,6 +558,46 @@ mod tests {
         assert_eq!(shared.check(), Ok(()));
         let again = job(&members[1..], Some(shared)).run().plan.unwrap();
         assert_eq!((again.objective, again.check()), (Objective::Forest, Ok(())));
+    }
+
+    #[test]
+    fn who_speaks_in_a_large_session_has_a_tree_of_its_own_that_costs_nobody_more_degrees() {
+        let count = FOREST_MEMBERS_MAX as u8 + 10;
+        let rtts = |n: u8| -> Vec<(u8, f32)> {
+            let others = (0..count).filter(|to| *to != n);
+            others.map(|to| (to, f32::from(n.abs_diff(to)) * 3.0 + 10.0)).collect()
+        };
+        let job = PlanningJob {
+            objective: Objective::Forest,
+            members: (0..count).map(|n| (node(n), 3)).collect(),
+            reports: (0..count).map(|n| report(n, false, 3, &rtts(n))).collect(),
+            speakers: vec![node(7), node(40), node(200)],
+            ..job()
+        };
+        let plan = job.run().plan.unwrap();
+        assert_eq!((plan.trees.len(), plan.own_trees(), plan.is_large(), plan.check()), (3, 2, true, Ok(())));
+        assert_eq!([plan.trees[0].sources[..].len(), plan.trees[2].sources.len()], [1, usize::from(count)]);
+        assert!(job.members.iter().all(|(member, _)| plan.degree_of(*member) <= 3));
+        let height = |tree: &PlanTree| {
+            let mut ms: BTreeMap<NodeId, f64> = [(node(7), 0.0)].into();
+            while ms.len() < usize::from(count) {
+                let both = tree.edges.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]);
+                let reached: Vec<_> =
+                    both.filter(|(a, b)| ms.contains_key(a) && !ms.contains_key(b)).collect();
+                for (a, b) in reached {
+                    let way = f64::from(a.0[0].abs_diff(b.0[0])) * 1.5 + 5.0 + HOP_COST_MS;
+                    ms.insert(b, ms[&a] + way);
+                }
+            }
+            ms.into_values().fold(0.0, f64::max)
+        };
+        assert_eq!(plan.trees[0].sources, [node(7)]);
+        assert!(height(&plan.trees[0]) < height(&plan.trees[2]), "as short for one as for all");
+        // It stays while others come, and goes with its speaker.
+        let again = PlanningJob { current: Some(plan.clone()), speakers: vec![node(40)], ..job };
+        let again = again.run().plan.unwrap();
+        assert_eq!((again.trees.len(), again.trees[0].sources.clone()), (2, vec![node(40)]));
+        assert_eq!(again.trees[0].edges, plan.trees[1].edges);
     }
 
     #[test]

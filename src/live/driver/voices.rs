@@ -1,13 +1,17 @@
 //! Whose voices are heard here and how: the keys that open them, how loud each is played, and what is said when one stays
 //! silent for want of a key.
 
-use alm_media::{SourceIndex, Standing, WitnessStats};
+use std::time::Instant;
+
+use alm_media::{Level, MediaPacket, SourceIndex, Standing, WitnessStats};
+use bytes::Bytes;
 
 use super::{Driver, ToAudio};
 use crate::event::Event;
 use crate::identity::NodeId;
 use crate::live::audio::Author;
 use crate::net::Link;
+use crate::node::Input;
 use crate::session::Keys;
 
 impl<L: Link> Driver<L> {
@@ -18,7 +22,22 @@ impl<L: Link> Driver<L> {
         }
         self.keys = Some(keys);
         self.hand_own_key();
-        for source in self.sources.keys().copied().collect::<Vec<_>>() {
+        for source in self.met.iter().copied().collect::<Vec<_>>() {
+            self.hand_keys(source);
+        }
+    }
+
+    /// Hands a packet to the ears, and first the keys of its source where they do not have them yet.
+    pub(super) fn play(&mut self, packet: Bytes, at: Instant) {
+        if let Ok(read) = MediaPacket::parse(&packet) {
+            self.meet(read.source.voice());
+        }
+        self.hand_audio(ToAudio::Packet(packet, at));
+    }
+
+    /// The audio is to hear that source, if it is a member's.
+    pub(super) fn meet(&mut self, source: SourceIndex) {
+        if self.sources.contains_key(&source) && self.met.insert(source) {
             self.hand_keys(source);
         }
     }
@@ -30,7 +49,7 @@ impl<L: Link> Driver<L> {
         }
     }
 
-    pub(super) fn hand_keys(&mut self, source: SourceIndex) {
+    fn hand_keys(&mut self, source: SourceIndex) {
         if let (Some(keys), Some((node, salt))) = (&self.keys, self.sources.get(&source)) {
             let keys = keys.open.iter().map(|key| key.sender(*node, salt)).collect();
             let volume = self.volumes.get(node).copied();
@@ -40,6 +59,15 @@ impl<L: Link> Driver<L> {
                 self.hand_audio(ToAudio::Volume(source, f32::from(percent) / 100.0));
             }
         }
+    }
+
+    /// The task manager is to know who speaks.
+    pub(super) fn tell_speakers(&mut self, input: Level, voices: &[(SourceIndex, Level)]) {
+        let loud = voices.iter().filter(|(_, level)| level.is_voice());
+        let others = loud.filter_map(|(source, _)| self.sources.get(source).map(|(node, _)| *node));
+        let own = (!self.muted && input.is_voice()).then_some(self.me);
+        let speaking = own.into_iter().chain(others).collect();
+        self.handle(Input::Speaking(speaking));
     }
 
     /// For whoever is in now or comes back.

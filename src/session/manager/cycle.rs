@@ -1,6 +1,6 @@
 //! The task manager's cycle: snapshot, plan, reserve, install, activate.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use alm_media::LINKS_MAX;
@@ -182,11 +182,10 @@ impl Manager {
 
     fn plan_on_reports(&mut self, wide: bool, now: Instant) {
         let reports = &self.reports;
-        let degree = |member: NodeId, told: u32| {
-            let reported =
-                reports.iter().find(|report| report.node == member).map(|report| report.degree_bound);
-            reported.unwrap_or(told).min(LINKS_MAX as u32)
-        };
+        let reported: BTreeMap<NodeId, u32> =
+            reports.iter().map(|report| (report.node, report.degree_bound)).collect();
+        let degree =
+            |member: NodeId, told: u32| reported.get(&member).copied().unwrap_or(told).min(LINKS_MAX as u32);
         let mut members: Vec<(NodeId, u32)> =
             self.roster.iter().map(|member| (member.node, degree(member.node, member.degree))).collect();
         members.sort_by_key(|(node, _)| *node != self.me);
@@ -196,6 +195,7 @@ impl Manager {
             objective: self.config.objective,
             priority: self.config.priority,
             protect: self.config.protect,
+            speakers: self.speakers.chosen().to_vec(),
             members,
             reports: reports.iter().filter(|report| self.may_use(report)).cloned().collect(),
             excluded: self.excluded.keys().copied().collect(),
@@ -261,7 +261,9 @@ impl Manager {
         self.trouble = None;
         if plan.objective != self.config.objective && !self.is_shared_said {
             self.is_shared_said = true;
-            let what = format!("above {FOREST_MEMBERS_MAX} members, one shared tree carries all voices");
+            let what = format!(
+                "above {FOREST_MEMBERS_MAX} members, one shared tree carries all voices but those of who speaks for long"
+            );
             self.events.push_back(Event::Trouble(what));
         }
         if planned.unprotected != self.unprotected {
@@ -305,9 +307,10 @@ impl Manager {
         plan.planned_us = elapsed.as_micros() as u64;
         self.epoch += 1;
         number(&mut plan, self.session, self.delegation.term, self.epoch);
-        let needs: Vec<(NodeId, u32)> = plan.helpers.iter().map(|h| (*h, plan.degree_of(*h))).collect();
+        let needs = plan.degrees();
         let mut waiting = BTreeSet::new();
-        for (helper, degrees) in needs {
+        for helper in plan.helpers.clone() {
+            let degrees = needs.get(&helper).copied().unwrap_or(0);
             if self.leases.get(&helper).is_none_or(|held| *held < degrees) {
                 self.reserve(helper, degrees);
                 waiting.insert(helper);
@@ -415,7 +418,8 @@ impl Manager {
             }
             return;
         }
-        let nodes = plan.nodes();
+        // All nodes of the plan are listed for those alone who miss some.
+        let nodes = if missing.is_empty() { BTreeSet::new() } else { plan.nodes() };
         let unreachable: Vec<NodeId> =
             missing.iter().copied().filter(|other| nodes.contains(other)).collect();
         if !unreachable.is_empty() {
@@ -471,8 +475,11 @@ impl Manager {
         let plan = if plan.is_large() { plan.listed() } else { plan };
         let before = self.installed.as_ref().filter(|before| before.is_large() && plan.is_large());
         let (whole, change) = (PlanNews::Whole(plan.clone()), PlanNews::of(&plan, before));
-        let known: BTreeSet<NodeId> =
-            before.iter().flat_map(|before| before.trees[0].sources.iter().copied()).collect();
+        let known: BTreeSet<NodeId> = before
+            .iter()
+            .flat_map(|before| &before.trees)
+            .flat_map(|tree| tree.sources.iter().copied())
+            .collect();
         let mut parts = plan.parts();
         for node in &waiting {
             let news = self.roster.by_node(*node).is_some().then(|| {
@@ -511,7 +518,9 @@ impl Manager {
         for node in nodes {
             self.send(node, SessionMessage::Activate { session: self.session, epoch: plan.epoch });
         }
-        for (helper, _) in self.leases.iter().filter(|(helper, held)| **held > plan.degree_of(**helper)) {
+        let needs = plan.degrees();
+        let holds_more = |(helper, held): &(&NodeId, &u32)| **held > needs.get(*helper).copied().unwrap_or(0);
+        for (helper, _) in self.leases.iter().filter(holds_more) {
             self.releases.push((now + RELEASE_DELAY, *helper));
         }
         for leaver in std::mem::take(&mut self.leaving) {

@@ -30,8 +30,10 @@ use super::keys::{Delegation, PROOF_LEN, admits};
 use super::message::{Departure, Refusal, SessionMessage};
 use super::overlap::OVERLAP;
 use super::plan::SessionPlan;
+use super::planning::FOREST_MEMBERS_MAX;
 use super::roster::{MEMBERS_MAX, Participant, Roster, clean_name};
 use super::rules::Rules;
+use super::speakers::Speakers;
 use super::{Ending, Event, Output};
 use crate::identity::{Identity, NodeId, SessionId};
 use crate::pool::{Contact, HelpersFrom, NodeReport, Priority, SessionGrant};
@@ -100,6 +102,7 @@ pub struct Manager {
     /// The session's clock minus this node's own.
     clock_us: i64,
     members: Members,
+    speakers: Speakers,
     rules: Rules,
     office: Office,
     outputs: VecDeque<Output>,
@@ -172,6 +175,7 @@ impl Manager {
             releases: Vec::new(),
             requests: 0,
             clock_us: 0,
+            speakers: Speakers::default(),
             rules: Rules::default(),
             office: Office::new(now),
             events: VecDeque::from([entered, Event::MemberJoined(own)]),
@@ -246,6 +250,18 @@ impl Manager {
             self.plan_without(node, "lost", now);
         } else if self.leases.contains_key(&node) {
             self.on_helper_gone(node, "helper lost", now);
+        }
+    }
+
+    /// These members speak now, as their own frames prove; to be told several times a second while anybody does.
+    pub fn on_speaking(&mut self, speaking: &[NodeId], now: Instant) {
+        let is_large = self.config.objective == Objective::Forest && self.roster.len() > FOREST_MEMBERS_MAX;
+        if !is_large || self.config.protect {
+            return;
+        }
+        let members = speaking.iter().copied().filter(|node| self.roster.by_node(*node).is_some());
+        if self.speakers.on_speaking(&members.collect::<Vec<_>>(), now) {
+            self.want("speakers", now);
         }
     }
 
@@ -345,6 +361,7 @@ impl Manager {
     fn remove(&mut self, node: NodeId, departure: Departure) {
         if let Some(gone) = self.roster.remove(node) {
             self.members.on_gone(node);
+            self.speakers.on_gone(node);
             self.former.insert(gone.index, gone);
             if self.former.len() > FORMER_MAX {
                 self.former.pop_first();
