@@ -120,10 +120,12 @@ pub enum Event {
         /// What is wrong with the way, or was: `loss` or `delay`.
         cause: BadWay,
     },
-    /// A node was taken for silent that was not, and is relied on again.
+    /// A node was taken for silent that lives, and is relied on again.
     FalseAlarm {
         /// Who.
         node: String,
+        /// It had been given up for another parent; otherwise that had been asked to feed as well.
+        given_up: bool,
     },
     /// How often sound has come to a gap at this machine's devices, every second.
     Device {

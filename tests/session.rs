@@ -201,6 +201,9 @@ fn a_stall_of_a_line_moves_nobody() {
     let alarms: u64 =
         members.iter().map(|member| world.slots[*member].node.as_ref().unwrap().false_alarms()).sum();
     assert!(alarms > 0, "suspicions are counted");
+    let told = members.iter().flat_map(|member| &world.slots[*member].told);
+    let given_up = told.filter(|(_, event)| matches!(event, Event::FalseAlarm { given_up: true, .. }));
+    assert_eq!(given_up.count(), 0, "a parent was left for a stall");
     assert_eq!(world.looped(), None);
 }
 

@@ -496,7 +496,9 @@ impl<L: Link> Driver<L> {
                 let over = over.map(|over| over.to_string());
                 self.tell(Event::Detour { parent: parent.to_string(), over, cause });
             }
-            session::Event::FalseAlarm(node) => self.tell(Event::FalseAlarm { node: node.to_string() }),
+            session::Event::FalseAlarm { relay, given_up } => {
+                self.tell(Event::FalseAlarm { node: relay.to_string(), given_up });
+            }
             session::Event::Trouble(message) => self.tell(Event::Error { message }),
             session::Event::Ended(_) => {}
         }

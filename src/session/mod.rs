@@ -148,7 +148,12 @@ pub enum Event {
         cause: BadWay,
     },
     /// A relay was suspected that lives.
-    FalseAlarm(NodeId),
+    FalseAlarm {
+        /// Who.
+        relay: NodeId,
+        /// It had been silent for so long that it was given up; whether it could be reached then, who was silent cannot tell.
+        given_up: bool,
+    },
     /// Something went wrong that people should know; the session goes on.
     Trouble(String),
     /// The session is over for this node.

@@ -174,9 +174,9 @@ impl Repairs {
                 }
             }
             Verdict::Back => {
+                let given_up = self.missed.remove(&node).is_some_and(|missed| missed.dead);
                 self.false_alarms += 1;
-                self.events.push_back(Event::FalseAlarm(node));
-                self.missed.remove(&node);
+                self.events.push_back(Event::FalseAlarm { relay: node, given_up });
                 self.close_wounds(node, carrier, now);
             }
             Verdict::Dead => {

@@ -87,6 +87,17 @@ impl Lab<'_> {
         joined
     }
 
+    /// Part of the network was cut off then, seconds after all were in, or shortly before.
+    pub(super) fn was_divided(&self, at_s: f64) -> bool {
+        let at = self.zero + Duration::from_secs_f64(at_s.max(0.0));
+        let lately = |until: Instant| at.saturating_duration_since(until) < BLAMED_FOR;
+        let parted = self.apart.iter().any(|(begun, until)| at >= *begun && until.is_none_or(lately));
+        let line = |(done, text): &(Instant, String)| {
+            at >= *done && lately(*done) && ["cut ", "mend "].iter().any(|verb| text.starts_with(verb))
+        };
+        parted || self.done.iter().any(line)
+    }
+
     fn cause(&self, from: Instant) -> String {
         let since = |at: Instant| from.checked_duration_since(at);
         let apart = self.apart.iter().any(|(begun, until)| {

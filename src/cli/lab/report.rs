@@ -41,7 +41,10 @@ pub(super) struct Report {
     /// From the mending of each cut until one plan carried all, ms; `null` where none did.
     heals_ms: Vec<Option<f64>>,
     kicks: Vec<Kick>,
+    /// Relays that were given up for another parent, lived, and could be reached all the time.
     false_alarms: usize,
+    /// Relays that were suspected for a while: another one was asked to feed as well, and nobody was given up.
+    suspicions: usize,
     /// Once all were in, as `media_bytes`.
     control_bytes: u64,
     /// Control before that: a pool that starts all at once, and members that come in.
@@ -142,7 +145,8 @@ impl Report {
             detours: detours(lab),
             heals_ms: lab.healed.iter().map(|took| took.map(ms_of)).collect(),
             kicks: kicks(lab),
-            false_alarms: told(lab).filter(|(_, _, event)| matches!(event, Event::FalseAlarm { .. })).count(),
+            false_alarms: alarms(lab, true),
+            suspicions: alarms(lab, false),
             control_bytes: (carried - lab.before.0).saturating_sub(media_bytes),
             setup_bytes: lab.before.0 - lab.before.1,
             media_bytes,
@@ -215,7 +219,7 @@ impl Report {
                 "{member} was heard for {heard_for_ms:.0} ms and heard others for {hears_for_ms:.0} ms after it was put out"
             )?;
         }
-        writeln!(out, "{} false alarms", self.false_alarms)?;
+        writeln!(out, "{} false alarms, {} suspicions", self.false_alarms, self.suspicions)?;
         let share = 100.0 * self.control_bytes as f64 / self.media_bytes.max(1) as f64;
         writeln!(
             out,
@@ -331,6 +335,16 @@ fn repairs(lab: &Lab<'_>) -> Vec<Repair> {
         _ => None,
     };
     told(lab).filter_map(repair).collect()
+}
+
+/// How often a relay was relied on again that had been given up, or only suspected. What cannot be reached is given up rightly.
+fn alarms(lab: &Lab<'_>, of_given_up: bool) -> usize {
+    let counts = |(_, at_s, event): &(String, f64, Event)| match event {
+        Event::FalseAlarm { given_up: true, .. } => of_given_up && !lab.was_divided(*at_s),
+        Event::FalseAlarm { given_up: false, .. } => !of_given_up,
+        _ => false,
+    };
+    told(lab).filter(counts).count()
 }
 
 fn detours(lab: &Lab<'_>) -> Vec<Detour> {
