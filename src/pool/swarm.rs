@@ -64,12 +64,20 @@ pub enum Event {
     News(News),
 }
 
+/// A lookup of who answers for a key.
+#[derive(Clone, Copy)]
+struct Sought {
+    request: u32,
+    key: Position,
+    careful: bool,
+}
+
 /// See the [module](self).
 pub struct SwarmNode {
     ring: RingNode,
     somo: Somo,
     /// The lookup of a parent that is under way.
-    seeking: Option<(u32, Position)>,
+    seeking: Option<Sought>,
     records: Records,
     asks: Asks,
     /// This node acts as the root.
@@ -81,8 +89,8 @@ pub struct SwarmNode {
     search: Search,
     /// The lookup of a candidate's neighbours.
     searching: Option<u32>,
-    /// Lookups for questions that are under way: the ring's number, and the question's.
-    hosts: Vec<(u32, u32)>,
+    /// Lookups for questions that are under way, and the question's number.
+    hosts: Vec<(Sought, u32)>,
     bandwidth: Option<Box<Bandwidth>>,
     /// What the owner of this machine offers, and whether it is to be said anew.
     offer: Offer,
@@ -364,8 +372,8 @@ impl SwarmNode {
                         self.events.push_back(Event::View(report));
                     }
                     Action::News(news) => self.events.push_back(Event::News(news)),
-                    Action::LookUp(key) => match self.ring.lookup(key, now) {
-                        Some(request) => self.seeking = Some((request, key)),
+                    Action::LookUp(key) => match self.look_for(key, false, now) {
+                        Some(sought) => self.seeking = Some(sought),
                         None => self.somo.on_parent(key, None, self.ring.me(), now),
                     },
                 }
@@ -437,20 +445,12 @@ impl SwarmNode {
                 self.searching = None;
                 return;
             }
-            ring::Event::Found { request, root, .. } if self.hosted(request).is_some() => {
-                self.on_host(request, Some(root));
+            ring::Event::Found { request, root, .. } if self.is_sought(request) => {
+                self.on_sought(request, Some(root), now);
                 return;
             }
-            ring::Event::LookupFailed { request } if self.hosted(request).is_some() => {
-                self.on_host(request, None);
-                return;
-            }
-            ring::Event::Found { request, root, .. } if self.is_seeking(request) => {
-                self.on_parent(Some(root), now);
-                return;
-            }
-            ring::Event::LookupFailed { request } if self.is_seeking(request) => {
-                self.on_parent(None, now);
+            ring::Event::LookupFailed { request } if self.is_sought(request) => {
+                self.on_sought(request, None, now);
                 return;
             }
             _ => {}
@@ -488,8 +488,8 @@ impl SwarmNode {
 
     fn do_for_asker(&mut self, action: asks::Action, now: Moment) {
         match action {
-            asks::Action::LookUp(number, key) => match self.ring.lookup(key, now) {
-                Some(request) => self.hosts.push((request, number)),
+            asks::Action::LookUp(number, key) => match self.look_for(key, false, now) {
+                Some(sought) => self.hosts.push((sought, number)),
                 None => self.asks.on_host(number, None),
             },
             // This node hosts the point itself.
@@ -504,24 +504,37 @@ impl SwarmNode {
         }
     }
 
-    fn hosted(&self, request: u32) -> Option<usize> {
-        self.hosts.iter().position(|(of, _)| *of == request)
+    fn look_for(&mut self, key: Position, careful: bool, now: Moment) -> Option<Sought> {
+        let request =
+            if careful { self.ring.lookup_carefully(key, now) } else { self.ring.lookup(key, now) }?;
+        Some(Sought { request, key, careful })
     }
 
-    fn on_host(&mut self, request: u32, host: Option<Peer>) {
-        if let Some(at) = self.hosted(request) {
-            let (_, number) = self.hosts.swap_remove(at);
-            self.asks.on_host(number, host);
+    fn is_sought(&self, request: u32) -> bool {
+        let hosts = self.hosts.iter().map(|(sought, _)| sought);
+        hosts.chain(&self.seeking).any(|sought| sought.request == request)
+    }
+
+    /// Somebody says that it answers for a key, or nobody does. Where that can hardly be, some node on the way lies, and the
+    /// key is looked up once more on many ways.
+    fn on_sought(&mut self, request: u32, root: Option<Peer>, now: Moment) {
+        let asked = self.hosts.iter().position(|(sought, _)| sought.request == request);
+        let asked = asked.map(|at| self.hosts.swap_remove(at));
+        let Some(sought) = asked.map(|(sought, _)| sought).or_else(|| self.seeking.take()) else { return };
+        let is_good = |root: Peer| self.ring.may_answer_for(sought.key, root.position);
+        if !sought.careful
+            && !root.is_some_and(is_good)
+            && let Some(again) = self.look_for(sought.key, true, now)
+        {
+            match asked {
+                Some((_, number)) => self.hosts.push((again, number)),
+                None => self.seeking = Some(again),
+            }
+            return;
         }
-    }
-
-    fn is_seeking(&self, request: u32) -> bool {
-        self.seeking.is_some_and(|(sought, _)| sought == request)
-    }
-
-    fn on_parent(&mut self, parent: Option<Peer>, now: Moment) {
-        if let Some((_, key)) = self.seeking.take() {
-            self.somo.on_parent(key, parent, self.ring.me(), now);
+        match asked {
+            Some((_, number)) => self.asks.on_host(number, root),
+            None => self.somo.on_parent(sought.key, root, self.ring.me(), now),
         }
     }
 }

@@ -119,6 +119,19 @@ fn liars_do_not_keep_careful_lookups_from_who_answers_for_a_key() {
 }
 
 #[test]
+fn who_asks_for_helpers_is_told_of_honest_ones_though_one_in_ten_lies_about_the_pool() {
+    let (mut queries, mut lost, mut honest) = (0, 0, 0.0);
+    for seed in 1..=3 {
+        let outcome = run(&Scenario { malicious: 0.1, lookups_per_s: 0.0, seed, ..scenario(150, 40) });
+        queries += outcome.queries;
+        lost += outcome.queries_lost;
+        honest += outcome.queries_honest.unwrap() / 3.0;
+        assert_eq!(outcome.roots, 1);
+    }
+    assert!(queries > 80 && lost * 10 <= queries && honest > 0.5, "{lost} of {queries}, {honest}");
+}
+
+#[test]
 fn records_outlive_liars_among_their_hosts() {
     let outcome = run(&Scenario { malicious: 0.1, reads_per_s: 5.0, lookups_per_s: 0.0, ..scenario(60, 30) });
     assert!(outcome.reads > 60, "{outcome:?}");

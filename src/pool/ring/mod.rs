@@ -175,6 +175,8 @@ pub struct RingNode {
     events: VecDeque<Event>,
 }
 
+/// Mean ways from one node to the next.
+const FAR: f64 = 4.0;
 /// Capacity that an emptied queue may keep; a burst is given back.
 const QUEUE_KEPT: usize = 4;
 
@@ -339,6 +341,14 @@ impl RingNode {
         let span = left?.way_to(right?);
         let known = self.leaves.is_full() && !self.leaves.has_doubtful_end() && span > 0;
         known.then(|| self.leaves.len() as f64 / (span as f64 / u128::MAX as f64))
+    }
+
+    /// False where a node is farther from a key than those that answer for one hardly ever are: ways to the next node are
+    /// distributed exponentially, and one honest node in 50 is so far.
+    #[must_use]
+    pub fn may_answer_for(&self, key: Position, node: Position) -> bool {
+        let way = key.way_to(node) as f64 / u128::MAX as f64;
+        self.crowd().is_none_or(|nodes| way * nodes < FAR)
     }
 
     /// How many nodes it knows: leaf set and table.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ages::Ages;
+use crate::identity::Position;
 use crate::pool::grant::AuthorityMark;
 use crate::pool::peer::{Peer, Place};
 
@@ -38,6 +39,11 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// True of a machine that a session of the lowest priority could use.
+    fn is_of_use(&self) -> bool {
+        self.free[2] >= FREE_MIN
+    }
+
     /// Of a machine that does not lend, and of which nothing is known.
     pub const NOTHING: Self =
         Self { lends: false, free: [0; 3], up_kbit_s: 0, down_kbit_s: 0, of: AuthorityMark::NONE };
@@ -74,8 +80,12 @@ pub const BEACONS_MAX: usize = 48;
 /// Helpers kept of each cell.
 pub const HELPERS_PER_CELL: usize = 8;
 /// Authorities fall into so many classes, and so many helpers of each are kept of a cell however good the others are.
-const CLASSES: usize = 3;
+const CLASSES: usize = 2;
 const OF_EACH_CLASS: usize = 2;
+/// Of those that could help at all, so many are drawn by lot.
+const DRAWN: usize = 2;
+/// As `DEGREE_MIN` of who asks for helpers: with fewer links nobody relays.
+const FREE_MIN: u8 = 2;
 /// Buckets of a histogram.
 pub const BUCKETS: usize = 9;
 
@@ -144,7 +154,7 @@ impl Report {
         self.helpers.sort_by_cached_key(rank);
         let all = std::mem::take(&mut self.helpers);
         for cell in all.chunk_by(|one, next| beacons.cell(one.peer.place) == beacons.cell(next.peer.place)) {
-            self.helpers.extend(best_of_cell(cell));
+            self.helpers.extend(best_of_cell(cell, beacons.generation));
         }
     }
 
@@ -155,23 +165,36 @@ impl Report {
     }
 }
 
-/// Of one cell's helpers, best first, those that are kept: the best of each class of authorities, and of all others as many as
-/// there is room for. What is kept of a whole is kept of each part, so that the order of merging does not matter.
-fn best_of_cell(cell: &[Helper]) -> impl Iterator<Item = Helper> {
+/// Of one cell's helpers, best first, those that are kept: the best of each class of authorities, some drawn by lot, and of all
+/// others the best that there is room for. Whoever boasts is among the best: the lot leaves room for who does not. What is
+/// kept of a whole is kept of each part, so that the order of merging does not matter.
+fn best_of_cell(cell: &[Helper], generation: u32) -> impl Iterator<Item = Helper> {
     let mut seen = [0; CLASSES];
-    let is_reserved = |helper: &Helper| {
+    let is_of_class = |helper: &Helper| {
         helper.offer.of.class(CLASSES).is_some_and(|class| {
             seen[class] += 1;
             seen[class] <= OF_EACH_CLASS
         })
     };
-    let reserved: Vec<bool> = cell.iter().map(is_reserved).collect();
-    let mut room = HELPERS_PER_CELL - reserved.iter().filter(|reserved| **reserved).count();
-    cell.iter().zip(reserved).filter_map(move |(helper, reserved)| {
-        let fits = reserved || room > 0;
-        room -= usize::from(fits && !reserved);
+    let mut kept: Vec<bool> = cell.iter().map(is_of_class).collect();
+    let classed = kept.iter().filter(|kept| **kept).count();
+    let mut drawn: Vec<usize> =
+        (0..cell.len()).filter(|at| !kept[*at] && cell[*at].offer.is_of_use()).collect();
+    drawn.sort_unstable_by_key(|at| lot(cell[*at].peer.position, generation));
+    drawn.into_iter().take(DRAWN).for_each(|at| kept[at] = true);
+    let mut room = HELPERS_PER_CELL - DRAWN - classed;
+    cell.iter().zip(kept).filter_map(move |(helper, kept)| {
+        let fits = kept || room > 0;
+        room -= usize::from(fits && !kept);
         fits.then_some(*helper)
     })
+}
+
+/// Another order of nodes for each generation, so that no key is always first (multiplicative hashing; the odd factor is
+/// 2^128 over the golden ratio).
+fn lot(position: Position, generation: u32) -> u128 {
+    const GOLDEN: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+    (position.0 ^ u128::from(generation)).wrapping_mul(GOLDEN).rotate_left(64).wrapping_mul(GOLDEN)
 }
 
 impl Beacons {
@@ -272,7 +295,29 @@ mod tests {
             all.prune(&Beacons::default());
         }
         let kept = all.helpers.iter().filter(|helper| helper.offer.of == own).count();
-        assert_eq!((kept, all.helpers.len()), (OF_EACH_CLASS, HELPERS_PER_CELL));
+        assert!((OF_EACH_CLASS..=OF_EACH_CLASS + 1).contains(&kept), "{kept}: one more may be drawn");
+        assert!(all.helpers.len() <= HELPERS_PER_CELL);
+    }
+
+    #[test]
+    fn who_boasts_does_not_crowd_the_others_out() {
+        let random = &mut StdRng::seed_from_u64(8);
+        let mut all = Report::default();
+        for i in 0..400 {
+            let (peer, offer) = node(random);
+            let (free, up_kbit_s) = if i % 4 == 0 { ([255; 3], u32::MAX) } else { ([6; 3], 0) };
+            all.merge(&Report::of(peer, Offer { lends: true, free, up_kbit_s, ..offer }), 0);
+        }
+        let kept = |generation| {
+            let mut all = all.clone();
+            let places = (0..BEACONS_MAX as i16).map(|i| Place([i * 40, 900, 900, 90])).collect();
+            all.prune(&Beacons { generation, places });
+            all.helpers
+        };
+        let helpers = kept(1);
+        let modest = helpers.iter().filter(|helper| helper.offer.free[2] == 6).count();
+        assert!(modest * 5 >= helpers.len(), "{modest} of {}", helpers.len());
+        assert_ne!(helpers, kept(2), "others are drawn");
     }
 
     #[test]
