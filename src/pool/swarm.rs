@@ -372,6 +372,9 @@ impl SwarmNode {
                         self.events.push_back(Event::View(report));
                     }
                     Action::News(news) => self.events.push_back(Event::News(news)),
+                    // A careful one may take longer than the pause before it is asked for again.
+                    Action::LookUp(key)
+                        if self.seeking.is_some_and(|sought| sought.careful && sought.key == key) => {}
                     Action::LookUp(key) => match self.look_for(key, false, now) {
                         Some(sought) => self.seeking = Some(sought),
                         None => self.somo.on_parent(key, None, self.ring.me(), now),

@@ -176,7 +176,7 @@ pub struct RingNode {
 }
 
 /// Mean ways from one node to the next.
-const FAR: f64 = 4.0;
+const FAR: f64 = 8.0;
 /// Capacity that an emptied queue may keep; a burst is given back.
 const QUEUE_KEPT: usize = 4;
 
@@ -344,7 +344,7 @@ impl RingNode {
     }
 
     /// False where a node is farther from a key than those that answer for one hardly ever are: ways to the next node are
-    /// distributed exponentially, and one honest node in 50 is so far.
+    /// distributed exponentially, and one honest node in 3,000 is so far.
     #[must_use]
     pub fn may_answer_for(&self, key: Position, node: Position) -> bool {
         let way = key.way_to(node) as f64 / u128::MAX as f64;
