@@ -120,7 +120,16 @@ pub enum Verdict {
     },
     /// It belongs nowhere, or is more than its sender or its session may send.
     Refused,
+    /// It says that its sender lives, and [`Link::poll_heard`] tells that.
+    Noted,
+    /// It is a question, and this goes back to its sender at once.
+    Answered([u8; ANSWER_LEN]),
+    /// It is the node's own affair, but nobody waits for it: [`Link::poll_later`].
+    Later,
 }
+
+/// The length of what a [`Switch`] answers, bytes.
+pub const ANSWER_LEN: usize = 13;
 
 /// What a [`Switch`] has made of the datagrams of one peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -242,6 +251,11 @@ pub trait Link {
     /// Tells which peers have been heard since the last call: the switch leaves the node in the dark.
     fn poll_heard(&mut self, heard: &mut dyn FnMut(NodeId, Heard)) {
         let _ = heard;
+    }
+
+    /// The next event that was not worth waking anybody for, if there is one.
+    fn poll_later(&mut self) -> Option<LinkEvent> {
+        None
     }
 
     /// Gives up a connection. No event follows.

@@ -16,10 +16,11 @@ pub mod quic;
 
 pub use self::address::{Buffers, ListenError, bind_udp, buffers, concrete_addresses, is_detour};
 pub use self::budget::Budget;
-pub(crate) use self::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
 pub use self::link::{
-    Channel, DialError, Heard, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict, next_event,
+    ANSWER_LEN, Channel, DialError, Heard, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict,
+    next_event,
 };
+pub(crate) use self::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
 pub use self::mdns::{Discovered, Mdns};
 pub use self::port_map::PortMap;
 

@@ -12,6 +12,7 @@ use super::sources::SourceBudgets;
 use super::{Node, Output};
 use crate::identity::NodeId;
 use crate::net::{Channel, Switch, Verdict};
+use crate::pool::round_trip::{self, AtOnce};
 use crate::session::{PULSE, Routes};
 
 /// The switch that a node gives its link: media goes where the installed epochs say, within what its source and its session
@@ -21,7 +22,7 @@ pub(super) struct Forwarding {
     routes: Arc<Routes>,
     sources: Arc<SourceBudgets>,
     mending: Mending,
-    /// When the node was started.
+    /// When the node was started: its clock begins there.
     started: Instant,
 }
 
@@ -35,6 +36,14 @@ impl Switch for Forwarding {
     ) -> Verdict {
         if self.mending.on_told(from, datagram, &self.routes, at, send) {
             return Verdict::Passed { deliver: false };
+        }
+        if datagram.first() == Some(&PULSE) {
+            return Verdict::Noted;
+        }
+        match round_trip::at_once(datagram, at.saturating_duration_since(self.started)) {
+            Some(AtOnce::Answer(pong)) => return Verdict::Answered(pong),
+            Some(AtOnce::Later) => return Verdict::Later,
+            None => {}
         }
         // A tree under repair is the node's affair, which knows what has come before.
         let Some(tree) = peek_tree(datagram).filter(|tree| !self.routes.is_guarded(*tree)) else {
@@ -133,11 +142,14 @@ impl Node {
         let routes = self.carrier.routes();
         if !Arc::ptr_eq(routes, &self.switched) {
             self.switched = routes.clone();
-            let (routes, sources, mending) = (routes.clone(), self.sources.clone(), self.mending.clone());
-            let started = self.started;
-            let switch = Forwarding { routes, sources, mending, started };
-            self.outputs.push_back(Output::Switch(Arc::new(switch)));
+            self.hand_out_switch();
         }
+    }
+
+    pub(super) fn hand_out_switch(&mut self) {
+        let (routes, sources) = (self.switched.clone(), self.sources.clone());
+        let (mending, started) = (self.mending.clone(), self.started);
+        self.outputs.push_back(Output::Switch(Arc::new(Forwarding { routes, sources, mending, started })));
     }
 }
 

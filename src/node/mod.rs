@@ -178,7 +178,7 @@ impl Node {
         let carrier = Carrier::default();
         let mut pool = PoolNode::new(me, addrs, config, random, now);
         pool.set_identity(identity.clone());
-        Self {
+        let mut node = Self {
             me,
             identity,
             started: now,
@@ -203,7 +203,10 @@ impl Node {
             loopback: VecDeque::new(),
             outputs: VecDeque::with_capacity(256),
             notices: VecDeque::new(),
-        }
+        };
+        // Pings are answered by it from the first on.
+        node.hand_out_switch();
+        node
     }
 
     /// Starts a session whose key is `key`.

@@ -22,7 +22,7 @@ mod position; // the ring's arithmetic, zones and digits
 mod reach; // translators, and who can meet whom
 pub mod records; // objects that survive who keeps them
 pub mod ring; // one node of a ring of any size
-mod round_trip;
+pub(crate) mod round_trip;
 mod routing; // the prefix table
 pub mod somo; // reports up a logical tree, news down
 pub mod swarm; // ring and SOMO as one node

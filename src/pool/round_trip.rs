@@ -1,6 +1,7 @@
 //! Round trips to one peer, and its clock, from pings that it answers.
 //!
-//! A ping carries a nonce, a pong the nonce and the peer's clock. The round trip of a link is the median of the last
+//! A ping carries a nonce, a pong the nonce and the peer's clock. The lowest bit of a nonce says whether anybody waits for the
+//! answer: most come to nodes that have nothing else to do, and are not to wake them. The round trip of a link is the median of the last
 //! few; the clock offset is taken from the fastest of them, whose error is at most half its round trip (as in NTP,
 //! RFC 5905, section 10).
 
@@ -19,6 +20,9 @@ const OUTSTANDING_MAX: usize = 8;
 pub(super) const PING: u8 = 0x08;
 pub(super) const PONG: u8 = 0x09;
 
+/// The bit of a nonce.
+const AWAITED: u32 = 1;
+
 /// What is known of one link's time.
 #[derive(Debug, Default)]
 pub(super) struct RoundTrips {
@@ -32,6 +36,29 @@ struct Sample {
     round_trip: Duration,
     /// The peer's clock minus ours, microseconds.
     clock_offset_us: i64,
+}
+
+/// A nonce, by chance.
+pub(super) fn nonce(chance: u32, is_awaited: bool) -> u32 {
+    chance & !AWAITED | u32::from(is_awaited) * AWAITED
+}
+
+/// What can be done with a datagram where it arrives, by whoever does not know the links.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum AtOnce {
+    /// It is a ping, and this is the pong.
+    Answer([u8; 13]),
+    /// It is a pong that nobody waits for.
+    Later,
+}
+
+/// What can be done with a datagram at once, by a clock that has run for so long; `None` for all that is to be looked at.
+pub(crate) fn at_once(datagram: &[u8], clock: Duration) -> Option<AtOnce> {
+    match *datagram.first()? {
+        PING => pong_to(datagram, clock.as_micros() as u64).map(AtOnce::Answer),
+        PONG => parse_pong(datagram).filter(|(nonce, _)| nonce & AWAITED == 0).map(|_| AtOnce::Later),
+        _ => None,
+    }
 }
 
 /// A ping datagram.
@@ -133,6 +160,19 @@ mod tests {
         assert_eq!(link.samples(), 5);
         let late = link.within(&(start + Duration::from_secs(2)..));
         assert_eq!(late, [40, 60, 70].map(Duration::from_millis));
+    }
+
+    #[test]
+    fn who_asks_says_whether_the_answer_may_wait() {
+        let clock = Duration::from_millis(7);
+        for (awaited, chance) in [(true, 6), (false, 7)] {
+            let ping = ping(nonce(chance, awaited));
+            let pong = pong_to(&ping, 7_000).unwrap();
+            assert_eq!(at_once(&ping, clock), Some(AtOnce::Answer(pong)));
+            assert_eq!(at_once(&pong, clock), (!awaited).then_some(AtOnce::Later));
+            assert_eq!(at_once(&pong[..12], clock), None);
+        }
+        assert_eq!(at_once(&[], clock), None);
     }
 
     #[test]

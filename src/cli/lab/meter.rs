@@ -117,6 +117,10 @@ impl<L: Link + Send> Link for Meter<L> {
         self.link.poll_heard(heard);
     }
 
+    fn poll_later(&mut self) -> Option<LinkEvent> {
+        self.link.poll_later()
+    }
+
     fn close(&mut self, peer: NodeId, reason: &str) {
         self.link.close(peer, reason);
     }

@@ -3,7 +3,7 @@
 //! The forwarding path takes no lock that anybody holds while working, and allocates nothing: the tables that it reads are
 //! swapped whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +24,7 @@ pub(in crate::net) struct Hops {
     table: ArcSwap<Table>,
     switch: ArcSwapOption<Installed>,
     events: mpsc::Sender<LinkEvent>,
+    later: Mutex<VecDeque<LinkEvent>>,
     /// What leaves on the node's own account, rather than forwarded.
     own: Mutex<Batch>,
     /// What the machine may send, over all its sessions.
@@ -45,7 +46,7 @@ impl Hops {
         let own = Mutex::new(Batch::new(out));
         let (table, switch) = (ArcSwap::default(), ArcSwapOption::empty());
         let budget = Budget::new(u64::MAX, tokio::time::Instant::now().into_std());
-        Arc::new(Self { table, switch, events, own, budget })
+        Arc::new(Self { table, switch, events, later: Mutex::default(), own, budget })
     }
 
     /// Takes up a hop. Another one with the same key id stays what it is, and this one is never found by it: its peer's
@@ -201,7 +202,22 @@ impl Hops {
             Verdict::Refused => {
                 hop.counts.dropped.fetch_add(1, Ordering::Relaxed);
             }
+            Verdict::Noted => {}
+            Verdict::Answered(answer) => {
+                let _ = hop.send(&answer, &self.budget, at, batch);
+            }
+            Verdict::Later => {
+                let mut later = self.later();
+                if later.len() < LATER_MAX {
+                    later.push_back(LinkEvent::Datagram { from, bytes: bytes(), at });
+                }
+            }
         }
+    }
+
+    /// The next event that was to wake nobody.
+    pub(in crate::net) fn poll_later(&self) -> Option<LinkEvent> {
+        self.later().pop_front()
     }
 
     fn change(&self, change: impl Fn(&mut Table)) {
@@ -212,8 +228,16 @@ impl Hops {
         });
     }
 
+    fn later(&self) -> MutexGuard<'_, VecDeque<LinkEvent>> {
+        // A queue is whole after every statement.
+        self.later.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn own(&self) -> MutexGuard<'_, Batch> {
         // A batch is whole after every statement.
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Events that may wait until the node wakes anyway, which it does every second or so: answers of as many peers.
+const LATER_MAX: usize = 256;

@@ -134,12 +134,43 @@ impl Switch for Through {
         send: &mut dyn FnMut(NodeId, &[u8]),
     ) -> Verdict {
         match (datagram.first(), from == self.from) {
+            (Some(b'!'), _) => return Verdict::Answered(*b"as I was told"),
+            (Some(b'.'), _) => return Verdict::Noted,
+            (Some(b','), _) => return Verdict::Later,
             (Some(b'?'), _) => return Verdict::Keep,
             (_, false) => return Verdict::Refused,
             _ => {}
         }
         self.to.iter().for_each(|to| send(*to, datagram));
         Verdict::Passed { deliver: self.deliver }
+    }
+}
+
+#[tokio::test]
+async fn a_switch_answers_and_keeps_for_later_what_wakes_nobody() {
+    for carrier in [Carrier::Hops, Carrier::Quic] {
+        let ((mut a, _), (mut b, addr)) = (link(1, carrier), link(2, Carrier::Hops));
+        connect(&mut a, &mut b, addr).await;
+        b.set_switch(Arc::new(Through { from: id(1), to: vec![], deliver: true }));
+        for said in [".", ",", "!"] {
+            a.send(id(2), Channel::Datagram, Bytes::from_static(said.as_bytes())).unwrap();
+        }
+        a.flush();
+        let mut at_b = Vec::new();
+        let answer = loop {
+            at_b.extend(live(&mut [&mut b], Duration::from_millis(5)).await);
+            if let Some(answer) = live(&mut [&mut a], Duration::from_millis(5)).await.pop() {
+                break answer;
+            }
+        };
+        assert_eq!(answer, "as I was told");
+        assert_eq!(at_b.len(), 0, "it is woken for none of them");
+        let kept = b.poll_later();
+        assert!(
+            matches!(kept, Some(LinkEvent::Datagram { from, bytes, .. }) if from == id(1) && bytes == ",")
+        );
+        assert!(b.poll_later().is_none());
+        assert_eq!(b.switch_counts(id(1)), SwitchCounts::default());
     }
 }
 

@@ -565,6 +565,10 @@ impl Link for QuicLink {
         }
     }
 
+    fn poll_later(&mut self) -> Option<LinkEvent> {
+        self.hops.as_ref()?.poll_later()
+    }
+
     fn close(&mut self, peer: NodeId, reason: &str) {
         if let Some(known) = self.peers.remove(&peer) {
             for connection in known.connections {

@@ -538,24 +538,33 @@ impl PoolNode {
             self.outputs.push_back(Output::Close(peer, "silent for too long"));
             self.on_disconnected(peer, false, now);
         }
+        // One waking for all: who is pinged soon anyway is pinged now.
+        let heartbeat = self.config.heartbeat;
+        let is_due =
+            self.links.iter().any(|(_, link)| link.ping_due(heartbeat).is_some_and(|due| due <= now));
+        let (due_by, soon) = (now, now + heartbeat / 2);
         for (node, link) in self.links.iter_mut() {
-            let Some(due) = link.ping_due(self.config.heartbeat).filter(|due| *due <= now) else { continue };
+            let due_by = if is_due && link.pings >= FIRST_PINGS { soon } else { due_by };
+            if link.ping_due(heartbeat).is_none_or(|due| due > due_by) {
+                continue;
+            }
             if link.pings >= FIRST_PINGS && !self.contacts.is_wanted(node) {
                 link.next_ping = None;
                 continue;
             }
-            let nonce = self.random.random();
+            // While a link is measured, somebody waits for it.
+            let nonce = round_trip::nonce(self.random.random(), link.pings < FIRST_PINGS);
             link.round_trips.on_ping(nonce, now);
             link.pings = link.pings.saturating_add(1);
             // A little off the beat, so that the pings of many nodes do not fall together.
-            let interval = self.config.heartbeat.mul_f64(self.random.random_range(0.9..1.1));
+            let interval = heartbeat.mul_f64(self.random.random_range(0.9..1.1));
             let pause = match link.pings {
                 ..FIRST_PINGS => FIRST_PING_INTERVAL,
                 FIRST_PINGS..EAGER_PINGS => interval,
                 EAGER_PINGS.. => interval * PINGS_LEFT_OUT,
             };
             link.pinged = Some(now);
-            link.next_ping = Some(due.max(now) + pause);
+            link.next_ping = Some(now + pause);
             let ping = Bytes::copy_from_slice(&round_trip::ping(nonce));
             self.outputs.push_back(Output::Datagram(node, ping));
         }
