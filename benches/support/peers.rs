@@ -175,7 +175,10 @@ async fn live(
         let (wake, _) = node.poll_timeout();
         tokio::select! {
             biased;
-            () = sleep_until(wake.into()) => node.handle(Input::Timeout, now()),
+            () = sleep_until(wake.into()) => {
+                node.catch_up(&mut link, now());
+                node.handle(Input::Timeout, now());
+            }
             command = commands.recv() => match command {
                 Some(Command::Ask(question)) => question(&node),
                 Some(Command::Speak(wanted)) => pace = Some(wanted),

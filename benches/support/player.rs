@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use alm_media::{CaptureTime, FrameLength, JitterBuffer, Pull};
+use alm_media::{CaptureTime, FAR_TOO_DEEP_MS, FrameLength, JitterBuffer, Pull};
 
 pub const FRAME_MS: f64 = 20.0;
 /// What one stretched frame gains or loses at most: the period of a voice.
@@ -37,6 +37,13 @@ pub fn play(
                 _ => None,
             };
             each(tick_ms, played_ms, &pull, packet);
+            if matches!(pull, Pull::Frame(_, change_ms) if change_ms < -FAR_TOO_DEEP_MS)
+                && buffer.take_following().is_some()
+            {
+                // Two in the time of one.
+                ready_ms += FRAME_MS;
+                continue;
+            }
             ready_ms += match pull {
                 Pull::Frame(_, change_ms) => FRAME_MS + change_ms.clamp(-STRETCH_MS, STRETCH_MS),
                 Pull::Recover(_) => FRAME_MS,

@@ -45,6 +45,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// A delay that much above its aim (a stall let go) is taken back at once, in milliseconds.
 const TOO_DEEP_MS: f64 = 40.0;
 
+/// So much above its aim there is no conversation until it is taken back: two frames are played in the time of one, ms.
+pub const FAR_TOO_DEEP_MS: f64 = 100.0;
+
 /// Two frames lost within that time: the path loses packets, and their repeats are worth waiting for.
 const LOSSY_WITHIN: Duration = Duration::from_secs(5);
 
@@ -253,7 +256,7 @@ impl JitterBuffer {
     }
 
     /// The payload after the one that was pulled last, if it is there and more wait behind it: for who wants to shorten
-    /// frames that are too short to find a period in.
+    /// frames that are too short to find a period in, or by more than a frame ([`FAR_TOO_DEEP_MS`]).
     pub fn take_following(&mut self) -> Option<Bytes> {
         let (&first, _) = self.packets.first_key_value()?;
         (self.phase == Phase::Playing && first == self.next && self.packets.len() > 1)

@@ -76,7 +76,8 @@ pub use self::group::{
 };
 pub use self::heard::{Playing, RECORDING_MAX, SOURCE_MAX, SourceHeard, heard};
 pub use self::jitter::{
-    BUFFER_MAX, CONCEAL_MS_MAX, JitterBuffer, JitterStats, Pull, TARGET_MS_MAX, TARGET_MS_START,
+    BUFFER_MAX, CONCEAL_MS_MAX, FAR_TOO_DEEP_MS, JitterBuffer, JitterStats, Pull, TARGET_MS_MAX,
+    TARGET_MS_START,
 };
 pub use self::level::{LEVEL_LEN, Level};
 pub use self::listener::{

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::SAMPLE_RATE;
 use crate::codec::{CHANNELS_MAX, Channels, Decoder, FRAME_SAMPLES_MAX, FrameLength, payload_samples};
-use crate::jitter::{JitterBuffer, JitterStats, Pull};
+use crate::jitter::{FAR_TOO_DEEP_MS, JitterBuffer, JitterStats, Pull};
 use crate::level::Level;
 use crate::mixer::Mixer;
 use crate::packet::{CaptureTime, MediaPacket, PacketError, SourceIndex};
@@ -321,13 +321,22 @@ impl Source {
                 if change_ms > 0.0 {
                     self.stretcher.lengthen(piece, wanted);
                 } else if wanted >= Stretcher::CHANGE_MIN {
-                    while piece.len() < Stretcher::SHORTEN_MIN * channels
-                        && samples < Stretcher::SHORTEN_MIN / 2
+                    let is_far = change_ms < -FAR_TOO_DEEP_MS;
+                    let least = match samples {
+                        _ if is_far => Stretcher::HALVE_MIN.max(2 * samples),
+                        ..SHORT => Stretcher::SHORTEN_MIN,
+                        _ => samples,
+                    };
+                    while piece.len() < least * channels
                         && let Some(payload) = jitter.take_following()
                     {
                         decode(decoder, &payload, add(piece, samples * channels));
                     }
-                    self.stretcher.shorten(piece, wanted);
+                    if is_far && piece.len() >= least * channels {
+                        self.stretcher.halve(piece);
+                    } else {
+                        self.stretcher.shorten(piece, wanted);
+                    }
                 }
             }
             Pull::Recover(next) => decoder.recover(&next, add(piece, samples * channels)),
@@ -347,6 +356,8 @@ impl Source {
     }
 }
 
+/// Frames of fewer samples of each channel are too short to find a period in.
+const SHORT: usize = Stretcher::SHORTEN_MIN / 2;
 /// The loudest that somebody quiet can be made.
 const VOLUME_MAX: f32 = 4.0;
 

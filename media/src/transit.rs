@@ -1,7 +1,7 @@
 //! How long packets of one source are on their way: arrival against capture. The clocks of both ends are
 //! not compared, so a transit means something only next to another one.
 //!
-//! What a buffer should cover is read from two memories. The long one, half a minute, knows what a path does now and
+//! What a buffer should cover is read from two memories. The long one, ten seconds, knows what a path does now and
 //! then; a stall that lets go stands in it once and not with each of its packets, unless stalls are what the path does.
 //! The short one, a few packets, sees a queue build up before the long one has noticed. A queue that has stood for a second
 //! or longer and is gone, because another program has had its way with the line, is no longer what the path does: then all
@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use crate::packet::CaptureTime;
 
-/// How much of the past is remembered, in slots: 30 s.
-const SLOTS_MAX: usize = 1_500;
+/// How much of the past is remembered, in slots: 10 s. On recorded lines more of it hides what the path has begun to do.
+const SLOTS_MAX: usize = 500;
 
 /// What stands in the memory as one: the latest of the packets that were captured within that time, ms.
 const SLOT_MS: f64 = 20.0;
@@ -33,8 +33,11 @@ const USUAL: f64 = 0.9;
 /// A packet that comes so much later than what is covered was held up, and those behind it with it, ms.
 const STALL_MS: f64 = 100.0;
 
-/// A queue stands, and is gone, when that many slots in a row say so: 1 s.
+/// A queue stands when that many slots in a row say so: 1 s.
 const STANDS: usize = 50;
+
+/// It is gone when that many say so: half a second.
+const GONE: usize = 25;
 
 /// How much lower the path must be then, and how even, ms.
 const STOOD_MS: f64 = 100.0;
@@ -208,14 +211,14 @@ impl Transit {
             self.forget(oldest);
         }
         self.remember(transit_ms);
-        if latest.is_none() && self.count.is_multiple_of(STANDS as u64 / 5) {
+        if latest.is_none() && self.count.is_multiple_of(GONE as u64 / 5) {
             self.forget_what_stood();
         }
     }
 
-    /// Forgets all but the last second if the path has been lower and even in it than it was for a second before.
+    /// Forgets all but the last half a second if the path has been lower and even in it than it was for a second before.
     fn forget_what_stood(&mut self) {
-        let Some(before) = self.slots.len().checked_sub(STANDS) else { return };
+        let Some(before) = self.slots.len().checked_sub(GONE) else { return };
         let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
         for &transit in self.slots.range(before..) {
             (least, most) = (least.min(transit), most.max(transit));
@@ -292,7 +295,7 @@ mod tests {
 
     #[test]
     fn the_spread_leaves_out_what_is_rare_and_late() {
-        let spreads = spreads(1_000, |at| if at % 400 == 350 { 90 } else { u64::from(at) % 4 * 10 });
+        let spreads = spreads(1_000, |at| if at % 600 == 350 { 90 } else { u64::from(at) % 4 * 10 });
         assert!((spreads[999] - 40.0).abs() < 1e-6, "{}", spreads[999]);
     }
 

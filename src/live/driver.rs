@@ -394,13 +394,8 @@ impl<L: Link> Driver<L> {
         ending
     }
 
-    /// What the link has dealt with by itself is news to the node: nobody who was heard is taken for silent.
     fn on_timeout(&mut self) {
-        let node = &mut self.node;
-        self.link.poll_heard(&mut |peer, heard| node.handle(Input::Heard(peer, heard), heard.at));
-        while let Some(event) = self.link.poll_later() {
-            self.handle(Input::Link(event));
-        }
+        self.node.catch_up(&mut self.link, Instant::now().into_std());
         self.handle(Input::Timeout);
     }
 

@@ -24,7 +24,7 @@ use rand::rngs::StdRng;
 use self::mending::Mending;
 use self::sources::SourceBudgets;
 use crate::identity::{Identity, NodeId, Position, SessionId};
-use crate::net::{Channel, Heard, LinkEvent, Switch};
+use crate::net::{Channel, Heard, Link, LinkEvent, Switch};
 use crate::pool::{Answer, Contact, Place, PoolConfig, PoolNode, Standing};
 use crate::session::{
     self, Carrier, Chat, Detours, Keyring, Keys, Manager, ManagerConfig, Measured, Member, MemberConfig,
@@ -323,6 +323,15 @@ impl Node {
             }
         }
         self.settle(now);
+    }
+
+    /// Takes in what the link has dealt with by itself, or kept for later. To be called before each [`Input::Timeout`]: nobody
+    /// who was heard is taken for silent.
+    pub fn catch_up(&mut self, link: &mut impl Link, now: Instant) {
+        link.poll_heard(&mut |peer, heard| self.handle(Input::Heard(peer, heard), heard.at));
+        while let Some(event) = link.poll_later() {
+            self.handle(Input::Link(event), now);
+        }
     }
 
     /// The next thing to do.
