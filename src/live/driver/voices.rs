@@ -86,6 +86,10 @@ impl<L: Link> Driver<L> {
 
     /// Says whose voice is silence here for want of a key, once until it is heard again.
     pub(super) fn watch_keys(&mut self, source: SourceIndex, node: NodeId, unknown: u64) {
+        // Who leaves is out of the group before it is let go.
+        if self.stopping {
+            return;
+        }
         let (before, was_said) = self.unopened.get(&source).copied().unwrap_or_default();
         let came = unknown.saturating_sub(before);
         let is_said = came >= UNOPENED_MIN || was_said && came > 0;
