@@ -29,6 +29,9 @@ pub const TARGET_MS_START: f64 = 40.0;
 /// decoder only repeats itself.
 pub const CONCEAL_MS_MAX: f64 = 100.0;
 
+/// How long there may be comfort noise without a packet, in milliseconds: who pauses says so anew every 400.
+const PAUSE_MS_MAX: f64 = 2_000.0;
+
 /// On top of the spread: what a tick of the player may come early, in milliseconds.
 const MARGIN_MS: f64 = 1.5;
 
@@ -255,6 +258,23 @@ impl JitterBuffer {
         self.pull_playing(now, ahead)
     }
 
+    /// True while there is nothing but silence until a packet comes: then [`rest`](Self::rest) does as well as pulling.
+    pub fn is_at_rest(&self) -> bool {
+        let most_ms = if self.pausing { PAUSE_MS_MAX } else { CONCEAL_MS_MAX };
+        match self.phase {
+            Phase::Idle => true,
+            Phase::Dry(ms) => self.packets.is_empty() && ms >= most_ms,
+            Phase::Filling | Phase::Playing => false,
+        }
+    }
+
+    /// So many samples of silence have been played.
+    pub fn rest(&mut self, samples: usize) {
+        if let Phase::Dry(ms) = &mut self.phase {
+            *ms += samples as f64 / SAMPLES_PER_MS;
+        }
+    }
+
     /// The payload after the one that was pulled last, if it is there and more wait behind it: for who wants to shorten
     /// frames that are too short to find a period in, or by more than a frame ([`FAR_TOO_DEEP_MS`]).
     pub fn take_following(&mut self) -> Option<Bytes> {
@@ -375,7 +395,8 @@ impl JitterBuffer {
         self.deep_since = None;
         self.moving = false;
         if self.pausing {
-            self.phase = Phase::Dry(CONCEAL_MS_MAX);
+            let dry_ms = if let Phase::Dry(ms) = self.phase { ms } else { 0.0 };
+            self.phase = Phase::Dry(dry_ms.max(CONCEAL_MS_MAX));
         }
         let dry_ms = if let Phase::Dry(ms) = self.phase { ms } else { 0.0 };
         let samples = self.frame.samples().min(DRY_SAMPLES);
@@ -432,7 +453,11 @@ impl JitterBuffer {
         self.floor = if missed <= OUTAGE_MAX { self.next.min(counter) } else { counter };
         if missed <= OUTAGE_MAX {
             self.stats.lost += missed;
-            let silent_ms = if let Phase::Dry(ms) = self.phase { ms } else { 0.0 };
+            let silent_ms = match self.phase {
+                Phase::Dry(ms) if self.pausing => ms.min(CONCEAL_MS_MAX),
+                Phase::Dry(ms) => ms,
+                Phase::Idle | Phase::Filling | Phase::Playing => 0.0,
+            };
             let played_ms = silent_ms.min(CONCEAL_MS_MAX);
             self.owed_ms = (missed as f64 * self.frame_ms - played_ms).max(0.0);
             self.settle(silent_ms - played_ms);

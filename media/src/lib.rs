@@ -49,6 +49,7 @@ mod level;
 mod listener;
 mod mixer;
 mod packet;
+mod playback;
 mod record;
 mod relay;
 mod repair;

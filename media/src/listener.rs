@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::SAMPLE_RATE;
-use crate::codec::{CHANNELS_MAX, Channels, Decoder, FRAME_SAMPLES_MAX, FrameLength, payload_samples};
-use crate::jitter::{FAR_TOO_DEEP_MS, JitterBuffer, JitterStats, Pull};
+use crate::codec::{Channels, FRAME_SAMPLES_MAX, FrameLength, payload_samples};
+use crate::jitter::JitterStats;
 use crate::level::Level;
 use crate::mixer::Mixer;
 use crate::packet::{CaptureTime, MediaPacket, PacketError, SourceIndex};
+use crate::playback::Playback;
 use crate::seal::{OpenError, Opener, SenderKey};
-use crate::stretch::Stretcher;
 use crate::witness::{Witness, WitnessStats};
 
 /// The most sources that a listener plays.
@@ -197,8 +196,10 @@ impl Listener {
     pub fn pull(&mut self, now: Instant, out: &mut [f32]) {
         assert!(out.len() <= PULL_SAMPLES_MAX * self.channels.count(), "a listener is pulled by the frame");
         out.fill(0.0);
-        for source in self.sources.values_mut() {
-            source.pull(now, out);
+        for Source { playback, volume, .. } in self.sources.values_mut() {
+            if let Some(playback) = playback {
+                playback.pull(now, *volume, out);
+            }
         }
         self.mixer.limit(out);
     }
@@ -212,7 +213,7 @@ impl Listener {
     /// alone, for who asks often.
     pub fn concealed_ms(&self) -> impl Iterator<Item = (SourceIndex, f64)> + '_ {
         self.sources.iter().filter_map(|(&index, source)| {
-            source.jitter.as_ref().map(|(_, jitter)| (index, jitter.concealed_ms()))
+            source.playback.as_ref().map(|playback| (index, playback.concealed_ms()))
         })
     }
 
@@ -225,15 +226,8 @@ impl Listener {
 struct Source {
     key: SenderKey,
     opener: Opener,
-    decoder: Decoder,
-    channels: usize,
-    stretcher: Stretcher,
-    /// Made with the first packet, which tells the source's frame length.
-    jitter: Option<(FrameLength, JitterBuffer)>,
-    /// What is being decoded, interleaved.
-    piece: Vec<f32>,
-    /// Decoded and not yet played, interleaved: less than one piece.
-    ready: Vec<f32>,
+    channels: Channels,
+    playback: Option<Box<Playback>>,
     volume: f32,
     /// By its own word, and when that came.
     level: Option<(Level, Instant)>,
@@ -248,12 +242,8 @@ impl Source {
         Self {
             opener: Opener::new(&key, source),
             key,
-            decoder: Decoder::new(channels),
-            channels: channels.count(),
-            stretcher: Stretcher::new(channels),
-            jitter: None,
-            piece: Vec::with_capacity(PIECE_MAX),
-            ready: Vec::with_capacity(PIECE_MAX + PULL_SAMPLES_MAX * CHANNELS_MAX),
+            channels,
+            playback: None,
             volume: 1.0,
             level: None,
             duplicates: 0,
@@ -268,8 +258,8 @@ impl Source {
         let payload = opened.inspect_err(|error| match error {
             OpenError::Replayed => {
                 self.duplicates += 1;
-                if let Some((_, jitter)) = &mut self.jitter {
-                    jitter.push_again(packet.capture_time, now);
+                if let Some(playback) = &mut self.playback {
+                    playback.push_again(packet.capture_time, now);
                 }
             }
             OpenError::UnknownKey => self.unknown_key += 1,
@@ -285,98 +275,21 @@ impl Source {
             .and_then(|samples| FrameLength::from_micros(samples as u64 * 1_000 / 48))
             .ok_or(HearError::Payload)?;
         let payload = Bytes::copy_from_slice(payload);
-        let (_, jitter) = match &mut self.jitter {
-            Some(jitter) if jitter.0 == frame => jitter,
-            other => other.insert((frame, JitterBuffer::new(frame))),
-        };
-        jitter.push(packet.counter, packet.capture_time, payload.clone(), now);
+        let playback = self.playback.get_or_insert_with(|| Box::new(Playback::new(self.channels, frame)));
+        playback.push(frame, packet.counter, packet.capture_time, payload.clone(), now);
         Ok((level, payload))
     }
 
-    fn pull(&mut self, now: Instant, out: &mut [f32]) {
-        while self.ready.len() < out.len() {
-            // A piece that is pulled ahead is played after what is ready.
-            let samples = self.ready.len() / self.channels;
-            let ahead = Duration::from_secs_f64(samples as f64 / f64::from(SAMPLE_RATE));
-            if !self.decode_next(now, ahead) {
-                break;
-            }
-        }
-        let played = self.ready.len().min(out.len());
-        self.ready[..played].iter_mut().for_each(|sample| *sample *= self.volume);
-        Mixer::add(out, &self.ready[..played]);
-        self.ready.drain(..played);
-    }
-
-    /// Appends a piece of at least one sample to what is ready; `false` if nothing was ever said.
-    fn decode_next(&mut self, now: Instant, ahead: Duration) -> bool {
-        let Some((frame, jitter)) = &mut self.jitter else { return false };
-        let (channels, piece, decoder) = (self.channels, &mut self.piece, &mut self.decoder);
-        let samples = frame.samples();
-        piece.clear();
-        match jitter.pull(now, ahead) {
-            Pull::Frame(payload, change_ms) => {
-                decode(decoder, &payload, add(piece, samples * channels));
-                let wanted = (change_ms.abs() * f64::from(SAMPLE_RATE) / 1_000.0) as usize;
-                if change_ms > 0.0 {
-                    self.stretcher.lengthen(piece, wanted);
-                } else if wanted >= Stretcher::CHANGE_MIN {
-                    let is_far = change_ms < -FAR_TOO_DEEP_MS;
-                    let least = match samples {
-                        _ if is_far => Stretcher::HALVE_MIN.max(2 * samples),
-                        ..SHORT => Stretcher::SHORTEN_MIN,
-                        _ => samples,
-                    };
-                    while piece.len() < least * channels
-                        && let Some(payload) = jitter.take_following()
-                    {
-                        decode(decoder, &payload, add(piece, samples * channels));
-                    }
-                    if is_far && piece.len() >= least * channels {
-                        self.stretcher.halve(piece);
-                    } else {
-                        self.stretcher.shorten(piece, wanted);
-                    }
-                }
-            }
-            Pull::Recover(next) => decoder.recover(&next, add(piece, samples * channels)),
-            Pull::Conceal(samples) | Pull::Pause(samples) => decoder.conceal(add(piece, samples * channels)),
-            Pull::Silence(samples) => add(piece, samples * channels).fill(0.0),
-        }
-        self.stretcher.on_played(piece);
-        self.ready.extend_from_slice(piece);
-        true
-    }
-
     fn stats(&self, source: SourceIndex) -> SourceStats {
-        let mut jitter = self.jitter.as_ref().map(|(_, jitter)| jitter.stats()).unwrap_or_default();
+        let mut jitter = self.playback.as_ref().map(|playback| playback.stats()).unwrap_or_default();
         jitter.duplicates += self.duplicates;
         let witness = self.witness.as_ref().map(Witness::stats).unwrap_or_default();
         SourceStats { source, jitter, forged: self.forged, unknown_key: self.unknown_key, witness }
     }
 }
 
-/// Frames of fewer samples of each channel are too short to find a period in.
-const SHORT: usize = Stretcher::SHORTEN_MIN / 2;
 /// The loudest that somebody quiet can be made.
 const VOLUME_MAX: f32 = 4.0;
 
 /// Without a packet for so long, a source is silent: a few of the longest frames.
 const LEVEL_LIFE: Duration = Duration::from_millis(300);
-
-/// The longest piece: a frame that was lengthened, of two channels.
-const PIECE_MAX: usize = (FRAME_SAMPLES_MAX + Stretcher::SHORTEN_MIN) * CHANNELS_MAX;
-
-/// So many samples more at the end of a piece.
-fn add(piece: &mut Vec<f32>, samples: usize) -> &mut [f32] {
-    let begun = piece.len();
-    piece.resize(begun + samples, 0.0);
-    &mut piece[begun..]
-}
-
-fn decode(decoder: &mut Decoder, payload: &[u8], pcm: &mut [f32]) {
-    // A payload whose length fits but whose content does not decode comes from a broken sender.
-    if decoder.decode(payload, pcm).is_err() {
-        decoder.conceal(pcm);
-    }
-}

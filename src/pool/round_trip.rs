@@ -40,7 +40,7 @@ struct Sample {
 
 /// A nonce, by chance.
 pub(super) fn nonce(chance: u32, is_awaited: bool) -> u32 {
-    chance & !AWAITED | u32::from(is_awaited) * AWAITED
+    if is_awaited { chance | AWAITED } else { chance & !AWAITED }
 }
 
 /// What can be done with a datagram where it arrives, by whoever does not know the links.
