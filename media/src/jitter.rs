@@ -394,11 +394,9 @@ impl JitterBuffer {
     fn run_dry(&mut self) -> Pull {
         self.deep_since = None;
         self.moving = false;
-        if self.pausing {
-            let dry_ms = if let Phase::Dry(ms) = self.phase { ms } else { 0.0 };
-            self.phase = Phase::Dry(dry_ms.max(CONCEAL_MS_MAX));
-        }
         let dry_ms = if let Phase::Dry(ms) = self.phase { ms } else { 0.0 };
+        // Nothing is missing in a pause: there is nothing to conceal.
+        let dry_ms = if self.pausing { dry_ms.max(CONCEAL_MS_MAX) } else { dry_ms };
         let samples = self.frame.samples().min(DRY_SAMPLES);
         let ms = samples as f64 / SAMPLES_PER_MS;
         self.phase = Phase::Dry(dry_ms + ms);
