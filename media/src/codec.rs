@@ -79,6 +79,14 @@ impl Channels {
     }
 }
 
+/// How many channels a payload was made from, which its first byte says (RFC 6716, section 3.1); one of none.
+pub fn payload_channels(payload: &[u8]) -> Channels {
+    match payload.first() {
+        Some(toc) if toc & 0b100 != 0 => Channels::Stereo,
+        _ => Channels::Mono,
+    }
+}
+
 /// What an encoder is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CodecConfig {

@@ -67,7 +67,7 @@ mod witness;
 
 pub use self::codec::{
     BITRATE_MAX, BITRATE_MIN, CHANNELS_MAX, Channels, CodecConfig, CodecError, Decoder, Encoder,
-    FRAME_SAMPLES_MAX, FrameLength, carries_previous, is_pause, payload_samples,
+    FRAME_SAMPLES_MAX, FrameLength, carries_previous, is_pause, payload_channels, payload_samples,
 };
 pub use self::envelope::Envelope;
 pub use self::floor::{Floor, PLACES_MIN, Turn, WAIT_MAX};
@@ -101,7 +101,7 @@ pub use self::strain::Strain;
 pub use self::voice::{VOICE_BLOCK, VoiceConfig, VoiceProcessor};
 pub use self::vouch::{MARK_LEN, SIGNATURE_LEN, Sign, VOUCHED_MAX};
 pub use self::wav::{
-    WAV_CHANNELS_MAX, WAV_RATES, WAV_SAMPLES_MAX, WAV_SECONDS_MAX, WavError, WavWriter, read_wav,
+    WAV_CHANNELS_MAX, WAV_RATES, WAV_SAMPLES_MAX, WAV_SECONDS_MAX, WavError, WavWriter, read_wav, read_wav_as,
 };
 pub use self::witness::{
     CLEAN_DIGESTS, SILENCED_AFTER, Standing, UNCONFIRMED_AFTER, Vouched, Witness, WitnessStats,

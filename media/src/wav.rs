@@ -9,6 +9,7 @@ use rubato::audioadapter_buffers::owned::InterleavedOwned;
 use rubato::{Fft, FixedSync, Resampler};
 
 use crate::SAMPLE_RATE;
+use crate::codec::Channels;
 
 /// The longest file that is read, in seconds: 30 minutes, 350 MB of samples.
 pub const WAV_SECONDS_MAX: u32 = 1_800;
@@ -16,7 +17,7 @@ pub const WAV_SECONDS_MAX: u32 = 1_800;
 /// Sample rates that are read.
 pub const WAV_RATES: std::ops::RangeInclusive<u32> = 2_000..=384_000;
 
-/// The most channels that are read and mixed down.
+/// The most channels that are read.
 pub const WAV_CHANNELS_MAX: u16 = 8;
 
 /// The most samples that are written: a WAV file's header counts bytes in 32 bits. 12.4 hours.
@@ -52,6 +53,15 @@ pub enum WavError {
 /// # Errors
 /// The file cannot be read, or is malformed, empty, too long or of another kind.
 pub fn read_wav(path: &Path) -> Result<Vec<f32>, WavError> {
+    read_wav_as(path, Channels::Mono)
+}
+
+/// The same in as many channels as wanted: one is the mean of all that the file has; two are its first two, interleaved, or
+/// its only one twice.
+///
+/// # Errors
+/// As [`read_wav`].
+pub fn read_wav_as(path: &Path, wanted: Channels) -> Result<Vec<f32>, WavError> {
     let malformed = |what: String| WavError::Malformed { path: path.to_owned(), what };
     let from_hound = |error| match error {
         // The reading library says `Other` where a file ends early; the system never does.
@@ -87,39 +97,41 @@ pub fn read_wav(path: &Path) -> Result<Vec<f32>, WavError> {
             reader.into_samples::<i32>().map(|sample| sample.map(|sample| sample as f32 * scale)).collect()
         }
     };
-    let mono = mix_down(&samples.map_err(from_hound)?, usize::from(channels));
-    if mono.is_empty() {
+    let samples = mix(&samples.map_err(from_hound)?, usize::from(channels), wanted);
+    if samples.is_empty() {
         return Err(malformed("no samples in it; record it again".to_owned()));
     }
-    Ok(resample(mono, sample_rate))
+    Ok(resample(samples, wanted.count(), sample_rate))
 }
 
-fn mix_down(interleaved: &[f32], channels: usize) -> Vec<f32> {
-    interleaved
-        .chunks_exact(channels)
-        .map(|frame| {
-            let mean = frame.iter().sum::<f32>() / channels as f32;
-            if mean.is_finite() { mean.clamp(-1.0, 1.0) } else { 0.0 }
-        })
-        .collect()
+fn mix(interleaved: &[f32], channels: usize, wanted: Channels) -> Vec<f32> {
+    let clean = |sample: f32| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
+    let frames = interleaved.chunks_exact(channels);
+    match wanted {
+        Channels::Mono => frames.map(|frame| clean(frame.iter().sum::<f32>() / channels as f32)).collect(),
+        Channels::Stereo => {
+            frames.flat_map(|frame| [frame[0], frame[1.min(channels - 1)]].map(clean)).collect()
+        }
+    }
 }
 
-fn resample(mono: Vec<f32>, rate: u32) -> Vec<f32> {
+fn resample(samples: Vec<f32>, channels: usize, rate: u32) -> Vec<f32> {
     /// Long enough for a steep filter, which costs nothing that matters for a file.
     const CHUNK: usize = 2_048;
     if rate == SAMPLE_RATE {
-        return mono;
+        return samples;
     }
-    let length = mono.len();
+    let length = samples.len() / channels;
     let resampled_length = (length as u64 * u64::from(SAMPLE_RATE)).div_ceil(u64::from(rate));
-    let input = InterleavedOwned::new_from(mono, 1, length).expect("one channel of that many samples");
-    let mut resampled = Fft::<f32>::new(rate as usize, SAMPLE_RATE as usize, CHUNK, 1, FixedSync::Both)
-        .expect("both rates and the chunk are above zero")
-        .process_all(&input, length, None)
-        .expect("one channel, as the resampler was made for")
-        .take_data();
+    let input = InterleavedOwned::new_from(samples, channels, length).expect("channels of that many samples");
+    let mut resampled =
+        Fft::<f32>::new(rate as usize, SAMPLE_RATE as usize, CHUNK, channels, FixedSync::Both)
+            .expect("both rates and the chunk are above zero")
+            .process_all(&input, length, None)
+            .expect("as many channels as the resampler was made for")
+            .take_data();
     // The library computes the length in floating point and is one sample off at some rates.
-    resampled.resize(resampled_length as usize, 0.0);
+    resampled.resize(resampled_length as usize * channels, 0.0);
     resampled
 }
 
@@ -229,6 +241,39 @@ mod tests {
             let error = middle.map(|at| (read[at] - expected[at]).abs()).fold(0.0, f32::max);
             assert!(error < 0.04, "in step and without delay: {spec:?} {error}");
         }
+    }
+
+    #[test]
+    fn left_stays_left_and_one_channel_is_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in.wav");
+        for rate in [48_000, 44_100] {
+            let (bits_per_sample, sample_format) = (32, SampleFormat::Float);
+            let spec = WavSpec { channels: 2, sample_rate: rate, bits_per_sample, sample_format };
+            let mut writer = hound::WavWriter::create(&path, spec).unwrap();
+            for at in 0..rate {
+                let turn = f64::from(at) * std::f64::consts::TAU / f64::from(rate);
+                writer.write_sample(((turn * 440.0).sin() * 0.5) as f32).unwrap();
+                writer.write_sample(((turn * 1_000.0).sin() * 0.25) as f32).unwrap();
+            }
+            writer.finalize().unwrap();
+            let read = read_wav_as(&path, Channels::Stereo).unwrap();
+            assert_eq!(read.len(), 96_000, "{rate}");
+            for (side, hertz, level) in [(0, 440.0, 0.5), (1, 1_000.0, 0.25)] {
+                let ear: Vec<f32> = read[4_800..91_200].iter().skip(side).step_by(2).copied().collect();
+                assert!((level_at(hertz, &ear) - level).abs() < 0.01, "{rate} {hertz}");
+                assert!(level_at(1_440.0 - hertz, &ear) < 0.001, "{rate}: nothing of the other side");
+            }
+        }
+        let spec = WavSpec {
+            channels: 1,
+            sample_rate: 48_000,
+            bits_per_sample: 16,
+            sample_format: SampleFormat::Int,
+        };
+        write(&path, spec, &tone(440.0, 0.5, 1_000));
+        let (one, both) = (read_wav(&path).unwrap(), read_wav_as(&path, Channels::Stereo).unwrap());
+        assert!(one.iter().zip(both.as_chunks::<2>().0).all(|(one, both)| both == &[*one; 2]));
     }
 
     #[test]

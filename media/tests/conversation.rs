@@ -7,8 +7,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use alm_media::{
-    CaptureTime, CodecConfig, FrameLength, HearError, JitterStats, Listener, MediaPacket, OpenError,
-    SOURCES_MAX, Sealer, SenderKey, SourceError, SourceIndex, Speaker, TreeId,
+    CaptureTime, Channels, CodecConfig, FrameLength, HearError, JitterStats, Listener, MediaPacket,
+    OpenError, SOURCES_MAX, Sealer, SenderKey, SourceError, SourceIndex, Speaker, TreeId,
 };
 use common::{level_at, tone};
 use rand::rngs::StdRng;
@@ -81,6 +81,36 @@ fn a_tone_goes_in_and_comes_out() {
         assert_eq!((stats.jitter.lost, stats.jitter.late, stats.forged), (0, 0, 0), "{micros} {pull}");
         assert_eq!(stats.jitter.duplicates, stats.jitter.packets, "each came twice");
     }
+}
+
+#[test]
+fn left_is_heard_on_the_left_and_with_one_ear_by_half() {
+    let channels = Channels::Stereo;
+    let config = CodecConfig { bitrate: 96_000, voice: false, channels, ..CodecConfig::default() };
+    let mut speaker = Speaker::new(SourceIndex(1), &key(1), config).unwrap();
+    let (mut both, mut one) = (Listener::with_channels(channels), Listener::new());
+    for listener in [&mut both, &mut one] {
+        listener.add_source(SourceIndex(1), &key(1)).unwrap();
+    }
+    let (begin, said) = (start(), tone(440.0, 0.5, 96_000));
+    let (mut heard, mut heard_by_one) = (Vec::new(), Vec::new());
+    for (at, frame) in said.chunks_exact(960).enumerate() {
+        let pcm: Vec<f32> = frame.iter().flat_map(|sample| [*sample, 0.0]).collect();
+        let (now, capture) = (begin + Duration::from_millis(20) * at as u32, CaptureTime(at as u32 * 960));
+        let mut packets = Vec::new();
+        speaker.packet(&pcm, capture, &[TreeId(1)], &mut packets).unwrap();
+        let (mut out, mut out_of_one) = ([0.0; 2 * 960], [0.0; 960]);
+        both.push(&packets[0], now).unwrap();
+        one.push(&packets[0], now).unwrap();
+        both.pull(now, &mut out);
+        one.pull(now, &mut out_of_one);
+        heard.extend(out);
+        heard_by_one.extend(out_of_one);
+    }
+    let ear = |side: usize| heard[96_000..].iter().skip(side).step_by(2).copied().collect::<Vec<f32>>();
+    let (left, right) = (level_at(440.0, &ear(0)), level_at(440.0, &ear(1)));
+    assert!((left - 0.5).abs() < 0.05 && right < 0.02, "{left} {right}");
+    assert!((level_at(440.0, &heard_by_one[48_000..]) - 0.25).abs() < 0.03);
 }
 
 #[test]

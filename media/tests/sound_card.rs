@@ -13,6 +13,7 @@ use std::f32::consts::TAU;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use alm_media::Channels;
 use alm_media::device::{Capture, DeviceError, InputSpec, OutputSpec, Playback, list_devices};
 
 /// The amplitude of a sine of that frequency.
@@ -32,8 +33,8 @@ fn what_is_played_is_captured() {
     assert!(!devices.inputs.is_empty() && !devices.outputs.is_empty(), "{devices:?}");
     println!("{devices:#?}");
     let by_name: InputSpec = devices.inputs[0].name.parse().unwrap();
-    let mut tone = "tone:440".parse::<InputSpec>().unwrap().open(false).unwrap();
-    let mut input = by_name.open(false).unwrap();
+    let mut tone = "tone:440".parse::<InputSpec>().unwrap().open(false, Channels::Mono).unwrap();
+    let mut input = by_name.open(false, Channels::Mono).unwrap();
     let mut output = OutputSpec::Default.open().unwrap();
     let (start, mut heard) = (Instant::now(), Vec::new());
     for frame in 1..=250 {
@@ -66,8 +67,8 @@ struct Room {
 
 impl Room {
     fn enter() -> Self {
-        let tone = "tone:440".parse::<InputSpec>().unwrap().open(false).unwrap();
-        let input = InputSpec::Default.open(false).unwrap();
+        let tone = "tone:440".parse::<InputSpec>().unwrap().open(false, Channels::Mono).unwrap();
+        let input = InputSpec::Default.open(false, Channels::Mono).unwrap();
         let output = OutputSpec::Default.open().unwrap();
         Self { tone, input, output, told: Vec::new(), next: Instant::now() }
     }
@@ -147,13 +148,16 @@ fn what_is_unplugged_works_again_and_the_default_is_followed() {
 #[test]
 #[ignore = "needs a machine without a sound server or card"]
 fn without_a_card_the_default_is_absent() {
-    assert!(matches!(InputSpec::Default.open(false), Err(DeviceError::NoDefault(_))));
+    assert!(matches!(InputSpec::Default.open(false, Channels::Mono), Err(DeviceError::NoDefault(_))));
     assert!(matches!(OutputSpec::Default.open(), Err(DeviceError::NoDefault(_))));
 }
 
 #[test]
 fn a_device_that_is_not_there_is_missing() {
     let name = "no such device".to_owned();
-    assert!(matches!(InputSpec::Device(name.clone()).open(false), Err(DeviceError::Missing(..))));
+    assert!(matches!(
+        InputSpec::Device(name.clone()).open(false, Channels::Mono),
+        Err(DeviceError::Missing(..))
+    ));
     assert!(matches!(OutputSpec::Device(name).open(), Err(DeviceError::Missing(..))));
 }

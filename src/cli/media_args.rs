@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alm_media::device::{DeviceError, InputSpec, OutputSpec};
 use alm_media::{
-    BITRATE_MAX, BITRATE_MIN, CodecConfig, Encoder, FrameLength, Recording, VoiceConfig, WavError,
+    BITRATE_MAX, BITRATE_MIN, Channels, CodecConfig, Encoder, FrameLength, Recording, VoiceConfig, WavError,
 };
 
 use super::error::{CliError, reason};
@@ -35,8 +35,9 @@ pub(super) struct MediaArgs {
     #[arg(long)]
     no_cue: bool,
 
-    /// Bits per second of the voice, 16k to 256k
+    /// Bits per second of the voice, 16k to 256k; with --stereo 96k if nothing is said
     #[arg(long, value_name = "RATE", value_parser = bitrate, default_value = "32k")]
+    #[arg(default_value_if("stereo", "true", "96k"))]
     bitrate: u32,
 
     /// Sound in one packet: 2.5ms, 5ms, 10ms, 20ms, 40ms or 60ms
@@ -58,6 +59,10 @@ pub(super) struct MediaArgs {
     /// All three: send the microphone as it is, for music say
     #[arg(long)]
     no_processing: bool,
+
+    /// Send left and right, for music say; the microphone as it is, as with --no-processing
+    #[arg(long)]
+    stereo: bool,
 
     /// Keep what everybody says in this directory, a file for each and one for all; the others are told
     #[arg(long, value_name = "DIR")]
@@ -92,10 +97,12 @@ fn frame(text: &str) -> Result<FrameLength, String> {
 impl MediaArgs {
     /// Opens the devices. A missing default device is done without and said; anything else that is missing is an error.
     pub(super) fn open(&self) -> Result<Media, CliError> {
+        let channels = if self.stereo { Channels::Stereo } else { Channels::Mono };
         let codec = CodecConfig {
             bitrate: self.bitrate,
             frame: self.frame,
-            voice: self.input.is_device(),
+            voice: self.input.is_device() && !self.stereo,
+            channels,
             dtx: self.dtx,
             ..CodecConfig::default()
         };
@@ -103,14 +110,14 @@ impl MediaArgs {
         let mut troubles = Vec::new();
         // A sound server takes its time over each device: both at once, and people wait half as long.
         let (capture, playback) = std::thread::scope(|scope| {
-            let capture = scope.spawn(|| self.input.open(self.looped));
+            let capture = scope.spawn(|| self.input.open(self.looped, channels));
             let playback = self.output.open();
             (capture.join(), playback)
         });
         let capture = match capture.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
             Err(error) if self.input == InputSpec::Default => {
                 troubles.push(format!("no microphone, nobody will hear you: {error}"));
-                InputSpec::await_default().or_else(|_| InputSpec::Silence.open(false))
+                InputSpec::await_default(channels).or_else(|_| InputSpec::Silence.open(false, channels))
             }
             opened => opened,
         };
@@ -138,7 +145,7 @@ impl MediaArgs {
             }
         });
         // What stands in for a microphone is heard as it is.
-        let voice = match self.input.is_device() && !self.no_processing {
+        let voice = match self.input.is_device() && !self.no_processing && !self.stereo {
             true => VoiceConfig { echo: !self.no_echo, noise: !self.no_noise, gain: !self.no_gain },
             false => VoiceConfig::NONE,
         };

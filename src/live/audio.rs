@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use alm_media::device::{Capture, Playback};
 use alm_media::{
-    CaptureTime, CodecConfig, Floor, FrameLength, Level, Listener, Recording, SAMPLE_RATE, SenderKey, Sign,
-    SourceIndex, SourceStats, Speaker, TreeId, Turn, VOICE_BLOCK, VoiceConfig, VoiceProcessor, is_pause,
-    payload_samples,
+    CaptureTime, Channels, CodecConfig, Floor, FrameLength, Level, Listener, Recording, SAMPLE_RATE,
+    SenderKey, Sign, SourceIndex, SourceStats, Speaker, TreeId, Turn, VOICE_BLOCK, VoiceConfig,
+    VoiceProcessor, is_pause, payload_samples,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -29,9 +29,9 @@ pub struct AudioConfig {
     pub capture: Box<dyn Capture>,
     /// Where what it hears goes.
     pub playback: Box<dyn Playback>,
-    /// What is done to the voice before it is encoded.
+    /// What is done to the voice before it is encoded; nothing but to one channel.
     pub voice: VoiceConfig,
-    /// How the voice is encoded.
+    /// How the voice is encoded: in as many channels as `capture` has.
     pub codec: CodecConfig,
     /// What keeps time.
     pub pace: Pace,
@@ -200,6 +200,7 @@ pub struct Audio {
     tick: Duration,
     /// When the next tick is due.
     due: Instant,
+    /// Of all channels, interleaved.
     captured: Vec<f32>,
     /// Of all channels, interleaved.
     played: Vec<f32>,
@@ -235,6 +236,7 @@ impl Audio {
     /// Starts the audio of the member whose voice is `own`; the first tick is at `now`.
     pub(super) fn start(config: AudioConfig, own: OwnVoice, now: Instant) -> Handle {
         let AudioConfig { capture, playback, voice, codec, pace, muted, cue, recording } = config;
+        let codec = CodecConfig { channels: capture.channels(), ..codec };
         let frame = codec.frame;
         let tick = frame.duration().min(TICK_MAX);
         let (to_audio, inbox) = mpsc::channel(QUEUE_MAX);
@@ -258,7 +260,7 @@ impl Audio {
             wanted: frame,
             tick,
             due: now + tick,
-            captured: vec![0.0; frame.samples()],
+            captured: vec![0.0; frame.samples() * codec.channels.count()],
             played: vec![0.0; samples * channels.count()],
             mixed_down: vec![0.0; samples],
             filled: 0,
@@ -272,7 +274,7 @@ impl Audio {
             codec,
             floor,
             speaker: None,
-            processor: (voice != VoiceConfig::NONE)
+            processor: (voice != VoiceConfig::NONE && codec.channels == Channels::Mono)
                 .then(|| VoiceProcessor::new(voice, frame.samples().min(VOICE_BLOCK))),
             recorder,
             inbox,
@@ -333,7 +335,7 @@ impl Audio {
         if let Err(error) = self.playback.write(&self.played) {
             self.tell(FromAudio::Trouble(error.to_string()));
         }
-        let step = self.mixed_down.len();
+        let step = self.mixed_down.len() * self.codec.channels.count();
         if let Err(error) = self.capture.read(&mut self.captured[self.filled..self.filled + step]) {
             self.tell(FromAudio::Trouble(error.to_string()));
         }
@@ -399,7 +401,7 @@ impl Audio {
             return;
         }
         (self.frame, self.codec.frame) = (self.wanted, self.wanted);
-        self.captured.resize(self.frame.samples(), 0.0);
+        self.captured.resize(self.frame.samples() * self.codec.channels.count(), 0.0);
     }
 
     fn speak(&mut self, now: Instant) {

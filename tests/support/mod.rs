@@ -13,7 +13,7 @@ use alm::net::{Link, bind_udp, emulated, quic};
 use alm::pool::{HelpersFrom, PoolConfig, Priority};
 use alm::session::{Ending, Invite, ManagerConfig, MemberConfig, Participant};
 use alm_media::device::{DeviceError, InputSpec, Playback};
-use alm_media::{CodecConfig, VoiceConfig};
+use alm_media::{Channels, CodecConfig, VoiceConfig};
 use alm_planner::Objective;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -76,7 +76,7 @@ impl Peer {
         let identity = Arc::new(identity(index as u8 + 1));
         let id = identity.node_id();
         let heard = Recording::default();
-        let capture = InputSpec::Tone(tone_hz(index)).open(false).unwrap();
+        let capture = InputSpec::Tone(tone_hz(index)).open(false, Channels::Mono).unwrap();
         let playback = Box::new(Recorder(heard.clone()));
         let audio = AudioConfig {
             capture,

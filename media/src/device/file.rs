@@ -3,18 +3,21 @@
 use std::path::Path;
 
 use super::{Capture, DeviceError, Playback};
-use crate::wav::{WavError, WavWriter, read_wav};
+use crate::codec::Channels;
+use crate::wav::{WavError, WavWriter, read_wav_as};
 
 /// A file as a microphone.
 pub(super) struct FileCapture {
+    channels: Channels,
+    /// Interleaved.
     samples: Vec<f32>,
     at: usize,
     looped: bool,
 }
 
 impl FileCapture {
-    pub(super) fn open(path: &Path, looped: bool) -> Result<Self, WavError> {
-        Ok(Self { samples: read_wav(path)?, at: 0, looped })
+    pub(super) fn open(path: &Path, looped: bool, channels: Channels) -> Result<Self, WavError> {
+        Ok(Self { channels, samples: read_wav_as(path, channels)?, at: 0, looped })
     }
 }
 
@@ -35,6 +38,10 @@ impl Capture for FileCapture {
             out = later;
         }
         Ok(())
+    }
+
+    fn channels(&self) -> Channels {
+        self.channels
     }
 }
 

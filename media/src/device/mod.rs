@@ -1,5 +1,5 @@
 //! Where sound comes from and goes to: tables of constructors, the sound card first, then what stands in for
-//! it. Everything is 48 kHz, one channel.
+//! it. Everything is 48 kHz, one channel or two.
 //!
 //! Sources and sinks are read and written by the frame, at the pace of the caller's clock; none of them
 //! waits. A sound card's own clock is matched to the caller's on the way.
@@ -38,11 +38,17 @@ pub const TONE_HZ_MAX: f32 = 20_000.0;
 
 /// Where sound comes from, frame by frame.
 pub trait Capture: Send {
-    /// Fills `out` with the samples that follow; silence where there are none. Does not wait.
+    /// Fills `out` with the samples that follow, by turns for each of [`channels`](Self::channels); silence where there are
+    /// none. Does not wait.
     ///
     /// # Errors
     /// The device has failed: said once, and silence follows until it is back, which is said as well.
     fn read(&mut self, out: &mut [f32]) -> Result<(), DeviceError>;
+
+    /// Whether it gives one sample after the other, or one of the left and one of the right by turns. Always the same.
+    fn channels(&self) -> Channels {
+        Channels::Mono
+    }
 
     /// How often, ever, the device has left a gap: it had nothing to give when it should have, or was gone.
     fn gaps(&self) -> u64 {
@@ -224,19 +230,20 @@ impl InputSpec {
     ///
     /// # Errors
     /// The build has no sound devices.
-    pub fn await_default() -> Result<Box<dyn Capture>, DeviceError> {
-        sound_card::await_input()
+    pub fn await_default(channels: Channels) -> Result<Box<dyn Capture>, DeviceError> {
+        sound_card::await_input(channels)
     }
 
     /// Opens it; a device is opened again when it fails. A file plays once, and silence follows; with `looped` it repeats.
+    /// What has not as many channels is mixed down, or is the same on both sides; a tone and silence are always mono.
     ///
     /// # Errors
     /// There is no such device, it does not work, or the file cannot be read.
-    pub fn open(&self, looped: bool) -> Result<Box<dyn Capture>, DeviceError> {
+    pub fn open(&self, looped: bool, channels: Channels) -> Result<Box<dyn Capture>, DeviceError> {
         Ok(match self {
-            Self::Default => sound_card::open_input(None)?,
-            Self::Device(name) => sound_card::open_input(Some(name))?,
-            Self::File(path) => Box::new(file::FileCapture::open(path, looped)?),
+            Self::Default => sound_card::open_input(None, channels)?,
+            Self::Device(name) => sound_card::open_input(Some(name), channels)?,
+            Self::File(path) => Box::new(file::FileCapture::open(path, looped, channels)?),
             Self::Tone(hertz) => Box::new(tone::Tone::new(*hertz)),
             Self::Silence => Box::new(silence::Silence),
         })
@@ -387,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_tone_has_its_level_and_no_seams() {
-        let mut input = "tone:440".parse::<InputSpec>().unwrap().open(false).unwrap();
+        let mut input = "tone:440".parse::<InputSpec>().unwrap().open(false, Channels::Mono).unwrap();
         let mut pcm = Vec::new();
         for samples in [960, 120, 2_880, 960].into_iter().cycle().take(100) {
             let mut frame = vec![0.0; samples];
@@ -408,7 +415,7 @@ mod tests {
         drop(out);
         let samples = read_wav(&path).unwrap();
         for looped in [false, true] {
-            let mut input = InputSpec::File(path.clone()).open(looped).unwrap();
+            let mut input = InputSpec::File(path.clone()).open(looped, Channels::Mono).unwrap();
             let mut pcm = vec![9.0; 2_500];
             input.read(&mut pcm[..700]).unwrap();
             input.read(&mut pcm[700..]).unwrap();
@@ -417,7 +424,7 @@ mod tests {
             assert_eq!(pcm[1_000..2_000], after);
             assert_eq!(pcm[2_000..], after[..500]);
         }
-        let mut silence = InputSpec::Silence.open(false).unwrap();
+        let mut silence = InputSpec::Silence.open(false, Channels::Mono).unwrap();
         let mut pcm = [1.0; 10];
         silence.read(&mut pcm).unwrap();
         assert_eq!(pcm, [0.0; 10]);
@@ -426,7 +433,7 @@ mod tests {
 
     #[test]
     fn missing_files_and_folders_are_errors() {
-        let missing = InputSpec::File("/nowhere/a.wav".into()).open(false).err().unwrap();
+        let missing = InputSpec::File("/nowhere/a.wav".into()).open(false, Channels::Mono).err().unwrap();
         assert!(missing.to_string().contains("/nowhere/a.wav"));
         let missing = OutputSpec::File("/nowhere/a.wav".into()).open().err().unwrap();
         assert!(missing.to_string().contains("/nowhere/a.wav"));

@@ -1,8 +1,9 @@
 //! What stands in for the sound card in a build without one.
 
 use super::{Capture, DeviceError, Devices, Playback};
+use crate::codec::Channels;
 
-pub(super) fn open_input(_name: Option<&str>) -> Result<Box<dyn Capture>, DeviceError> {
+pub(super) fn open_input(_name: Option<&str>, _channels: Channels) -> Result<Box<dyn Capture>, DeviceError> {
     Err(DeviceError::NotBuilt)
 }
 
@@ -10,7 +11,7 @@ pub(super) fn open_output(_name: Option<&str>) -> Result<Box<dyn Playback>, Devi
     Err(DeviceError::NotBuilt)
 }
 
-pub(super) fn await_input() -> Result<Box<dyn Capture>, DeviceError> {
+pub(super) fn await_input(_channels: Channels) -> Result<Box<dyn Capture>, DeviceError> {
     Err(DeviceError::NotBuilt)
 }
 

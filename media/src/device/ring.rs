@@ -5,7 +5,7 @@
 //! more slowly (see `level`): nothing is cut out or put in. When the ring runs out, silence is played until it has
 //! filled to its working level again, which is higher from then on. The callback's ends take no lock and allocate nothing.
 //!
-//! From the card comes one channel, to the card go two.
+//! From the card come as many channels as wanted, to the card go two.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ const RING_MS_MAX: usize = 500;
 pub(super) type Both = [f32; 2];
 
 /// A ring from a card of that rate to the conference.
-pub(super) fn from_card(rate: u32) -> (CardSink, FromCard) {
+pub(super) fn from_card<const CHANNELS: usize>(rate: u32) -> (CardSink<CHANNELS>, FromCard<CHANNELS>) {
     let (producer, consumer) = RingBuffer::new(samples(rate, RING_MS_MAX));
     let block = Arc::new(AtomicUsize::new(0));
     let ring = FromCard {
@@ -61,19 +61,19 @@ fn fill<T>(ring: &mut Consumer<T>, level: usize) -> bool {
 }
 
 /// The microphone callback's end.
-pub(super) struct CardSink {
-    producer: Producer<f32>,
+pub(super) struct CardSink<const CHANNELS: usize> {
+    producer: Producer<[f32; CHANNELS]>,
     block: Arc<AtomicUsize>,
 }
 
-impl CardSink {
+impl<const CHANNELS: usize> CardSink<CHANNELS> {
     /// To be called before a block of so many samples is put in.
     pub(super) fn begin(&mut self, block: usize) {
         self.block.store(block, Ordering::Relaxed);
     }
 
-    /// Takes one sample; dropped if nobody has drawn any for long.
-    pub(super) fn put(&mut self, sample: f32) {
+    /// Takes one sample of each channel; dropped if nobody has drawn any for long.
+    pub(super) fn put(&mut self, sample: [f32; CHANNELS]) {
         let _ = self.producer.push(sample);
     }
 }
@@ -115,25 +115,26 @@ impl CardSource {
 }
 
 /// The conference's end of a microphone's ring.
-pub(super) struct FromCard {
-    consumer: Consumer<f32>,
+pub(super) struct FromCard<const CHANNELS: usize> {
+    consumer: Consumer<[f32; CHANNELS]>,
     /// How many samples the card puts in at a time.
     block: Arc<AtomicUsize>,
-    resampler: Resample<1>,
+    resampler: Resample<CHANNELS>,
     level: Level,
-    ready: Vec<[f32; 1]>,
+    ready: Vec<[f32; CHANNELS]>,
     filled: bool,
     gaps: u64,
 }
 
-impl FromCard {
+impl<const CHANNELS: usize> FromCard<CHANNELS> {
     /// How often the ring has run out.
     pub(super) fn gaps(&self) -> u64 {
         self.gaps
     }
 
-    /// Fills `out` at 48 kHz; silence for what is not there.
+    /// Fills `out` at 48 kHz, the channels by turns; silence for what is not there.
     pub(super) fn read(&mut self, out: &mut [f32]) {
+        let (out, _) = out.as_chunks_mut::<CHANNELS>();
         if !self.filled {
             let block = self.block.load(Ordering::Relaxed);
             self.filled = block > 0 && fill(&mut self.consumer, self.level.margin() + block);
@@ -147,15 +148,14 @@ impl FromCard {
                 break;
             };
             let (head, tail) = chunk.as_slices();
-            let block = block.as_flattened_mut();
             block[..head.len()].copy_from_slice(head);
             block[head.len()..].copy_from_slice(tail);
             chunk.commit_all();
             self.resampler.run(&mut self.ready);
         }
         let length = out.len().min(self.ready.len());
-        out[..length].copy_from_slice(self.ready[..length].as_flattened());
-        out[length..].fill(0.0);
+        out[..length].copy_from_slice(&self.ready[..length]);
+        out[length..].fill([0.0; CHANNELS]);
         self.ready.drain(..length);
         if !self.filled {
             return;
@@ -232,7 +232,7 @@ mod tests {
             let until = f64::from(tick + 1) * 0.005 * f64::from(rate) * (1.0 + drift);
             while ((put + block) as f64) < until {
                 sink.begin(block);
-                (put..put + block).for_each(|at| sink.put(sine(rate.into(), at)));
+                (put..put + block).for_each(|at| sink.put([sine(rate.into(), at)]));
                 put += block;
             }
             let mut out = [0.0; TICK];
@@ -301,14 +301,31 @@ mod tests {
     }
 
     #[test]
+    fn left_and_right_stay_apart() {
+        let (mut sink, mut ring) = from_card(44_100);
+        let mut heard = Vec::new();
+        for block in 0..100 {
+            sink.begin(441);
+            (block * 441..(block + 1) * 441).for_each(|at| sink.put([sine(44_100.0, at), 0.0]));
+            let mut out = [0.0; 2 * 480];
+            ring.read(&mut out);
+            heard.extend_from_slice(&out[..]);
+        }
+        let (left, right): (Vec<f32>, Vec<f32>) =
+            heard.as_chunks::<2>().0.iter().map(|&[l, r]| (l, r)).unzip();
+        assert!((level_at(440.0, &left[24_000..]) - 0.5).abs() < 0.01 && jumps(&left, 48_000) == 0);
+        assert!(right.iter().all(|sample| *sample == 0.0));
+    }
+
+    #[test]
     fn levels_stay_bounded() {
         let (mut sink, mut ring) = from_card(48_000);
-        (0..100_000).for_each(|at| sink.put(sine(48_000.0, at)));
+        (0..100_000).for_each(|at| sink.put([sine(48_000.0, at)]));
         let mut out = [0.0; 960];
         // A full ring (the conference was busy) drains to its working level.
         for at in 0..400 {
             sink.begin(960);
-            (0..960).for_each(|sample| sink.put(sine(48_000.0, at * 960 + sample)));
+            (0..960).for_each(|sample| sink.put([sine(48_000.0, at * 960 + sample)]));
             ring.read(&mut out);
         }
         assert!(ring.consumer.slots() <= samples(48_000, 50), "{}", ring.consumer.slots());

@@ -29,17 +29,25 @@ const FAILURES_MAX: usize = 4;
 const BLOCK_MS: u32 = 10;
 const BLOCKS_MS: [u32; 3] = [10, 20, 40];
 
+/// A loudspeaker's channels.
+const EARS: usize = 2;
+
 /// The most channels that are mixed down or filled.
 const CHANNELS_MAX: u16 = 64;
 
-pub(super) fn open_input(name: Option<&str>) -> Result<Box<dyn Capture>, DeviceError> {
-    let capture = build_capture(name)?;
-    Ok(Box::new(Kept::new(
-        Some(capture),
-        Direction::Input,
-        Microphone(name.map(str::to_owned)),
-        Patience::default(),
-    )))
+pub(super) fn open_input(name: Option<&str>, channels: Channels) -> Result<Box<dyn Capture>, DeviceError> {
+    Ok(match channels {
+        Channels::Mono => kept(Some(build_capture::<1>(name)?), name),
+        Channels::Stereo => kept(Some(build_capture::<2>(name)?), name),
+    })
+}
+
+fn kept<const CHANNELS: usize>(capture: Option<CardCapture<CHANNELS>>, name: Option<&str>) -> Box<dyn Capture>
+where
+    Kept<CardCapture<CHANNELS>>: Capture,
+{
+    let microphone = Microphone(name.map(str::to_owned));
+    Box::new(Kept::new(capture, Direction::Input, microphone, Patience::default()))
 }
 
 pub(super) fn open_output(name: Option<&str>) -> Result<Box<dyn Playback>, DeviceError> {
@@ -48,8 +56,11 @@ pub(super) fn open_output(name: Option<&str>) -> Result<Box<dyn Playback>, Devic
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a build without devices has none to wait for")]
-pub(super) fn await_input() -> Result<Box<dyn Capture>, DeviceError> {
-    Ok(Box::new(Kept::new(None, Direction::Input, Microphone(None), Patience::default())))
+pub(super) fn await_input(channels: Channels) -> Result<Box<dyn Capture>, DeviceError> {
+    Ok(match channels {
+        Channels::Mono => kept::<1>(None, None),
+        Channels::Stereo => kept::<2>(None, None),
+    })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a build without devices has none to wait for")]
@@ -60,8 +71,8 @@ pub(super) fn await_output() -> Result<Box<dyn Playback>, DeviceError> {
 /// A microphone by its name; the default one without.
 struct Microphone(Option<String>);
 
-impl Opener<CardCapture> for Microphone {
-    fn open(&mut self) -> Result<CardCapture, DeviceError> {
+impl<const CHANNELS: usize> Opener<CardCapture<CHANNELS>> for Microphone {
+    fn open(&mut self) -> Result<CardCapture<CHANNELS>, DeviceError> {
         build_capture(self.0.as_deref())
     }
 
@@ -103,9 +114,9 @@ fn default_name(name: Option<&str>, direction: Direction) -> Option<String> {
     default_device(&host?, direction).as_ref().and_then(name_of).map(|device| device.name)
 }
 
-impl Capture for Kept<CardCapture> {
+impl<const CHANNELS: usize> Capture for Kept<CardCapture<CHANNELS>> {
     fn read(&mut self, out: &mut [f32]) -> Result<(), DeviceError> {
-        let samples = out.len();
+        let samples = out.len() / CHANNELS;
         let told = self.with(samples, |card| {
             card.ring.read(out);
             check(&card.failed, Direction::Input)
@@ -114,6 +125,10 @@ impl Capture for Kept<CardCapture> {
             out.fill(0.0);
         }
         told.map(drop)
+    }
+
+    fn channels(&self) -> Channels {
+        if CHANNELS == 1 { Channels::Mono } else { Channels::Stereo }
     }
 
     fn gaps(&self) -> u64 {
@@ -139,18 +154,18 @@ impl Playback for Kept<CardPlayback> {
     }
 }
 
-fn build_capture(name: Option<&str>) -> Result<CardCapture, DeviceError> {
+fn build_capture<const CHANNELS: usize>(name: Option<&str>) -> Result<CardCapture<CHANNELS>, DeviceError> {
     let direction = Direction::Input;
-    let (device, config, format) = find(name, direction, BLOCK_MS)?;
+    let (device, config, format) = find(name, direction, CHANNELS, BLOCK_MS)?;
     let (failures, failed) = sync_channel(FAILURES_MAX);
     let (sink, ring) = from_card(config.sample_rate);
     let beats = Arc::new(AtomicU64::new(0));
     let build = match format {
-        SampleFormat::I16 => build_input::<i16>,
-        SampleFormat::I32 => build_input::<i32>,
-        SampleFormat::U8 => build_input::<u8>,
-        SampleFormat::U16 => build_input::<u16>,
-        _ => build_input::<f32>,
+        SampleFormat::I16 => build_input::<i16, CHANNELS>,
+        SampleFormat::I32 => build_input::<i32, CHANNELS>,
+        SampleFormat::U8 => build_input::<u8, CHANNELS>,
+        SampleFormat::U16 => build_input::<u16, CHANNELS>,
+        _ => build_input::<f32, CHANNELS>,
     };
     let stream = build(&device, config, sink, beats.clone(), failures)
         .map_err(|error| refused(name, direction, &error))?;
@@ -160,7 +175,7 @@ fn build_capture(name: Option<&str>) -> Result<CardCapture, DeviceError> {
 
 fn build_playback(name: Option<&str>, block_ms: u32) -> Result<CardPlayback, DeviceError> {
     let direction = Direction::Output;
-    let (device, config, format) = find(name, direction, block_ms)?;
+    let (device, config, format) = find(name, direction, EARS, block_ms)?;
     let (failures, failed) = sync_channel(FAILURES_MAX);
     let (ring, source) = to_card(config.sample_rate);
     let beats = Arc::new(AtomicU64::new(0));
@@ -230,6 +245,7 @@ fn names(host: &Host, direction: Direction) -> Vec<DeviceName> {
 fn find(
     name: Option<&str>,
     direction: Direction,
+    channels: usize,
     block_ms: u32,
 ) -> Result<(cpal::Device, StreamConfig, SampleFormat), DeviceError> {
     let host = host();
@@ -241,16 +257,16 @@ fn find(
         (_, None) => None,
     };
     let device = device.ok_or_else(|| absent(name, direction))?;
-    let (config, format) =
-        choose_config(&device, direction, block_ms).map_err(|error| refused(name, direction, &error))?;
+    let (config, format) = choose_config(&device, direction, channels, block_ms)
+        .map_err(|error| refused(name, direction, &error))?;
     Ok((device, config, format))
 }
 
-/// 48 kHz as floats if the device has it, of a microphone in as few channels as it has, for a loudspeaker in two;
-/// whatever it likes best otherwise.
+/// 48 kHz as floats if the device has it, in as many channels as wanted or nearly so; whatever it likes best otherwise.
 fn choose_config(
     device: &cpal::Device,
     direction: Direction,
+    wanted: usize,
     block_ms: u32,
 ) -> Result<(StreamConfig, SampleFormat), cpal::Error> {
     // Asked first: where there is no card, this is what fails, and not the search for the device.
@@ -258,14 +274,10 @@ fn choose_config(
         Direction::Input => (device.default_input_config()?, device.supported_input_configs()?.collect()),
         Direction::Output => (device.default_output_config()?, device.supported_output_configs()?.collect()),
     };
-    let wanted = match direction {
-        Direction::Input => 1,
-        Direction::Output => 2,
-    };
     let fitting = supported
         .into_iter()
         .filter(|range| range.contains_rate(SAMPLE_RATE) && range.sample_format() == SampleFormat::F32)
-        .min_by_key(|range| range.channels().abs_diff(wanted))
+        .min_by_key(|range| usize::from(range.channels()).abs_diff(wanted))
         .map(|range| range.with_sample_rate(SAMPLE_RATE));
     let chosen = fitting.unwrap_or(best);
     let known =
@@ -303,10 +315,10 @@ fn tell(failures: &SyncSender<String>, error: &cpal::Error) {
     }
 }
 
-fn build_input<T>(
+fn build_input<T, const CHANNELS: usize>(
     device: &cpal::Device,
     config: StreamConfig,
-    mut sink: CardSink,
+    mut sink: CardSink<CHANNELS>,
     beats: Arc<AtomicU64>,
     failures: SyncSender<String>,
 ) -> Result<cpal::Stream, cpal::Error>
@@ -319,8 +331,12 @@ where
         beats.fetch_add(1, Ordering::Relaxed);
         sink.begin(samples.len() / channels);
         for frame in samples.chunks_exact(channels) {
-            let sum: f32 = frame.iter().map(|&sample| f32::from_sample_(sample)).sum();
-            sink.put(sum / channels as f32);
+            let at = |channel: usize| f32::from_sample_(frame[channel.min(channels - 1)]);
+            sink.put(match CHANNELS {
+                1 => [(0..channels).map(at).sum::<f32>() / channels as f32; CHANNELS],
+                // The first two are left and right; of a single one both are made.
+                _ => std::array::from_fn(at),
+            });
         }
     };
     device.build_input_stream(config, on_samples, move |error| tell(&failures, &error), Some(OPEN_TIMEOUT))
@@ -361,14 +377,14 @@ where
     device.build_output_stream(config, on_room, move |error| tell(&failures, &error), Some(OPEN_TIMEOUT))
 }
 
-struct CardCapture {
+struct CardCapture<const CHANNELS: usize> {
     _stream: cpal::Stream,
-    ring: FromCard,
+    ring: FromCard<CHANNELS>,
     beats: Arc<AtomicU64>,
     failed: Receiver<String>,
 }
 
-impl Card for CardCapture {
+impl<const CHANNELS: usize> Card for CardCapture<CHANNELS> {
     fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
     }

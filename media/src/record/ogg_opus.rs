@@ -1,4 +1,4 @@
-//! Opus in Ogg (RFC 7845), one channel.
+//! Opus in Ogg (RFC 7845), one channel or two.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -8,6 +8,7 @@ use ogg::{PacketWriteEndInfo, PacketWriter};
 
 use super::{RecordError, io_error};
 use crate::SAMPLE_RATE;
+use crate::codec::Channels;
 use crate::packet::SourceIndex;
 
 /// Samples that a decoder gives out before the first that went in: the codec's delay (RFC 7845, section 4.2), which is the same
@@ -33,11 +34,12 @@ impl OpusFile {
         path: &Path,
         source: SourceIndex,
         name: &str,
+        channels: Channels,
     ) -> Result<Self, RecordError> {
         let inner = PacketWriter::new(BufWriter::new(file));
         let (path, serial) = (path.to_owned(), u32::from(source.0));
         let mut opus = Self { inner, path, serial, last: None, written: 0, flushed: 0 };
-        opus.put(head(), PacketWriteEndInfo::EndPage, 0)?;
+        opus.put(head(channels), PacketWriteEndInfo::EndPage, 0)?;
         opus.put(tags(name), PacketWriteEndInfo::EndPage, 0)?;
         opus.flush()?;
         Ok(opus)
@@ -83,9 +85,11 @@ impl OpusFile {
 /// Samples of a page: one second.
 const FLUSH_INTERVAL: i64 = SAMPLE_RATE as i64;
 
-/// The identification header (RFC 7845, section 5.1): version 1, one channel, no gain, mapping family 0.
-fn head() -> Vec<u8> {
-    let mut head = b"OpusHead\x01\x01".to_vec();
+/// The identification header (RFC 7845, section 5.1): version 1, channels, no gain, mapping family 0. Whatever a packet has, a
+/// player gives so many.
+fn head(channels: Channels) -> Vec<u8> {
+    let mut head = b"OpusHead\x01".to_vec();
+    head.push(channels.count() as u8);
     head.extend_from_slice(&(PRE_SKIP as u16).to_le_bytes());
     head.extend_from_slice(&SAMPLE_RATE.to_le_bytes());
     head.extend_from_slice(&[0, 0, 0]);

@@ -18,20 +18,24 @@ fn encoded(pcm: &[f32]) -> Vec<Bytes> {
     pcm.chunks_exact(FRAME).map(|frame| Bytes::copy_from_slice(encoder.encode(frame).unwrap())).collect()
 }
 
-/// As a player does it: what was decoded, less what the header says to skip.
 fn read_opus(path: &Path) -> Vec<f32> {
+    read_opus_as(path, Channels::Mono)
+}
+
+/// As a player does it: what was decoded, less what the header says to skip. It has as many channels as the header says.
+fn read_opus_as(path: &Path, channels: Channels) -> Vec<f32> {
     let mut reader = PacketReader::new(File::open(path).unwrap());
     let head = reader.read_packet().unwrap().unwrap().data;
-    assert_eq!((&head[..8], head[8], head[9]), (&b"OpusHead"[..], 1, 1));
-    let skipped = usize::from(u16::from_le_bytes([head[10], head[11]]));
+    assert_eq!((&head[..8], head[8], head[9]), (&b"OpusHead"[..], 1, channels.count() as u8));
+    let skipped = channels.count() * usize::from(u16::from_le_bytes([head[10], head[11]]));
     assert!(reader.read_packet().unwrap().unwrap().data.starts_with(b"OpusTags"));
-    let (mut decoder, mut decoded) = (Decoder::new(Channels::Mono), Vec::new());
+    let (mut decoder, mut decoded) = (Decoder::new(channels), Vec::new());
     while let Some(packet) = reader.read_packet().unwrap() {
-        let mut pcm = [0.0; 2_880];
+        let mut pcm = vec![0.0; 2_880 * channels.count()];
         let samples = decoder.decode(&packet.data, &mut pcm).unwrap();
-        decoded.extend_from_slice(&pcm[..samples]);
+        decoded.extend_from_slice(&pcm[..samples * channels.count()]);
         if packet.last_in_page() {
-            assert_eq!(packet.absgp_page(), decoded.len() as u64);
+            assert_eq!(packet.absgp_page(), (decoded.len() / channels.count()) as u64);
         }
     }
     decoded.split_off(skipped)
@@ -40,6 +44,27 @@ fn read_opus(path: &Path) -> Vec<f32> {
 /// Where something louder than a twentieth begins.
 fn onset(pcm: &[f32]) -> usize {
     pcm.iter().position(|sample| sample.abs() > 0.05).unwrap()
+}
+
+#[test]
+fn who_speaks_in_two_channels_has_a_file_of_two() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recording = Recording::create(dir.path()).unwrap();
+    let config =
+        CodecConfig { channels: Channels::Stereo, bitrate: 96_000, voice: false, ..Default::default() };
+    let mut encoder = Encoder::new(config).unwrap();
+    let said: Vec<f32> = tone(440.0, 0.4, 96_000).into_iter().flat_map(|sample| [sample, 0.0]).collect();
+    for (step, frame) in said.chunks_exact(2 * FRAME).enumerate() {
+        let payload = Bytes::copy_from_slice(encoder.encode(frame).unwrap());
+        recording.frame(SourceIndex(1), (step * FRAME) as i64, payload);
+        recording.advance(((step + 1) * FRAME) as i64).unwrap();
+    }
+    recording.finish().unwrap();
+    let heard = read_opus_as(&dir.path().join("01.opus"), Channels::Stereo);
+    let ear = |side: usize| heard[48_000..].iter().skip(side).step_by(2).copied().collect::<Vec<f32>>();
+    assert!((level_at(440.0, &ear(0)) - 0.4).abs() < 0.04 && level_at(440.0, &ear(1)) < 0.02);
+    let mix = read_wav(&dir.path().join(MIX_NAME)).unwrap();
+    assert!((level_at(440.0, &mix[24_000..72_000]) - 0.2).abs() < 0.03, "the mix has one channel");
 }
 
 #[test]

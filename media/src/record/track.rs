@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::mix::Mix;
 use super::ogg_opus::{OpusFile, PRE_SKIP};
 use super::{RecordError, new_file};
-use crate::codec::{Channels, Decoder, FRAME_SAMPLES_MAX, payload_samples};
+use crate::codec::{Channels, Decoder, FRAME_SAMPLES_MAX, payload_channels, payload_samples};
 use crate::packet::SourceIndex;
 
 /// The longest gap that is taken for lost frames and made up for, 100 ms; a longer one is silence.
@@ -44,7 +44,9 @@ impl Track {
     }
 
     pub(super) fn open(&mut self, path: &Path, source: SourceIndex, name: &str) -> Result<(), RecordError> {
-        self.file = Some(OpusFile::begin(new_file(path)?, path, source, name)?);
+        let channels =
+            self.held.first_key_value().map_or(Channels::Mono, |(_, first)| payload_channels(first));
+        self.file = Some(OpusFile::begin(new_file(path)?, path, source, name, channels)?);
         Ok(())
     }
 

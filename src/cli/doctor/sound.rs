@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use alm_media::SAMPLE_RATE;
 use alm_media::device::{DeviceError, InputSpec, OutputSpec};
+use alm_media::{Channels, SAMPLE_RATE};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::finding::Finding;
@@ -35,7 +35,7 @@ const BACK: &str = "test tone";
 pub(super) async fn sound(input: &InputSpec, output: &OutputSpec) -> [Finding; 3] {
     let (from, to) = (input.clone(), output.clone());
     let playback = opened(output.is_device(), move || to.open()).await;
-    let capture = opened(input.is_device(), move || from.open(false)).await;
+    let capture = opened(input.is_device(), move || from.open(false, Channels::Mono)).await;
     let out = device(OUT, &playback, "host and join play nothing without one");
     let microphone = device(IN, &capture, "host and join listen only without one");
     let (mut playback, mut capture) = match (playback, capture) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use alm_media::device::{Capture, InputSpec};
-use alm_media::{CodecConfig, VoiceConfig};
+use alm_media::{Channels, CodecConfig, VoiceConfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
@@ -111,7 +111,9 @@ impl LabNode {
             let capture: Box<dyn Capture> = if number < common.voices {
                 Box::new(Voice::new(number, common.voices))
             } else {
-                InputSpec::Silence.open(false).map_err(|error| CliError::failed(error, "silence", ""))?
+                InputSpec::Silence
+                    .open(false, Channels::Mono)
+                    .map_err(|error| CliError::failed(error, "silence", ""))?
             };
             let playback = Box::new(Ears::new(number, common.voices, heard.clone()));
             let (voice, codec, pace) = (VoiceConfig::NONE, common.codec, Pace::Task);
