@@ -20,6 +20,9 @@ pub const UNCONFIRMED_AFTER: Duration = Duration::from_secs(3);
 /// And after so long it is silent.
 pub const SILENCED_AFTER: Duration = Duration::from_secs(10);
 
+/// From one frame to the next, as far as it counts as voice: a source that was cut off has not spoken meanwhile.
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+
 /// Digests in a row, each confirming something, after which a source that was contradicted is believed again: two seconds.
 pub const CLEAN_DIGESTS: u32 = 4;
 
@@ -87,8 +90,8 @@ pub struct Witness {
     waiting: BTreeMap<u64, (Mark, Instant)>,
     /// The last frame that any digest spoke of.
     vouched_to: u64,
-    /// Since when nothing was confirmed though something was heard, and when something was last heard.
-    unconfirmed: Option<(Instant, Instant)>,
+    /// How much was heard since something was last confirmed, and when the last of it.
+    unconfirmed: Option<(Duration, Instant)>,
     /// Clean digests that are wanted before the source is believed again.
     wanted: u32,
     stats: WitnessStats,
@@ -121,7 +124,8 @@ impl Witness {
             self.waiting.pop_first();
         }
         self.waiting.insert(packet.counter, (mark(packet), now));
-        self.unconfirmed = Some((self.unconfirmed.map_or(now, |(since, _)| since), now));
+        let (spoken, last) = self.unconfirmed.unwrap_or((Duration::ZERO, now));
+        self.unconfirmed = Some((spoken + now.saturating_duration_since(last).min(PAUSE_MAX), now));
         self.standing() != Standing::Silenced
     }
 
@@ -174,7 +178,7 @@ impl Witness {
     }
 
     fn standing(&self) -> Standing {
-        let waits = self.unconfirmed.map_or(Duration::ZERO, |(since, last)| last - since);
+        let waits = self.unconfirmed.map_or(Duration::ZERO, |(spoken, _)| spoken);
         match () {
             () if self.wanted > 0 || waits >= SILENCED_AFTER => Standing::Silenced,
             () if waits >= UNCONFIRMED_AFTER => Standing::Unconfirmed,

@@ -131,6 +131,17 @@ fn a_voice_that_vouches_for_nothing_is_shown_and_then_silent() {
 }
 
 #[test]
+fn the_time_in_which_a_voice_was_cut_off_is_not_held_against_it() {
+    let (author, sign) = signer();
+    let (mut ear, mut at) = (Ear::new(author), 0);
+    let mut envelope = Envelope::new(SOURCE, &key()).vouched(&key(), SALT, sign);
+    hear(&mut ear, &say(&mut envelope, &mut at, 60), |_, _| true);
+    ear.now += Duration::from_secs(15);
+    hear(&mut ear, &say(&mut envelope, &mut at, 50), |_, is_digest| !is_digest);
+    assert_eq!((ear.standing(), ear.played), (Standing::Confirmed, 110));
+}
+
+#[test]
 fn a_member_who_speaks_as_another_is_found_out() {
     let (author, sign) = signer();
     let (mut ear, mut at) = (Ear::new(author), 0);

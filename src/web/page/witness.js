@@ -4,6 +4,8 @@
 /** Milliseconds after which a voice that nothing vouches for is unconfirmed, and after which it is silent. */
 const UNCONFIRMED_AFTER_MS = 3000;
 const SILENCED_AFTER_MS = 10000;
+/** From one frame to the next, as far as it counts as voice: who was cut off has not spoken meanwhile. */
+const PAUSE_MAX_MS = 200;
 /** Digests in a row, each confirming something, after which a voice that was contradicted is believed again. */
 const CLEAN_DIGESTS = 4;
 /** Frames that wait to be vouched for: what comes between two digests, several times. */
@@ -37,7 +39,7 @@ export class Witness {
   /** Heard and not yet vouched for: mark and time, by the frame's number. */
   #waiting = new Map();
   #vouchedTo = 0;
-  /** Since when nothing was confirmed though something was heard, and when something was last heard. */
+  /** How much was heard since something was last confirmed, and when the last of it. */
   #unconfirmed = null;
   /** Clean digests that are wanted before the voice is believed again. */
   #wanted = 0;
@@ -46,7 +48,8 @@ export class Witness {
   onFrame(counter, mark, now) {
     if (this.#waiting.size >= WAITING_MAX) this.#waiting.delete(Math.min(...this.#waiting.keys()));
     this.#waiting.set(counter, { mark, at: now });
-    this.#unconfirmed = { since: this.#unconfirmed?.since ?? now, last: now };
+    const { spoken, last } = this.#unconfirmed ?? { spoken: 0, last: now };
+    this.#unconfirmed = { spoken: spoken + Math.min(now - last, PAUSE_MAX_MS), last: now };
     return this.standing !== "silenced";
   }
 
@@ -82,7 +85,7 @@ export class Witness {
 
   /** "new", "confirmed", "unconfirmed" or "silenced". */
   get standing() {
-    const waits = this.#unconfirmed ? this.#unconfirmed.last - this.#unconfirmed.since : 0;
+    const waits = this.#unconfirmed?.spoken ?? 0;
     if (this.#wanted > 0 || waits >= SILENCED_AFTER_MS) return "silenced";
     if (waits >= UNCONFIRMED_AFTER_MS) return "unconfirmed";
     return this.confirmed > 0 ? "confirmed" : "new";
