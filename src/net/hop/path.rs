@@ -19,6 +19,8 @@ pub(super) struct Path {
     /// Questions to it since the last answer.
     unanswered: u32,
     due: Instant,
+    /// From the next answer to the question after it.
+    interval: Duration,
     /// Another address, asked whether it is the peer's.
     asked_elsewhere: Option<(Ask, Instant)>,
     next_token: u64,
@@ -41,6 +43,7 @@ impl Path {
             asked: None,
             unanswered: 0,
             due: now,
+            interval: PROBE_INTERVAL,
             asked_elsewhere: None,
             next_token: 0,
             last_use: now,
@@ -82,6 +85,7 @@ impl Path {
             Some((ask, _)) if ask.token == token => {
                 self.asked_elsewhere = None;
                 self.addr = ask.to;
+                self.interval = PROBE_INTERVAL;
                 self.answered(now);
                 true
             }
@@ -98,6 +102,9 @@ impl Path {
         if now < self.due || (idle && self.works && self.unanswered == 0) {
             return None;
         }
+        if self.unanswered > 0 {
+            self.interval = PROBE_INTERVAL;
+        }
         if self.unanswered >= UNANSWERED_MAX {
             self.works = false;
         }
@@ -113,7 +120,8 @@ impl Path {
         self.works = true;
         self.asked = None;
         self.unanswered = 0;
-        self.due = now + PROBE_INTERVAL;
+        self.due = now + self.interval;
+        self.interval = (self.interval * 2).min(PROBE_INTERVAL_MAX);
     }
 
     fn ask(&mut self, to: SocketAddr) -> Ask {
@@ -122,9 +130,10 @@ impl Path {
     }
 }
 
-/// How often a hop in use is asked whether it works: well below the 30 s after which common NATs forget (RFC 4787,
-/// requirement 5, asks for two minutes and is not obeyed).
+/// How soon a hop in use is asked again whether it works; and then after twice the time each time that it does, up to one well
+/// below the 30 s after which common NATs forget (RFC 4787, requirement 5, asks for two minutes and is not obeyed).
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(20);
 /// How soon a question is repeated.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Questions without an answer after which hop packets are taken not to get through: at 5 % loss each way, one in 1,000.
@@ -175,6 +184,22 @@ mod tests {
     }
 
     #[test]
+    fn what_works_is_asked_ever_less_often_until_an_answer_fails_to_come() {
+        let (start, mut asked) = (origin(), Vec::new());
+        let mut path = Path::new(addr(1), start);
+        for s in 0..90 {
+            let now = start + S * s;
+            if let Some(ask) = path.poll(true, now) {
+                asked.push(s);
+                if s != 75 {
+                    path.on_response(ask.token, now);
+                }
+            }
+        }
+        assert_eq!(asked, [0, 5, 15, 35, 55, 75, 76, 81]);
+    }
+
+    #[test]
     fn a_path_that_goes_silent_is_given_up_and_found_again() {
         let start = origin();
         let mut path = Path::new(addr(1), start);
@@ -208,7 +233,7 @@ mod tests {
                 path.on_response(ask.token, start + second * S);
             }
         }
-        assert_eq!(asked, (IDLE.as_secs() - 1) / PROBE_INTERVAL.as_secs());
+        assert_eq!(asked, 2, "after {PROBE_INTERVAL:?} and twice that");
         assert!(path.works());
         assert!(path.poll(true, start + 600 * S).is_some(), "at its next use it is asked");
     }

@@ -116,8 +116,9 @@ async fn write_control(quic: quinn::Connection, mut queue: mpsc::Receiver<Bytes>
 
 async fn write_message(stream: &mut SendStream, message: &Bytes) -> Result<(), quinn::WriteError> {
     let length = u32::try_from(message.len()).expect("control messages are at most 64 KiB");
-    stream.write_all(&length.to_be_bytes()).await?;
-    stream.write_all(message).await
+    // Both at once: a packet does not leave with the length alone.
+    let mut chunks = [Bytes::copy_from_slice(&length.to_be_bytes()), message.clone()];
+    stream.write_all_chunks(&mut chunks).await
 }
 
 async fn read_control(quic: quinn::Connection, peer: NodeId, to_driver: mpsc::Sender<TaskEvent>) {
