@@ -44,12 +44,6 @@ const RENEWAL: Duration = Duration::from_secs(20);
 pub(super) const EXCLUSION: Duration = Duration::from_secs(30);
 /// One that has said that it is of a pool which it is not of.
 const STRANGER_EXCLUSION: Duration = Duration::from_secs(600);
-/// After a joiner has had time to measure the others, the plan is looked at again.
-pub(super) const SETTLE: Duration = Duration::from_secs(2);
-/// Sooner, if what the plan comes to is not all measured: the first pings over the links in question, and a long round trip.
-const SETTLE_GUESS: Duration = Duration::from_millis(600);
-/// And then at twice the interval each time, up to this.
-const REVIEW: Duration = Duration::from_secs(15);
 /// A review moves edges only for an objective that is less by this much and this share, or to let a helper go.
 const REVIEW_GAIN_MS: f64 = 3.0;
 const REVIEW_GAIN_SHARE: f64 = 0.05;
@@ -122,9 +116,7 @@ impl Manager {
             self.doubts_at = None;
             self.want("relay silent", now);
         }
-        if due(&self.review_at) {
-            self.review_at = now + self.review_wait;
-            self.review_wait = (self.review_wait * 2).min(REVIEW);
+        if self.reviews.begin(now) {
             self.want(REVIEW_REASON, now);
         }
         match &self.phase {
@@ -169,7 +161,7 @@ impl Manager {
             .chain(self.doubts_at)
             .chain(self.office.poll_timeout())
             .chain(self.members.poll_timeout())
-            .fold(self.review_at, Instant::min)
+            .fold(self.reviews.due_at(), Instant::min)
     }
 
     /// The pool's answer.
@@ -190,6 +182,7 @@ impl Manager {
             self.roster.iter().map(|member| (member.node, degree(member.node, member.degree))).collect();
         members.sort_by_key(|(node, _)| *node != self.me);
         let reason = self.wanted.take().unwrap_or(REVIEW_REASON);
+        let review = self.reviews.is_careful(reason == REVIEW_REASON, now);
         let job = PlanningJob {
             session: self.session,
             objective: self.config.objective,
@@ -207,7 +200,7 @@ impl Manager {
                 .chain(forbidden(reports))
                 .collect(),
             current: self.installed.clone(),
-            review: reason == REVIEW_REASON,
+            review,
             reason,
             probed: self.probes.measured(),
             probes: 0,
@@ -252,7 +245,7 @@ impl Manager {
                     self.events.push_back(Event::Trouble(format!("no plan: {why}")));
                     self.trouble = Some(why);
                     // With helpers that are still to be found there may be one.
-                    self.review_at = now;
+                    self.reviews.hurry(now);
                 }
                 self.advance(now);
                 return;
@@ -528,10 +521,8 @@ impl Manager {
         }
         self.appoint_heirs();
         if plan.reason != REVIEW_REASON && plan.reason != MEASURED_REASON {
-            self.review_wait = 2 * SETTLE;
             // In a large session most pairs are never measured.
-            let is_known_soon = plan.is_guess && self.roster.is_mesh();
-            self.review_at = now + if is_known_soon { SETTLE_GUESS } else { SETTLE };
+            self.reviews.on_change(plan.is_guess && self.roster.is_mesh(), now);
         }
         self.installed = Some(plan);
         self.advance(now);

@@ -11,6 +11,7 @@ mod group;
 mod moderate;
 mod office;
 mod probes;
+mod reviews;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,6 +26,7 @@ use self::group::Members;
 pub use self::office::Estate;
 use self::office::Office;
 use self::probes::Probes;
+use self::reviews::Reviews;
 use self::ways::BadWays;
 use super::keys::{Delegation, PROOF_LEN, admits};
 use super::message::{Departure, Refusal, SessionMessage};
@@ -77,9 +79,7 @@ pub struct Manager {
     phase: Phase,
     /// Why to plan again as soon as the phase allows.
     wanted: Option<&'static str>,
-    review_at: Instant,
-    /// From that review to the next one.
-    review_wait: Duration,
+    reviews: Reviews,
     /// Somebody's relay is said to be dead: when to plan without the link between them, if nobody has been lost by then.
     doubts_at: Option<Instant>,
     epoch: u64,
@@ -158,8 +158,7 @@ impl Manager {
             farewells: Vec::new(),
             phase: Phase::Idle,
             wanted: Some("start"),
-            review_at: now,
-            review_wait: cycle::SETTLE,
+            reviews: Reviews::new(now),
             doubts_at: None,
             epoch: 0,
             installed: None,
