@@ -19,7 +19,7 @@ use alm::net::{Channel, LinkEvent};
 use alm::node::{Input, Node, Output};
 use alm::pool::somo::Offer;
 use alm::pool::{Hello, Local, Place, PoolConfig, PoolMessage, Priority, Reach, Reservation, Whereabouts};
-use alm::session::{Delegation, Installation, SessionMessage, Signed, TreePart};
+use alm::session::{Delegation, Installation, SessionMessage, Share, Signed, TreePart};
 use alm::wire::Message;
 use alm_media::{CaptureTime, MediaPacket, SourceIndex, TreeId};
 use bytes::{Bytes, BytesMut};
@@ -87,10 +87,10 @@ impl Helper {
             detour: None,
             around: vec![],
         };
-        let content = Installation { session, epoch: 1, to, trees: vec![part], contacts: vec![], plan: None };
+        let content = Installation { session, epoch: 1, share: Share::Part { to, trees: vec![part] } };
         let content = postcard::to_stdvec(&content).expect("an installation can be written");
         let signed = Signed::new(content, &peers[0], Delegation::new(&key, sender, 1));
-        helper.tell(sender, &Message::Session(SessionMessage::Install(signed)));
+        helper.tell(sender, &Message::Session(SessionMessage::Install { signed, contacts: vec![] }));
         helper.tell(sender, &Message::Session(SessionMessage::Activate { session, epoch: 1 }));
         while helper.node.poll_output().is_some() {}
         helper

@@ -25,7 +25,7 @@ use crate::pool::swarm::{Input, SwarmMessage, SwarmNode};
 use crate::pool::{Grant, Moment, Peer};
 use crate::session::{
     CHAT_TEXT_MAX, Chat, Delegation, ENTRY_POINTS_MAX, Installation, Invite, Line, Rules, SessionRecord,
-    Signed,
+    Share, Signed,
 };
 use crate::wire::Message;
 
@@ -177,11 +177,11 @@ pub fn installation(bytes: &[u8]) {
         let encode = |it: &Installation| postcard::to_stdvec(it).unwrap_or_default();
         let again = postcard::from_bytes::<Installation>(&encode(&installation));
         assert_eq!(again.map(|again| encode(&again)), Ok(encode(&installation)));
-        let to = installation.to;
-        if let Some(plan) = installation.plan.and_then(|news| news.read(std::iter::empty()))
+        if let Share::Plan(news) = installation.share
+            && let Some(plan) = news.read(std::iter::empty())
             && plan.check().is_ok()
         {
-            assert!(plan.parts_of(to).len() <= plan.trees.len());
+            assert!(plan.parts_of(plan.root).len() <= plan.trees.len());
         }
     }
 }
@@ -352,11 +352,12 @@ mod tests {
                     probes: 0,
                     reason: "joined".to_owned(),
                 };
-                let (session, to, trees) = (SessionId([8; 20]), name(2), plan.parts_of(name(2)));
-                let (epoch, contacts) = (plan.epoch, Vec::new());
-                let all =
-                    Installation { session, epoch, to, trees, contacts, plan: Some(PlanNews::Whole(plan)) };
-                vec![postcard::to_stdvec(&all).unwrap()]
+                let (session, epoch) = (SessionId([8; 20]), plan.epoch);
+                let part = Share::Part { to: name(2), trees: plan.parts_of(name(2)) };
+                let shares = [part, Share::Plan(PlanNews::Whole(plan))];
+                shares
+                    .map(|share| postcard::to_stdvec(&Installation { session, epoch, share }).unwrap())
+                    .into()
             }
             "rules" => {
                 let [key, host] = [1, 2].map(|seed| Identity::from_seed([seed; 32]));

@@ -111,7 +111,7 @@ async fn a_stranger_installs_activates_ends_and_forges_nothing() {
     let delegation = Delegation::new(&key, identity(ROGUE as u8 + 1).node_id(), 9);
     let plan = Signed::new(vec![1, 2, 3], &identity(ROGUE as u8 + 1), delegation.clone());
     let messages = [
-        SessionMessage::Install(plan),
+        SessionMessage::Install { signed: plan, contacts: vec![] },
         SessionMessage::Activate { session, epoch: 99 },
         SessionMessage::End { session },
         SessionMessage::Leave { session },

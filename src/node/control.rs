@@ -7,6 +7,7 @@ use alm_media::TREES_MAX;
 use super::{CONTROL_MESSAGES_PER_SECOND_MAX, Node, Notice, Output, Role};
 use crate::identity::{NodeId, SessionId};
 use crate::net::LinkEvent;
+use crate::pool::Contact;
 use crate::session::{self, Delegation, Installation, Readiness, SessionMessage, Signed};
 use crate::wire::Message;
 
@@ -68,7 +69,7 @@ impl Node {
         }
         let addrs = self.pool.addrs(from);
         match message {
-            SessionMessage::Install(signed) => self.on_install(from, &signed, now),
+            SessionMessage::Install { signed, contacts } => self.on_install(from, &signed, &contacts, now),
             SessionMessage::Chat { session, sealed } if self.own_session() == Some(session) => {
                 self.on_chat(from, &sealed);
             }
@@ -109,7 +110,7 @@ impl Node {
         }
     }
 
-    fn on_install(&mut self, from: NodeId, signed: &Signed, now: Instant) {
+    fn on_install(&mut self, from: NodeId, signed: &Signed, contacts: &[Contact], now: Instant) {
         let session = SessionId::of(&signed.delegation.key);
         let is_member = self.own_session() == Some(session);
         let lease = || self.pool.degrees().holdings().find(|holding| holding.session == session);
@@ -122,9 +123,13 @@ impl Node {
         self.on_carried(now);
         match outcome {
             Ok(installed) => {
-                for contact in &installed.wanted {
-                    self.pool.named(contact.node, from, now);
-                    self.pool.want(contact.clone(), now);
+                for node in installed.wanted {
+                    let told = contacts.iter().find(|contact| contact.node == node);
+                    let told = told.map(|contact| contact.addrs.clone());
+                    let listed = || Some(self.roster()?.by_node(node)?.addrs.clone());
+                    let addrs = told.or_else(listed).unwrap_or_default();
+                    self.pool.named(node, from, now);
+                    self.pool.want(Contact { node, addrs }, now);
                 }
                 if !installed.waits {
                     let (epoch, missing) = (installed.epoch, vec![]);
@@ -193,7 +198,7 @@ fn subject(message: &SessionMessage) -> Option<SessionId> {
         SessionMessage::Claim(claim) => Some(SessionId::of(&claim.delegation.key)),
         SessionMessage::Appoint(appointment) => Some(SessionId::of(&appointment.delegation.key)),
         SessionMessage::Found { delegation, .. } => Delegation::session(delegation),
-        SessionMessage::Install(_) => None,
+        SessionMessage::Install { .. } => None,
     }
 }
 

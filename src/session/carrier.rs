@@ -13,11 +13,10 @@ use alm_media::{TableError, TreeId, TreeLinks};
 use super::feeds::{CarriedTree, Repeats};
 use super::keys::{Delegation, Signed};
 use super::overlap::{OVERLAP, lingering};
-use super::plan::{Installation, PlanDefect, SessionPlan, budget_bps, degrees_of};
+use super::plan::{Installation, PlanDefect, SessionPlan, Share, budget_bps, degrees_of};
 use super::routes::Routes;
 use crate::identity::{NodeId, SessionId};
 use crate::net::Budget;
-use crate::pool::Contact;
 
 /// How long an epoch is still carried after its successor has been activated.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -88,7 +87,7 @@ pub struct Installed {
     /// Which.
     pub epoch: u64,
     /// Nodes to connect to: neighbours, and those that may become neighbours when others die.
-    pub wanted: Vec<Contact>,
+    pub wanted: Vec<NodeId>,
     /// Some of them are neighbours: their connections come first.
     pub waits: bool,
 }
@@ -167,8 +166,12 @@ impl Carrier {
         let session = signed.session().ok_or(InstallError::Unsigned)?;
         let content: Installation =
             postcard::from_bytes(&signed.content).map_err(|_| InstallError::Malformed)?;
-        let Installation { epoch: number, trees, contacts, plan, .. } = content;
-        if content.session != session || content.to != me || plan.is_some() != is_member {
+        let Installation { session: of, epoch: number, share } = content;
+        let is_mine = match &share {
+            Share::Part { to, .. } => *to == me && !is_member,
+            Share::Plan(_) => is_member,
+        };
+        if of != session || !is_mine {
             return Err(InstallError::Malformed);
         }
         let term = signed.delegation.term;
@@ -179,13 +182,17 @@ impl Carrier {
             return Err(InstallError::OutOfDate);
         }
         let carried = epochs.iter().filter_map(|epoch| epoch.plan.as_ref());
-        let plan = plan.map(|news| news.read(carried).ok_or(InstallError::NoBase)).transpose()?;
-        if let Some(plan) = &plan {
-            plan.check()?;
-            if plan.epoch != number || plan.parts_of(me) != trees {
-                return Err(InstallError::Malformed);
+        let (trees, plan) = match share {
+            Share::Part { trees, .. } => (trees, None),
+            Share::Plan(news) => {
+                let plan = news.read(carried).ok_or(InstallError::NoBase)?;
+                plan.check()?;
+                if plan.epoch != number {
+                    return Err(InstallError::Malformed);
+                }
+                (plan.parts_of(me), Some(plan))
             }
-        }
+        };
         let asked = degrees_of(&trees);
         if asked > held {
             return Err(InstallError::TooManyLinks { asked, held });
@@ -218,7 +225,7 @@ impl Carrier {
             abandoned.retire(routes, &mut self.repeats);
         }
         let missing: BTreeSet<NodeId> = neighbours.iter().copied().filter(|node| !is_joined(*node)).collect();
-        let wanted = contacts.into_iter().filter(|contact| !is_joined(contact.node)).collect();
+        let wanted = met.into_iter().filter(|node| !is_joined(*node)).collect();
         let waits = !missing.is_empty();
         let report_at = waits.then_some(now + CONNECT_TIMEOUT);
         epochs.push(Epoch {
@@ -409,227 +416,4 @@ impl Epoch {
 }
 
 #[cfg(test)]
-mod tests {
-    use alm_planner::Objective;
-
-    use super::*;
-    use crate::identity::Identity;
-    use crate::session::PlanNews;
-    use crate::session::plan::{PlanTree, TreePart, tree_number};
-    use crate::testing::origin;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn node(n: u8) -> NodeId {
-        NodeId([n; 32])
-    }
-
-    fn manager() -> Identity {
-        Identity::from_seed([1; 32])
-    }
-
-    fn session() -> SessionId {
-        SessionId::of(&Identity::from_seed([9; 32]).node_id())
-    }
-
-    /// A helper's part of a shared tree: between node 2 above and nodes 3 and 4 below.
-    fn installation(epoch: u64) -> Installation {
-        let tree = tree_number(session(), manager().node_id(), (1, epoch), 0);
-        let part = TreePart {
-            tree,
-            shared: true,
-            parent: Some(node(2)),
-            children: vec![node(3), node(4)],
-            backups: vec![],
-            standby: vec![],
-            detour: None,
-            around: vec![],
-        };
-        let contacts = [2, 3, 4].map(|n| Contact { node: node(n), addrs: vec![] }).to_vec();
-        Installation { session: session(), epoch, to: node(7), trees: vec![part], contacts, plan: None }
-    }
-
-    fn signed(content: &Installation) -> Signed {
-        let delegation = Delegation::new(&Identity::from_seed([9; 32]), manager().node_id(), 1);
-        Signed::new(postcard::to_stdvec(content).unwrap(), &manager(), delegation)
-    }
-
-    fn install(
-        carrier: &mut Carrier,
-        content: &Installation,
-        now: Instant,
-    ) -> Result<Installed, InstallError> {
-        carrier.install(&signed(content), node(7), 3, false, |_| true, now)
-    }
-
-    fn route(carrier: &Carrier, epoch: u64, from: u8) -> Option<Vec<NodeId>> {
-        let route = carrier
-            .routes()
-            .route(TreeId(tree_number(session(), manager().node_id(), (1, epoch), 0)), Some(node(from)))?;
-        Some(route.links.iter().map(|link| carrier.routes().peer(*link)).collect())
-    }
-
-    #[test]
-    fn epochs_live_side_by_side_until_the_old_one_has_drained() {
-        let start = origin();
-        let mut carrier = Carrier::default();
-        install(&mut carrier, &installation(1), start).unwrap();
-        carrier.activate(session(), 1, manager().node_id(), start);
-        install(&mut carrier, &installation(2), start).unwrap();
-        assert_eq!(route(&carrier, 1, 2).unwrap(), [node(3), node(4)]);
-        assert_eq!(route(&carrier, 2, 3).unwrap(), [node(4), node(2)]);
-        assert!(
-            carrier.own_trees(session(), start).eq([TreeId(tree_number(
-                session(),
-                manager().node_id(),
-                (1, 1),
-                0
-            ))]),
-            "not yet activated"
-        );
-        carrier.activate(session(), 2, manager().node_id(), start + MS);
-        assert!(carrier.own_trees(session(), start).eq([TreeId(tree_number(
-            session(),
-            manager().node_id(),
-            (1, 2),
-            0
-        ))]));
-        assert!(route(&carrier, 1, 2).is_some(), "packets under way");
-        carrier.handle_timeout(start + MS + DRAIN);
-        assert_eq!(route(&carrier, 1, 2), None);
-        assert!(route(&carrier, 2, 2).is_some());
-        carrier.drop_session(session());
-        assert_eq!((route(&carrier, 2, 2), carrier.poll_timeout()), (None, None));
-    }
-
-    #[test]
-    fn what_the_manager_has_not_signed_for_this_node_is_not_carried() {
-        let now = origin();
-        let mut carrier = Carrier::default();
-        let good = installation(1);
-        let mut refuse = |signed: &Signed, held, why: InstallError| {
-            let outcome = carrier.install(signed, node(7), held, false, |_| true, now);
-            assert_eq!(outcome.unwrap_err(), why);
-            assert_eq!(carrier.sessions().filter(|s| carrier.neighbours(*s).count() > 0).count(), 0);
-        };
-        let mut forged = signed(&good);
-        forged.content[0] ^= 1;
-        refuse(&forged, 3, InstallError::Unsigned);
-        refuse(&signed(&Installation { to: node(8), ..good.clone() }), 3, InstallError::Malformed);
-        refuse(
-            &signed(&Installation { session: SessionId([0; 20]), ..good.clone() }),
-            3,
-            InstallError::Malformed,
-        );
-        refuse(&signed(&good), 2, InstallError::TooManyLinks { asked: 3, held: 2 });
-    }
-
-    #[test]
-    fn an_old_epoch_never_replaces_a_newer_one_and_strangers_activate_nothing() {
-        let now = origin();
-        let mut carrier = Carrier::default();
-        install(&mut carrier, &installation(5), now).unwrap();
-        for old in [4, 5] {
-            assert_eq!(install(&mut carrier, &installation(old), now).unwrap_err(), InstallError::OutOfDate);
-        }
-        carrier.activate(session(), 5, node(66), now);
-        assert_eq!(carrier.own_trees(session(), now).count(), 0);
-    }
-
-    #[test]
-    fn the_manager_is_told_when_all_neighbours_are_there_or_who_is_missing() {
-        let start = origin();
-        let mut carrier = Carrier::default();
-        let there = |n: NodeId| n == node(2);
-        let installed = carrier.install(&signed(&installation(1)), node(7), 3, false, there, start).unwrap();
-        assert_eq!(
-            installed.wanted.iter().map(|contact| contact.node).collect::<Vec<_>>(),
-            [node(3), node(4)]
-        );
-        assert_eq!(carrier.on_joined(node(3)), []);
-        let told =
-            |missing| Readiness { session: session(), epoch: 1, manager: manager().node_id(), missing };
-        assert_eq!(carrier.handle_timeout(start + CONNECT_TIMEOUT), [told(vec![node(4)])]);
-        assert_eq!(carrier.on_joined(node(4)), [], "told already");
-        carrier.drop_session(session());
-        carrier.install(&signed(&installation(2)), node(7), 3, false, there, start).unwrap();
-        carrier.on_joined(node(4));
-        assert_eq!(carrier.on_joined(node(3)), [Readiness { epoch: 2, ..told(vec![]) }]);
-    }
-
-    #[test]
-    fn a_forest_is_carried_within_the_copies_of_the_degrees_that_are_held() {
-        let now = origin();
-        // Four trees in which this helper has three children each: 9 copies while three speak.
-        let part = |number: u32| TreePart {
-            tree: tree_number(session(), manager().node_id(), (1, 1), number),
-            shared: false,
-            parent: Some(node(10 + number as u8)),
-            children: (10..14).map(node).filter(|child| *child != node(10 + number as u8)).collect(),
-            backups: vec![],
-            standby: vec![],
-            detour: None,
-            around: vec![],
-        };
-        let forest = Installation { trees: (0..4).map(part).collect(), ..installation(1) };
-        let mut carrier = Carrier::default();
-        let mut take =
-            |held| carrier.install(&signed(&forest), node(7), held, false, |_| true, now).map(|_| ());
-        assert_eq!(take(2), Err(InstallError::TooManyLinks { asked: 3, held: 2 }));
-        assert_eq!(take(3), Ok(()));
-        let links = |tree: &TreePart, from: u8| {
-            let route = carrier.routes().route(TreeId(tree.tree), Some(node(from)))?;
-            Some(route.links.iter().map(|link| carrier.routes().peer(*link)).collect::<Vec<_>>())
-        };
-        assert_eq!(links(&forest.trees[1], 11).unwrap(), [node(10), node(12), node(13)]);
-        assert_eq!(links(&forest.trees[1], 10), None, "nobody sends upwards");
-    }
-
-    #[test]
-    fn a_member_checks_its_part_against_the_whole() {
-        let now = origin();
-        let edges = vec![(node(2), node(7)), (node(7), node(3)), (node(7), node(4))];
-        let sources = vec![node(2), node(7), node(3), node(4)];
-        let tree = PlanTree {
-            tree: tree_number(session(), manager().node_id(), (1, 1), 0),
-            shared: true,
-            sources,
-            edges,
-            backups: vec![],
-            detours: vec![],
-        };
-        let plan = SessionPlan {
-            epoch: 1,
-            objective: Objective::Diameter,
-            root: node(2),
-            trees: vec![tree],
-            helpers: vec![],
-            worst_ms: 0.0,
-            height_ms: 0.0,
-            diameter_ms: 0.0,
-            is_guess: false,
-            planned_us: 0,
-            probes: 0,
-            reason: String::new(),
-        };
-        let good = Installation { plan: Some(PlanNews::Whole(plan.clone())), ..installation(1) };
-        let mut looped = plan.clone();
-        looped.trees[0].edges.push((node(3), node(2)));
-        let bad = Installation { plan: Some(PlanNews::Whole(looped)), ..installation(1) };
-        let mut other = plan;
-        other.trees[0].edges.pop();
-        other.trees[0].sources.pop();
-        let differing = Installation { plan: Some(PlanNews::Whole(other)), ..installation(1) };
-        let mut carrier = Carrier::default();
-        let mut take =
-            |content: &Installation| carrier.install(&signed(content), node(7), 3, true, |_| true, now);
-        assert_eq!(take(&bad).unwrap_err(), InstallError::Defective(PlanDefect::NotATree));
-        assert_eq!(take(&differing).unwrap_err(), InstallError::Malformed);
-        assert_eq!(
-            take(&installation(1)).unwrap_err(),
-            InstallError::Malformed,
-            "a member is told the whole"
-        );
-        assert!(take(&good).is_ok());
-    }
-}
+mod tests;

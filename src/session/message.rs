@@ -24,6 +24,7 @@ use super::keys::{Delegation, PROOF_LEN, Signed};
 use super::roster::Participant;
 use super::succession::{Appointment, Claim};
 use crate::identity::{NodeId, SessionId};
+use crate::pool::Contact;
 
 /// See the [module](self).
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -135,8 +136,13 @@ pub enum SessionMessage {
         /// Where.
         session: SessionId,
     },
-    /// The recipient's part of an epoch: a signed [`super::Installation`].
-    Install(Signed),
+    /// An epoch is to be taken up.
+    Install {
+        /// A [`super::Installation`].
+        signed: Signed,
+        /// Where those listen whom the recipient may not know yet; a hint, for keys are proven.
+        contacts: Vec<Contact>,
+    },
     /// The recipient can carry it, or not.
     Installed {
         /// Where.

@@ -50,7 +50,7 @@ pub use self::keys::{Delegation, Signed};
 pub use self::manager::{Estate, Manager, ManagerConfig};
 pub use self::member::{Member, MemberConfig};
 pub use self::message::{Departure, Refusal, SessionMessage};
-pub use self::plan::{Installation, PlanTree, SessionPlan, TreePart};
+pub use self::plan::{Installation, PlanTree, SessionPlan, Share, TreePart};
 pub use self::plan_change::{PlanChange, PlanNews};
 pub use self::planning::{Planned, PlanningJob};
 pub use self::pulse::PULSE;

@@ -10,7 +10,6 @@ use super::plan_change::PlanNews;
 use super::plan_wire::WirePlan;
 use super::roster::MESH_MEMBERS_MAX;
 use crate::identity::{NodeId, SessionId};
-use crate::pool::Contact;
 
 /// One installed plan, whole: what members see. Helpers see their own [`TreePart`]s only.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -81,21 +80,29 @@ pub struct TreePart {
     pub around: Vec<NodeId>,
 }
 
-/// What one node is told of an epoch.
+/// What the task manager signs of an epoch.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Installation {
     /// Whose epoch.
     pub session: SessionId,
     /// Which.
     pub epoch: u64,
-    /// For which node.
-    pub to: NodeId,
-    /// What it carries.
-    pub trees: Vec<TreePart>,
-    /// Where its neighbours listen; in a large session also those that may become neighbours.
-    pub contacts: Vec<Contact>,
-    /// The whole, for members.
-    pub plan: Option<PlanNews>,
+    /// For whom, and what they are told.
+    pub share: Share,
+}
+
+/// What a node is told of an epoch.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Share {
+    /// A helper: what it carries, and nothing else.
+    Part {
+        /// Which helper.
+        to: NodeId,
+        /// What it carries.
+        trees: Vec<TreePart>,
+    },
+    /// Members, all the same: the plan, in which each finds its part.
+    Plan(PlanNews),
 }
 
 /// What is wrong with a plan.

@@ -7,10 +7,8 @@ use alm_media::LINKS_MAX;
 
 use super::{FAREWELL_DELAY, Manager};
 use crate::identity::NodeId;
-use crate::pool::{Contact, HelpersFrom, NodeReport, Reservation};
-use crate::session::keys::Signed;
-use crate::session::plan::{Installation, SessionPlan, TreePart};
-use crate::session::plan_change::PlanNews;
+use crate::pool::{HelpersFrom, NodeReport, Reservation};
+use crate::session::plan::SessionPlan;
 use crate::session::planning::{FOREST_MEMBERS_MAX, Planned, PlanningJob, number};
 use crate::session::reach::forbidden;
 use crate::session::{Event, Output, SessionMessage};
@@ -35,7 +33,7 @@ pub(super) enum Phase {
 /// How long helpers may take to answer a reservation.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long nodes may take to connect to their neighbours and take up an epoch.
-const INSTALL_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const INSTALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// A lease, and how often it is renewed.
 const LEASE: Duration = Duration::from_secs(60);
 const RENEWAL: Duration = Duration::from_secs(20);
@@ -400,9 +398,9 @@ impl Manager {
                 self.restart("helper refused", now);
             } else if plan.is_large() && self.told_again.insert(node) {
                 // It may not have the plan that it was told a change of.
-                let (plan, trees) = (plan.clone(), plan.parts_of(node));
+                let plan = plan.clone();
                 waiting.insert(node);
-                self.send_part(node, &plan, trees, Some(PlanNews::Whole(plan.clone())));
+                self.send_whole(node, &plan);
             } else {
                 self.events.push_back(Event::Trouble(format!("{} refused the plan: {why}", node.short())));
                 if waiting.is_empty() {
@@ -454,54 +452,6 @@ impl Manager {
             grant: self.config.grant.clone(),
         };
         self.outputs.push_back(Output::Reserve(helper, reservation));
-    }
-
-    fn install(&mut self, plan: SessionPlan, now: Instant) {
-        self.told_again.clear();
-        debug_assert_eq!(
-            plan.check(),
-            Ok(()),
-            "the planner makes trees over exactly the members and helpers"
-        );
-        let mut waiting: BTreeSet<NodeId> = plan.nodes();
-        waiting.extend(self.roster.iter().map(|member| member.node));
-        let plan = if plan.is_large() { plan.listed() } else { plan };
-        let before = self.installed.as_ref().filter(|before| before.is_large() && plan.is_large());
-        let (whole, change) = (PlanNews::Whole(plan.clone()), PlanNews::of(&plan, before));
-        let known: BTreeSet<NodeId> = before
-            .iter()
-            .flat_map(|before| &before.trees)
-            .flat_map(|tree| tree.sources.iter().copied())
-            .collect();
-        let mut parts = plan.parts();
-        for node in &waiting {
-            let news = self.roster.by_node(*node).is_some().then(|| {
-                // Who does not have the plan before says so, and is sent the whole.
-                if known.contains(node) { &change } else { &whole }
-            });
-            self.send_part(*node, &plan, parts.remove(node).unwrap_or_default(), news.cloned());
-        }
-        self.phase = Phase::Installing { plan, waiting, deadline: now + INSTALL_TIMEOUT };
-    }
-
-    fn send_part(&mut self, to: NodeId, plan: &SessionPlan, trees: Vec<TreePart>, news: Option<PlanNews>) {
-        let mut met: BTreeSet<NodeId> = trees.iter().flat_map(|part| part.neighbours()).collect();
-        if plan.is_large() {
-            met.extend(trees.iter().flat_map(|part| part.reserves()));
-        }
-        let contacts = met.into_iter().map(|node| self.contact(node)).collect();
-        let (session, epoch) = (self.session, plan.epoch);
-        let content = Installation { session, epoch, to, trees, contacts, plan: news };
-        let content = postcard::to_stdvec(&content).expect("a plan holds nothing that postcard cannot write");
-        let signed = Signed::new(content, &self.identity, self.delegation.clone());
-        self.outputs.push_back(Output::Message(to, SessionMessage::Install(signed)));
-    }
-
-    pub(super) fn contact(&self, node: NodeId) -> Contact {
-        let listed = self.roster.by_node(node).map(|member| member.addrs.clone());
-        let reported =
-            || self.reports.iter().find(|report| report.node == node).map(|report| report.addrs.clone());
-        Contact { node, addrs: listed.or_else(reported).unwrap_or_default() }
     }
 
     fn activate(&mut self, now: Instant) {

@@ -8,6 +8,7 @@
 
 mod cycle;
 mod group;
+mod install;
 mod moderate;
 mod office;
 mod probes;
