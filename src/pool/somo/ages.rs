@@ -84,9 +84,9 @@ impl Ages {
 }
 
 /// Ages in a report: the tail keeps its own, and what lies close together is merged.
-const AGES_MAX: usize = 10;
+const AGES_MAX: usize = 32;
 /// More than so many are merged on the way.
-const LOOSE_MAX: usize = 96;
+const LOOSE_MAX: usize = 400;
 
 #[cfg(test)]
 mod tests {

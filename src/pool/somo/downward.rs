@@ -7,11 +7,14 @@ use super::{Action, Child, Parent, Somo};
 use crate::pool::moment::Moment;
 use crate::pool::peer::Peer;
 
-/// What a node adds to the round trip to a child, so that the child's answer still comes in time.
+/// What a node adds to the round trip to a child, in shares of it and besides, so that the child's answer still comes in time.
+const TRIP_SHARE: f64 = 1.2;
 const CALL_SLACK: Duration = Duration::from_millis(30);
 /// Children whose usual pace is known are waited for half as long again, and a little.
 const PATIENCE: f64 = 1.5;
 const PATIENCE_MIN: Duration = Duration::from_millis(400);
+/// Who is too slow for a call has this share of an interval to answer for the next one.
+const NEXT_SHARE: f64 = 0.8;
 /// A child's report is kept for this many calls that it does not answer.
 const MISSED_MAX: u8 = 1;
 
@@ -37,25 +40,27 @@ impl Somo {
     }
 
     /// Everybody below is to report now. Whoever takes longest is called first and the others so much later that all
-    /// answers come together: what is quickly had is not old by the time the last one comes.
+    /// answers come together: what is quickly had is not old by the time the last one comes. Who takes longer than the call
+    /// may is not waited for: its answer is there for the next one, and everybody else's is not the older for it.
     pub(super) fn call(&mut self, round: u32, within: Duration, me: Peer, now: Moment) {
         self.round = round.max(1);
         self.called_at = now;
-        let slowest = self.slowest();
-        let patience = slowest.mul_f64(PATIENCE) + PATIENCE_MIN;
-        let until = now + patience.min(within);
         for child in &mut self.children {
-            // However slow another one may be, each is called early enough to answer.
-            let latest = until.since(now).saturating_sub(child.response().mul_f64(PATIENCE));
-            child.call_at = now + (slowest - child.response()).min(latest);
+            child.awaited = child.response() + CALL_SLACK <= within;
         }
-        self.gathering = Some(until);
+        let slowest = self.slowest();
+        for child in &mut self.children {
+            child.call_at = now + slowest.saturating_sub(child.response());
+        }
+        self.gathering = Some(now + (slowest.mul_f64(PATIENCE) + PATIENCE_MIN).min(within));
         self.call_who_is_due(now);
         self.finish_if_complete(me, now);
     }
 
+    /// How long those take that are waited for.
     pub(super) fn slowest(&self) -> Duration {
-        self.children.iter().map(Child::response).max().unwrap_or_default()
+        let awaited = self.children.iter().filter(|child| child.awaited);
+        awaited.map(Child::response).max().unwrap_or_default()
     }
 
     pub(super) fn call_who_is_due(&mut self, now: Moment) {
@@ -66,15 +71,17 @@ impl Somo {
                 (child.call_at, child.called_at) = (Moment::NEVER, now);
                 child.missed = child.missed.saturating_add(1);
                 let (peer, generation, number) = (child.peer, child.generation, child.number);
-                let left = until.since(now).saturating_sub(child.trip.mul_f64(1.2) + CALL_SLACK);
+                let within =
+                    if child.awaited { until.since(now) } else { self.config.interval.mul_f64(NEXT_SHARE) };
+                let left = within.saturating_sub(child.trip.mul_f64(TRIP_SHARE) + CALL_SLACK);
                 self.send_down(peer, generation, number, Some(left));
             }
         }
     }
 
-    /// All who were called have answered.
+    /// All who are waited for have answered.
     pub(super) fn finish_if_complete(&mut self, me: Peer, now: Moment) {
-        let waiting = |child: &Child| child.call_at < Moment::NEVER || child.missed > 0;
+        let waiting = |child: &Child| child.awaited && (child.call_at < Moment::NEVER || child.missed > 0);
         if self.gathering.is_some() && !self.children.iter().any(waiting) {
             self.finish_gathering(me, now);
         }
@@ -99,5 +106,73 @@ impl Somo {
         let call = call.map(|within| within.as_millis() as u16);
         self.actions
             .push(Action::Send(to, SomoMessage::Down(Down { round: self.round, has, call, beacons })));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{NodeId, Position};
+    use crate::pool::position::Zone;
+    use crate::pool::somo::upward::UNASKED;
+    use crate::pool::somo::{Content, Gather, Offer, Pace, Point, Report, SomoConfig};
+
+    fn peer(node: u8) -> Peer {
+        Peer::new(NodeId([node; 32]), ([10, 0, 0, node], 1).into())
+    }
+
+    fn up(node: u8, number: u32, round: u32, children_ms: u16) -> SomoMessage {
+        let point = Point::root(SomoConfig::default().fanout).key();
+        let content = Content::Whole(Box::new(Report::of(peer(node), Offer::default())));
+        SomoMessage::Up {
+            point,
+            number,
+            round,
+            generation: 0,
+            pace: Pace { held_ms: 0, children_ms },
+            content,
+        }
+    }
+
+    /// Who is called, and how long each has.
+    fn called(somo: &mut Somo) -> Vec<(u8, u16)> {
+        let calls = std::iter::from_fn(|| somo.poll_action()).filter_map(|action| match action {
+            Action::Send(to, SomoMessage::Down(Down { call: Some(within_ms), .. })) => {
+                Some((to.node.0[0], within_ms))
+            }
+            _ => None,
+        });
+        calls.collect()
+    }
+
+    #[test]
+    fn answers_come_together_and_who_is_too_slow_holds_nobody_up() {
+        let config = SomoConfig { gather: Gather::Call, ..SomoConfig::default() };
+        let at = |ms: u64| Moment::ZERO + config.interval + Duration::from_millis(ms);
+        let root = Point::root(config.fanout).key().0;
+        let zone = Zone { after: Position(root - 9), upto: Position(root + 9) };
+        let (me, mut somo) = (peer(9), Somo::new(config, 1.0, Moment::ZERO));
+        somo.on_zone(Some(zone), Moment::ZERO);
+        // Where no place is known a trip counts as 120 ms.
+        for (node, pace_ms) in [(1, 300), (2, 100), (3, 9_000)] {
+            somo.on_message(peer(node), up(node, 1, UNASKED, pace_ms), me, Moment::ZERO);
+        }
+        called(&mut somo);
+        somo.on_timeout(me, at(0));
+        let first = called(&mut somo);
+        assert_eq!(first.iter().map(|(node, _)| *node).collect::<Vec<_>>(), [1, 3], "the slowest first");
+        assert!(first[0].1 < 1_000 && first[1].1 > 3_500, "{first:?}: the last has until the next call");
+        assert_eq!(somo.poll_timeout(), at(200));
+        somo.on_timeout(me, at(200));
+        assert_eq!(called(&mut somo).len(), 1, "and the other so much later");
+        let round = somo.round;
+        for node in [1, 2] {
+            somo.on_message(peer(node), up(node, 2, round, 100), me, at(420));
+        }
+        let view = std::iter::from_fn(|| somo.poll_action()).find_map(|action| match action {
+            Action::View(view) => Some(view),
+            _ => None,
+        });
+        assert_eq!(view.map(|view| view.nodes), Some(4), "all are in it");
     }
 }

@@ -146,6 +146,8 @@ struct Child {
     measured: bool,
     /// How long its own children take to answer it.
     pace: Duration,
+    /// The call waits for its answer.
+    awaited: bool,
     /// Calls since the last that it answered.
     missed: u8,
 }
