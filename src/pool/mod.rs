@@ -18,6 +18,7 @@ mod message;
 mod moment; // a node's own time
 mod node;
 mod peer; // another node, in the fewest bytes
+mod polls; // questions that several are asked
 mod position; // the ring's arithmetic, zones and digits
 mod reach; // translators, and who can meet whom
 pub mod records; // objects that survive who keeps them

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::seq::index::sample;
 
 pub use self::liars::{betray, forge};
 pub use self::message::SwarmMessage;
@@ -21,10 +22,11 @@ use super::asks::{self, Asks};
 use super::bandwidth::{Bandwidth, BandwidthConfig};
 use super::moment::Moment;
 use super::peer::{Endpoint, Local, Peer};
+use super::polls::{self, Polls};
 use super::records::{self, Object, Records, RecordsConfig, Reference, Refusal};
 use super::ring::{self, RingConfig, RingNode};
 use super::somo::{
-    Action, Answer, News, Offer, Question, Region, Report, Search, Somo, SomoConfig, SomoMessage,
+    Action, Answer, HelperQuery, News, Offer, Question, Region, Report, Search, Somo, SomoConfig, SomoMessage,
 };
 use crate::identity::{Identity, Position};
 
@@ -80,6 +82,7 @@ pub struct SwarmNode {
     seeking: Option<Sought>,
     records: Records,
     asks: Asks,
+    polls: Polls,
     /// This node acts as the root.
     regency: Option<Box<Regency>>,
     somo_config: SomoConfig,
@@ -125,6 +128,7 @@ impl SwarmNode {
             seeking: None,
             records: Records::new(me, records, phase, born_s),
             asks: Asks::default(),
+            polls: Polls::default(),
             regency: None,
             somo_config: somo,
             born_s,
@@ -199,6 +203,8 @@ impl SwarmNode {
         if self.asks.poll_timeout() <= now {
             self.asks.on_timeout(now);
         }
+        let told = self.polls.on_timeout(now).into_iter();
+        self.events.extend(told.map(|(number, answer)| Event::Answered(number, answer)));
         if let Some(bandwidth) = &mut self.bandwidth
             && bandwidth.poll_timeout() <= now
         {
@@ -231,7 +237,8 @@ impl SwarmNode {
         let bandwidth = self.bandwidth.as_ref().map_or(Moment::NEVER, |bandwidth| bandwidth.poll_timeout());
         let others = self.somo.poll_timeout().min(self.records.poll_timeout()).min(bandwidth);
         let regency = self.regency.as_ref().map_or(Moment::NEVER, |regency| regency.somo.poll_timeout());
-        let others = others.min(self.asks.poll_timeout()).min(regency).min(self.search.poll_timeout());
+        let others = others.min(self.asks.poll_timeout()).min(self.polls.poll_timeout());
+        let others = others.min(regency).min(self.search.poll_timeout());
         self.ring.poll_timeout().min(others)
     }
 
@@ -287,10 +294,15 @@ impl SwarmNode {
     }
 
     /// Asks who hosts a region's point; [`Event::Answered`] brings the number that is returned, or nothing if too many
-    /// questions are open.
+    /// questions are open. Helpers of the whole are asked for in two regions as well, drawn by lot: see `polls.rs`.
     pub fn ask(&mut self, region: Region, question: Question, now: Moment) -> Option<u32> {
-        let key = region.key(self.somo.fanout())?;
-        let number = self.asks.ask(key, region, question, now);
+        let number = self.ask_one(region, question.clone(), now);
+        // Who has room for everybody in its leaf set need not ask whom there is.
+        if let (Some(number), Region::WHOLE, Question::Helpers { query, .. }, Some(_)) =
+            (number, region, question, self.ring.crowd())
+        {
+            self.ask_regions(number, query, now);
+        }
         self.wire(now);
         number
     }
@@ -489,6 +501,24 @@ impl SwarmNode {
         }
     }
 
+    fn ask_one(&mut self, region: Region, question: Question, now: Moment) -> Option<u32> {
+        let key = region.key(self.somo.fanout())?;
+        self.asks.ask(key, region, question, now)
+    }
+
+    fn ask_regions(&mut self, number: u32, query: HelperQuery, now: Moment) {
+        let fanout = self.somo.fanout();
+        let all = fanout.children().try_into().unwrap_or(usize::MAX);
+        let drawn = sample(self.ring.random(), all, polls::REGIONS.min(all));
+        let mut regions = Vec::new();
+        for index in drawn {
+            let region = Region { level: polls::LEVEL, index: index as u64 };
+            let question = Question::Helpers { query: query.clone(), keep_s: 0 };
+            regions.extend(self.ask_one(region, question, now).map(|number| (number, region)));
+        }
+        self.polls.open(number, query, fanout, regions);
+    }
+
     fn do_for_asker(&mut self, action: asks::Action, now: Moment) {
         match action {
             asks::Action::LookUp(number, key) => match self.look_for(key, false, now) {
@@ -503,7 +533,10 @@ impl SwarmNode {
                 self.on_somo(to, ask, now);
             }
             asks::Action::Send(to, message) => self.outbox.push_back((to, SwarmMessage::Somo(message))),
-            asks::Action::Answered(number, answer) => self.events.push_back(Event::Answered(number, answer)),
+            asks::Action::Answered(number, answer) => {
+                let told = self.polls.on_answered(number, answer, now);
+                self.events.extend(told.map(|(number, answer)| Event::Answered(number, answer)));
+            }
         }
     }
 

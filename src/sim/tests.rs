@@ -128,7 +128,7 @@ fn who_asks_for_helpers_is_told_of_honest_ones_though_one_in_ten_lies_about_the_
         honest += outcome.queries_honest.unwrap() / 3.0;
         assert_eq!(outcome.roots, 1);
     }
-    assert!(queries > 80 && lost * 10 <= queries && honest > 0.5, "{lost} of {queries}, {honest}");
+    assert!(queries > 80 && lost * 20 <= queries && honest > 0.6, "{lost} of {queries}, {honest}");
 }
 
 #[test]

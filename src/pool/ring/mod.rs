@@ -424,6 +424,11 @@ impl RingNode {
         self.numbers
     }
 
+    /// Chance for what lives on the ring.
+    pub(in crate::pool) fn random(&mut self) -> &mut StdRng {
+        &mut self.random
+    }
+
     fn jittered(&mut self, interval: Duration) -> Duration {
         interval.mul_f64(self.random.random_range(0.9..1.1))
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::message::{Answer, Question, SomoMessage};
 use super::query::HELPERS_MAX;
 use super::report::{HELPERS_PER_CELL, Helper, Offer, Report};
+use super::tree::Fanout;
 use crate::identity::Position;
 use crate::pool::peer::Peer;
 use crate::pool::ring::Malice;
@@ -51,8 +52,9 @@ pub(in crate::pool) fn answer(
     friends: &BTreeMap<Position, Peer>,
 ) -> Option<Option<SomoMessage>> {
     match message {
-        SomoMessage::Ask { number, question: Question::Helpers { query, .. }, .. } => {
-            let named = friends.values().take(HELPERS_MAX.min(query.most.into()));
+        SomoMessage::Ask { number, region, question: Question::Helpers { query, .. } } => {
+            let believed = |friend: &&Peer| region.may_name(Fanout::default(), friend.position);
+            let named = friends.values().filter(believed).take(HELPERS_MAX.min(query.most.into()));
             let helpers = named.map(|friend| Helper { peer: *friend, offer: BOAST }).collect();
             let answer = Answer::Helpers { nodes: u32::MAX, age_ms: 0, helpers, kept: false };
             let lie = SomoMessage::Answer { number: *number, answer };

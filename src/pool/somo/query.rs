@@ -47,6 +47,11 @@ impl HelperQuery {
             && (1..=3).contains(&self.priority)
     }
 
+    /// True of a helper that will do.
+    pub(in crate::pool) fn is_met_by(&self, helper: &Helper) -> bool {
+        self.fit(helper).is_some()
+    }
+
     /// How far a helper is from the nearest of the places, if it will do.
     fn fit(&self, helper: &Helper) -> Option<Duration> {
         let free = helper.offer.free.get(usize::from(self.priority).checked_sub(1)?)?;

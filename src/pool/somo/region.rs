@@ -40,6 +40,11 @@ impl Region {
         self.point(fanout).map(Point::key)
     }
 
+    /// True of a node that whoever hosts its point may know of: see [`Point::may_have_below`].
+    pub(in crate::pool) fn may_name(self, fanout: Fanout, position: Position) -> bool {
+        self.point(fanout).is_some_and(|point| point.may_have_below(position))
+    }
+
     /// True when a position lies in it.
     #[must_use]
     pub fn holds(self, fanout: Fanout, position: Position) -> bool {

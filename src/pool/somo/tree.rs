@@ -28,6 +28,12 @@ impl Fanout {
     pub fn new(children: u32) -> Option<Self> {
         (children.is_multiple_of(2) && (2..=64).contains(&children)).then_some(Self(children.into()))
     }
+
+    /// How many.
+    #[must_use]
+    pub fn children(self) -> u64 {
+        self.0
+    }
 }
 
 impl Default for Fanout {
