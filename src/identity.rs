@@ -67,13 +67,14 @@ impl FromStr for NodeId {
     }
 }
 
-/// A point of the 128-bit ring.
+/// A point of the 128-bit ring. Aligned to eight bytes: lists of nodes are most of what a pool node knows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(Rust, packed(8))]
 pub struct Position(pub u128);
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", { self.0 })
     }
 }
 

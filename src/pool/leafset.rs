@@ -207,11 +207,11 @@ mod tests {
         assert!(set.covers(Position(7), false) && !set.covers(Position(7), true));
         set.insert(leaf(5));
         set.insert(leaf(200));
-        assert_eq!(set.left().unwrap().peer.position.0, 5);
-        assert_eq!(set.right().unwrap().peer.position.0, 200);
+        assert_eq!(set.left().unwrap().peer.position, Position(5));
+        assert_eq!(set.right().unwrap().peer.position, Position(200));
         assert!(set.covers(Position(50), false) && set.covers(Position(150), false));
-        assert_eq!(set.remove(Position(5)).unwrap().peer.position.0, 5);
-        assert_eq!(set.left().unwrap().peer.position.0, 200);
+        assert_eq!(set.remove(Position(5)).unwrap().peer.position, Position(5));
+        assert_eq!(set.left().unwrap().peer.position, Position(200));
         assert!(set.remove(Position(5)).is_none());
     }
 }

@@ -34,7 +34,7 @@ pub(super) enum Use {
 }
 
 /// Rows grow by so many entries at once: a table of 100,000 nodes has some 70, and doubling would waste as much again.
-const GROWTH: usize = 8;
+const GROWTH: usize = 4;
 /// A newcomer must be nearer by a tenth, or noise makes tables churn.
 const NEARER: f32 = 0.9;
 

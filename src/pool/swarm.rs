@@ -167,7 +167,7 @@ impl SwarmNode {
             }
             Input::Message(from, SwarmMessage::Records(message)) => {
                 self.ring.handle(ring::Input::SignOfLife(from), now);
-                self.records.on_message(from, message, now);
+                self.records(now).on_message(from, message, now);
             }
             Input::Message(from, SwarmMessage::Bandwidth(message)) => {
                 self.ring.handle(ring::Input::SignOfLife(from), now);
@@ -320,28 +320,28 @@ impl SwarmNode {
     /// # Errors
     /// As there.
     pub fn set_ref(&mut self, object: Object, host: Option<Peer>, now: Moment) -> Result<u32, Refusal> {
-        let ticket = self.records.set_ref(object, host, now);
+        let ticket = self.records(now).set_ref(object, host, now);
         self.wire(now);
         ticket
     }
 
     /// See [`Records::put`].
     pub fn put(&mut self, record: records::Record, now: Moment) -> bool {
-        let taken = self.records.put(record, now);
+        let taken = self.records(now).put(record, now);
         self.wire(now);
         taken
     }
 
     /// See [`Records::deref`].
     pub fn deref(&mut self, reference: Reference, now: Moment) -> Option<u32> {
-        let ticket = self.records.deref(reference, now);
+        let ticket = self.records(now).deref(reference, now);
         self.wire(now);
         ticket
     }
 
     /// See [`Records::delete`].
     pub fn delete(&mut self, key: Position, now: Moment) -> Option<u32> {
-        let ticket = self.records.delete(key, now);
+        let ticket = self.records(now).delete(key, now);
         self.wire(now);
         ticket
     }
@@ -478,7 +478,19 @@ impl SwarmNode {
         if let Some(nodes) = self.ring.crowd() {
             self.somo.set_crowd(nodes);
         }
-        self.records.on_ring(self.ring.zone(), self.ring.leaves(), now);
+        if self.records.is_idle() {
+            self.records.forget_ring();
+        } else {
+            self.records.on_ring(self.ring.zone(), self.ring.leaves(), now);
+        }
+    }
+
+    /// Records, which know who is near by: most nodes have none most of the time.
+    fn records(&mut self, now: Moment) -> &mut Records {
+        if self.records.is_idle() {
+            self.records.on_ring(self.ring.zone(), self.ring.leaves(), now);
+        }
+        &mut self.records
     }
 
     fn fetch(&mut self, ticket: u32, key: Position, now: Moment) {

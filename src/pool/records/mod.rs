@@ -151,6 +151,17 @@ impl Records {
         }
     }
 
+    /// True while nothing is kept, owned or asked for: until that changes it need not know who is near by.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.store.is_empty() && self.own.is_empty() && self.asks.is_empty()
+    }
+
+    /// Forgets who is near by while it is idle; it is to be told before anything else comes.
+    pub fn forget_ring(&mut self) {
+        self.near = Vec::new();
+    }
+
     /// This node is seen elsewhere by others.
     pub fn on_moved(&mut self, me: Peer) {
         self.me = me;
