@@ -9,6 +9,8 @@
 #[path = "support/world.rs"]
 mod world;
 
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alm_planner::Objective;
@@ -35,9 +37,20 @@ fn sessions_survive_whatever_happens_and_are_whole_after_the_calm() {
     if let Some(seed) = from_env("ALM_SEED") {
         return session(seed);
     }
-    for seed in 0..from_env("ALM_SEEDS").unwrap_or(SEEDS) {
-        session(seed);
-    }
+    let (seeds, next) = (from_env("ALM_SEEDS").unwrap_or(SEEDS), AtomicU64::new(0));
+    // Each core a session at a time: they have nothing in common. One that fails ends the test when the others have ended.
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(|| {
+                loop {
+                    match next.fetch_add(1, Ordering::Relaxed) {
+                        seed if seed < seeds => session(seed),
+                        _ => break,
+                    }
+                }
+            });
+        }
+    });
 }
 
 /// What is true at any time.
