@@ -78,6 +78,9 @@ impl Node {
                 let given = self.carrier.give_feed(session, &trees, from, missed, on);
                 self.on_carried(now);
                 if on {
+                    if missed.is_some() {
+                        self.replay(&given, from, now);
+                    }
                     self.send(from, SessionMessage::Fed { session, trees: given });
                 }
             }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
-use alm_media::{Carried, Repair, SourceIndex};
+use alm_media::{Carried, Repair, SourceIndex, TreeId};
 use bytes::Bytes;
 
 use super::{Node, Output};
@@ -19,6 +19,12 @@ use crate::session::Routes;
 /// See the [module](self).
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mending(Arc<Mutex<Repair<NodeId>>>);
+
+/// Who misses its parent is sent what has passed within this time: from its parent's last word to its own asking, less what the way
+/// over the backup parent is the shorter one by, no packet that can still be played is older.
+const REPLAYED: Duration = Duration::from_millis(200);
+/// And not again along the same tree before that.
+const REPLAY_AGAIN: Duration = Duration::from_secs(1);
 
 impl Mending {
     /// A packet passes. `false` if it has come the same way before.
@@ -49,6 +55,23 @@ impl Mending {
         };
         self.with(|repair| repair.on_told(datagram, at, is_sent_to, &mut |packet| send(from, packet)));
         true
+    }
+
+    /// What has passed along a tree within [`REPLAYED`] and goes to `to` by these routes.
+    pub(super) fn replay(
+        &self,
+        tree: TreeId,
+        to: NodeId,
+        routes: &Routes,
+        now: Instant,
+        send: &mut dyn FnMut(&[u8]),
+    ) {
+        let is_sent_to = |came_by| {
+            let route = routes.route(tree, came_by);
+            route.is_some_and(|route| route.links.iter().any(|link| routes.peer(*link) == to))
+        };
+        let since = now.checked_sub(REPLAYED).unwrap_or(now);
+        self.with(|repair| repair.replay(tree, since, is_sent_to, send));
     }
 
     /// By how much all that came from each node since the last call was later than what came before.
@@ -83,6 +106,19 @@ impl Node {
     #[must_use]
     pub fn own_loss(&self, now: Instant) -> Option<u8> {
         self.mending.with(|repair| repair.own_loss(now)).flatten()
+    }
+
+    /// A child that misses its parent is fed along these trees from now on: it is sent what it has missed as well.
+    pub(super) fn replay(&mut self, trees: &[u32], child: NodeId, now: Instant) {
+        self.replayed.retain(|_, at| now.saturating_duration_since(*at) < REPLAY_AGAIN);
+        let mut said = Vec::new();
+        for tree in trees.iter().map(|tree| TreeId(*tree)) {
+            if self.replayed.insert((tree, child), now).is_none() {
+                let mut say = |packet: &[u8]| said.push((child, Bytes::copy_from_slice(packet)));
+                self.mending.replay(tree, child, self.carrier.routes(), now, &mut say);
+            }
+        }
+        self.say_all(said);
     }
 
     /// Sends what the memory has to say.

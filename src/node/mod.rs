@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alm_media::SourceIndex;
+use alm_media::{SourceIndex, TreeId};
 use bytes::Bytes;
 use rand::rngs::StdRng;
 
@@ -127,6 +127,8 @@ pub struct Node {
     switched: Arc<Routes>,
     sources: Arc<SourceBudgets>,
     mending: Mending,
+    /// Children of others that were sent anew what had passed along a tree, lately.
+    replayed: BTreeMap<(TreeId, NodeId), Instant>,
     repairs: Repairs,
     detours: Detours,
     keyring: Keyring,
@@ -186,6 +188,7 @@ impl Node {
             switched: carrier.routes().clone(),
             sources: Arc::new(SourceBudgets::new(now)),
             mending: Mending::default(),
+            replayed: BTreeMap::new(),
             carrier,
             repairs: Repairs::default(),
             detours: Detours::default(),

@@ -188,6 +188,19 @@ impl<L: Copy + Ord> Repair<L> {
         }
     }
 
+    /// Gives `repeat` what has come along a tree since then and by links (`None`: from here) for which `is_sent_to` holds: for a
+    /// peer that is sent it from now on and has missed the beginning. No budget bounds that but the caller's.
+    pub fn replay(
+        &self,
+        tree: TreeId,
+        since: Instant,
+        is_sent_to: impl Fn(Option<L>) -> bool,
+        repeat: &mut dyn FnMut(&[u8]),
+    ) {
+        let known = self.ring.since(tree, since).filter(|(came_by, _)| is_sent_to(*came_by));
+        known.for_each(|(_, packet)| repeat(packet));
+    }
+
     /// The share of this node's own packets that the worst of its listeners misses, percent; `None` while nobody has
     /// said anything.
     pub fn own_loss(&self, now: Instant) -> Option<u8> {

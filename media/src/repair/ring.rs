@@ -64,6 +64,19 @@ impl<L: Copy + Eq> Ring<L> {
         let slot = self.slots.get(place).filter(|slot| slot.name == name && is_recent(slot.at, now))?;
         Some((slot.came_by, &self.bytes[place * PACKET_MAX..][..slot.length]))
     }
+
+    /// The packets of a tree that have come since then, in the order in which they came, and by which link.
+    pub(super) fn since(&self, tree: TreeId, since: Instant) -> impl Iterator<Item = (Option<L>, &[u8])> {
+        let in_time = |(place, slot): (usize, &Slot<L>)| {
+            slot.at.filter(|at| slot.name.tree == tree && *at >= since).map(|at| (at, place))
+        };
+        let mut places: Vec<(Instant, usize)> = self.slots.iter().enumerate().filter_map(in_time).collect();
+        places.sort_unstable();
+        places.into_iter().map(|(_, place)| {
+            let slot = &self.slots[place];
+            (slot.came_by, &self.bytes[place * PACKET_MAX..][..slot.length])
+        })
+    }
 }
 
 fn is_recent(at: Option<Instant>, now: Instant) -> bool {

@@ -129,6 +129,24 @@ fn nothing_is_repeated_for_who_was_not_sent_it() {
     assert_eq!(asks(true, &request[..14]), (false, vec![]));
 }
 
+#[test]
+fn who_is_sent_a_tree_from_now_on_gets_what_has_passed_lately_in_its_order() {
+    let (start, mut node) = (start(), Repair::new());
+    for counter in 0..20_u32 {
+        let (bytes, at) = (packet(u64::from(counter)), start + MS * 20 * counter);
+        assert!(node.on_packet(carried(&bytes, Some(counter % 2), 1), at, &mut |_, _| ()));
+    }
+    let replayed = |tree, links: &[u32]| {
+        let mut again = Vec::new();
+        let is_sent_to = |came_by: Option<u32>| came_by.is_some_and(|link| links.contains(&link));
+        node.replay(tree, start + MS * 300, is_sent_to, &mut |packet| again.push(packet.to_vec()));
+        again
+    };
+    assert_eq!(replayed(TREE, &[0, 1]), [15, 16, 17, 18, 19].map(packet));
+    assert_eq!(replayed(TREE, &[1]), [15, 17, 19].map(packet));
+    assert!(replayed(TreeId(8), &[0, 1]).is_empty());
+}
+
 proptest! {
     #[test]
     fn anything_at_all_stays_within_bounds(
