@@ -26,8 +26,8 @@ const FAILURES_MAX: usize = 4;
 
 /// A microphone's block, and those of a loudspeaker that are tried one after the other, in milliseconds. A sound server holds two
 /// of what is played: shorter ones are less delay, and run out on a busy machine.
-const BLOCK_MS: u32 = 5;
-const BLOCKS_MS: [u32; 4] = [5, 10, 20, 40];
+const BLOCK_MS: u32 = 10;
+const BLOCKS_MS: [u32; 3] = [10, 20, 40];
 
 /// A loudspeaker's channels.
 const EARS: usize = 2;
