@@ -20,8 +20,8 @@ use crate::session::Routes;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mending(Arc<Mutex<Repair<NodeId>>>);
 
-/// Who misses its parent is sent what has passed within this time: from its parent's last word to its own asking, less what the way
-/// over the backup parent is the shorter one by, no packet that can still be played is older.
+/// A child that misses its parent is sent what has passed within this time: it has noticed after some 60 ms and its asking takes a
+/// way across, so that the first packet that it lacks is not much older, and one that is cannot be played any more.
 const REPLAYED: Duration = Duration::from_millis(200);
 /// And not again along the same tree before that.
 const REPLAY_AGAIN: Duration = Duration::from_secs(1);
