@@ -112,6 +112,8 @@ fn on_event(pool: &mut PoolNode, event: LinkEvent) {
             pool.on_traffic(from, at);
             pool.handle_datagram(from, &bytes, at);
         }
+        // Nobody is watched.
+        LinkEvent::Alert { .. } => {}
     }
 }
 

@@ -221,6 +221,7 @@ fn drain(node: &mut Node, link: &mut QuicLink, ears: &Ears) {
             Output::DialThrough(via, to) => link.dial_through(via, to),
             Output::Close(peer, reason) => link.close(peer, reason),
             Output::Switch(switch) => link.set_switch(switch),
+            Output::Watch(watched) => link.watch(watched),
             Output::Play(packet, _) => ears.hear(&packet),
             Output::Plan(job) => {
                 let begun = now();

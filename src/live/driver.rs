@@ -149,6 +149,9 @@ impl<L: Link> Driver<L> {
         let mut random = config.random;
         let own = StdRng::from_rng(&mut random);
         let mut node = Node::new(config.identity.clone(), listen.clone(), config.pool, own, now);
+        if link.can_watch() {
+            node.rely_on_alerts();
+        }
         // A machine of the pool knows the session when its host is gone.
         let known: Vec<SocketAddr> = listen.iter().chain(&config.bootstrap).copied().collect();
         for addr in config.bootstrap {
@@ -362,13 +365,18 @@ impl<L: Link> Driver<L> {
 
     /// Handles an event and those that are there already.
     fn on_link(&mut self, event: LinkEvent) {
+        let mut alerted = matches!(event, LinkEvent::Alert { .. });
         self.handle(Input::Link(event));
         let mut context = Context::from_waker(Waker::noop());
         for _ in 1..LINK_EVENTS_IN_A_ROW {
             self.drain_outputs();
             // Whoever polls last is woken: the select above polls again before it waits.
             let Poll::Ready(event) = self.link.poll_event(&mut context) else { break };
+            alerted |= matches!(event, LinkEvent::Alert { .. });
             self.handle(Input::Link(event));
+        }
+        if alerted {
+            self.on_timeout();
         }
     }
 
@@ -410,6 +418,7 @@ impl<L: Link> Driver<L> {
                 Output::DialThrough(via, node) => self.link.dial_through(via, node),
                 Output::Close(node, reason) => self.link.close(node, reason),
                 Output::Switch(switch) => self.link.set_switch(switch),
+                Output::Watch(watched) => self.link.watch(watched),
                 Output::Play(packet, at) => self.play(packet, at),
                 Output::Plan(job) => {
                     let (planner, spent) = (self.planner.clone(), self.spent.clone());

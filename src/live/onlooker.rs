@@ -222,8 +222,8 @@ impl<L: Link> Onlooker<L> {
                     self.pool.handle_datagram(from, &bytes, at);
                 }
             }
-            // Media, which nobody sends to one who only looks.
-            LinkEvent::Delivered { .. } => {}
+            // Media, which nobody sends to one who only looks, and who watches nobody.
+            LinkEvent::Delivered { .. } | LinkEvent::Alert { .. } => {}
         }
     }
 

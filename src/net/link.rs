@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::rhythm::Rhythm;
 use crate::identity::NodeId;
 
 /// How a message travels.
@@ -76,6 +77,12 @@ pub enum LinkEvent {
         bytes: Bytes,
         /// When it was taken from the network.
         at: Instant,
+    },
+    /// A peer that is [watched](Link::watch) has been silent for longer than it may be, or packets of its are missing:
+    /// [`Link::poll_heard`] tells which.
+    Alert {
+        /// Which peer.
+        peer: NodeId,
     },
     /// A datagram that the [`Switch`] has passed on where it had to go, and that is for this node as well.
     Delivered {
@@ -146,13 +153,26 @@ pub struct SwitchCounts {
     pub lost_down: u64,
 }
 
+/// A peer whose silence matters.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Watched {
+    /// Which.
+    pub peer: NodeId,
+    /// It may be silent for so long.
+    pub silence: Duration,
+    /// What is known of its rhythm; the link learns on from there unless it has watched it before.
+    pub rhythm: Rhythm,
+}
+
 /// What a link knows of a peer's packets, datagrams and its own, whatever the [`Switch`] made of them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Heard {
     /// When the last one came.
     pub at: Instant,
     /// The longest time between two of them since that was told last.
     pub longest: Duration,
+    /// How far apart they are, if the peer is [watched](Link::watch).
+    pub rhythm: Option<Rhythm>,
     /// How many have come since the connection began.
     pub came: u64,
     /// How many the peer has numbered that have not come, or not yet.
@@ -251,6 +271,17 @@ pub trait Link {
     /// Tells which peers have been heard since the last call: the switch leaves the node in the dark.
     fn poll_heard(&mut self, heard: &mut dyn FnMut(NodeId, Heard)) {
         let _ = heard;
+    }
+
+    /// Whether this link can [watch](Self::watch) as it forwards; where it cannot, who wants to know has to look.
+    fn can_watch(&self) -> bool {
+        false
+    }
+
+    /// Has a [`LinkEvent::Alert`] come when one of these peers, and no others from now on, has been silent for too long, once a
+    /// silence, or when packets of its are missing, a few times a second at most.
+    fn watch(&mut self, watched: Vec<Watched>) {
+        let _ = watched;
     }
 
     /// The next event that was not worth waking anybody for, if there is one.

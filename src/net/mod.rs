@@ -10,6 +10,7 @@ mod hop;
 mod link;
 mod mdns;
 mod port_map;
+mod rhythm;
 
 pub mod emulated;
 pub mod quic;
@@ -18,11 +19,12 @@ pub use self::address::{Buffers, ListenError, bind_udp, buffers, concrete_addres
 pub use self::budget::Budget;
 pub use self::link::{
     ANSWER_LEN, Channel, DialError, Heard, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict,
-    next_event,
+    Watched, next_event,
 };
 pub(crate) use self::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
 pub use self::mdns::{Discovered, Mdns};
 pub use self::port_map::PortMap;
+pub use self::rhythm::Rhythm;
 
 /// What is read of a packet beside QUIC, or of a datagram that asks for a detour, is written as it came; see
 /// [`crate::fuzz`].

@@ -40,6 +40,7 @@ impl Node {
                     Err(_) => self.cut_off(from, "malformed message", now),
                 }
             }
+            LinkEvent::Alert { .. } => self.detours.on_alert(now),
             LinkEvent::Datagram { .. } | LinkEvent::Delivered { .. } => {}
         }
     }

@@ -24,7 +24,7 @@ use rand::rngs::StdRng;
 use self::mending::Mending;
 use self::sources::SourceBudgets;
 use crate::identity::{Identity, NodeId, Position, SessionId};
-use crate::net::{Channel, Heard, Link, LinkEvent, Switch};
+use crate::net::{Channel, Heard, Link, LinkEvent, Switch, Watched};
 use crate::pool::{Answer, Contact, Place, PoolConfig, PoolNode, Standing};
 use crate::session::{
     self, Carrier, Chat, Detours, Keyring, Keys, Manager, ManagerConfig, Measured, Member, MemberConfig,
@@ -79,6 +79,8 @@ pub enum Output {
     Close(NodeId, &'static str),
     /// Have the link forward by this table, which replaces the last.
     Switch(Arc<dyn Switch>),
+    /// Have the link watch these peers, and no others; comes only after [`Node::rely_on_alerts`].
+    Watch(Vec<Watched>),
     /// Run a planning job beside the media and hand in [`Input::Planned`].
     Plan(Box<PlanningJob>),
     /// A packet for this node's own ears, taken from the network at that time.
@@ -225,6 +227,12 @@ impl Node {
         self.pool.measure_line(now);
     }
 
+    /// The link [watches](Link::watch) whom this node tells it to, which need not look so often then.
+    pub fn rely_on_alerts(&mut self) {
+        self.repairs.rely_on_alerts();
+        self.detours.rely_on_alerts();
+    }
+
     /// Starts to join a session.
     pub fn join(&mut self, config: MemberConfig, now: Instant) {
         let session = config.invite.session;
@@ -262,10 +270,10 @@ impl Node {
                 return;
             }
             Input::Link(event) => self.handle_link(event, now),
-            Input::Heard(from, Heard { at, longest, came, lost }) => {
-                self.pool.on_traffic(from, at);
-                self.repairs.on_heard(from, at, longest);
-                self.detours.on_counted(from, came, lost);
+            Input::Heard(from, heard) => {
+                self.pool.on_traffic(from, heard.at);
+                self.repairs.on_heard(from, &heard);
+                self.detours.on_counted(from, heard.came, heard.lost);
                 return;
             }
             Input::Contact(contact) => self.pool.add_contact(contact, now),
@@ -328,8 +336,8 @@ impl Node {
         self.settle(now);
     }
 
-    /// Takes in what the link has dealt with by itself, or kept for later. To be called before each [`Input::Timeout`]: nobody
-    /// who was heard is taken for silent.
+    /// Takes in what the link has dealt with by itself, or kept for later. To be called before each [`Input::Timeout`], and one
+    /// is due after each [`LinkEvent::Alert`]: nobody who was heard is taken for silent.
     pub fn catch_up(&mut self, link: &mut impl Link, now: Instant) {
         link.poll_heard(&mut |peer, heard| self.handle(Input::Heard(peer, heard), heard.at));
         while let Some(event) = link.poll_later() {

@@ -204,6 +204,7 @@ impl Node {
             session::Output::Replaced(manager, silent) => self.on_replaced(manager, silent, now),
             session::Output::Epoch(key, phrase) => self.keyring.on_epoch(key, phrase, now),
             session::Output::Doubt(node) => self.pool.doubt(node, now),
+            session::Output::Watch(watched) => self.outputs.push_back(Output::Watch(watched)),
             session::Output::Measure(node) => self.pool.look_at(node, now),
             session::Output::Bootstrap(addr) => self.pool.add_bootstrap(addr, now),
         }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks at the ways.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
+/// The same while nothing is the matter, if something else says when.
+pub(super) const CALM_LOOK: Duration = Duration::from_secs(1);
 /// Looks that are judged together.
 const LOOKS: usize = 5;
 /// More is lost than what is asked for again can make good.
@@ -70,6 +72,12 @@ impl Counted {
         let lost: Vec<u64> = recent.map(|(_, _, lost)| *lost).collect();
         let lossy = lost.windows(2).filter(|pair| pair[1] > pair[0]).count();
         lossy >= LOSSY_LOOKS && self.loss().is_some_and(|loss| loss >= LOSS_BAD)
+    }
+
+    /// Nothing was lost between the last looks.
+    pub(super) fn is_whole(&self) -> bool {
+        let mut recent = self.looks.iter().rev().take(LOOKS).map(|(_, _, lost)| lost);
+        recent.next().is_none_or(|newest| recent.all(|lost| lost == newest))
     }
 
     fn loss_from(&self, first: usize) -> Option<f64> {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use alm_media::TreeId;
 
 use super::carrier::Carrier;
-use super::condition::{Counted, LOOK, SLOW_BAD, has_slowed, is_good};
+use super::condition::{CALM_LOOK, Counted, LOOK, SLOW_BAD, has_slowed, is_good};
 use super::feeds::FromAbove;
 use super::message::SessionMessage;
 use super::{BadWay, Event, Output};
@@ -43,6 +43,10 @@ pub struct Detours {
     counted: BTreeMap<NodeId, Counted>,
     branches: BTreeMap<(SessionId, TreeId), Branch>,
     look_at: Option<Instant>,
+    /// The link says so when packets are missing, or late.
+    alerted: bool,
+    /// Until when looks are frequent all the same.
+    restless: Option<Instant>,
     outputs: VecDeque<Output>,
     events: VecDeque<Event>,
 }
@@ -107,6 +111,8 @@ enum Stage {
 
 /// All that comes has to be late at so many looks in a row.
 const LATE_LOOKS: u32 = 2;
+/// How long looks are frequent after an alert: as long as a way takes to be found bad.
+const RESTLESS: Duration = Duration::from_secs(1);
 /// How long measuring may take: a long round trip, twice.
 const MEASURE_WITHIN: Duration = Duration::from_millis(1_200);
 /// How long a detour may take to feed.
@@ -135,6 +141,17 @@ impl Detours {
         if let Some(counted) = self.counted.get_mut(&from) {
             counted.note(came, lost);
         }
+    }
+
+    /// [`on_alert`](Self::on_alert) is called when packets of somebody are missing, or late.
+    pub fn rely_on_alerts(&mut self) {
+        self.alerted = true;
+    }
+
+    /// Packets of somebody are missing, or late: this is looked into at once, and for a while.
+    pub fn on_alert(&mut self, now: Instant) {
+        self.restless = Some(now + RESTLESS);
+        self.look_at = self.look_at.map(|at| at.min(now));
     }
 
     /// What this node carries has changed.
@@ -191,7 +208,6 @@ impl Detours {
         if self.look_at.is_none_or(|at| at > now) {
             return false;
         }
-        self.look_at = Some(now + LOOK);
         let since = now.checked_sub(HOLD_MAX).unwrap_or(now);
         self.counted.values_mut().for_each(|counted| counted.look(since, now));
         self.judge(carrier, measured, now);
@@ -209,6 +225,7 @@ impl Detours {
         self.ask(carrier, now);
         self.advance(carrier, now);
         self.tell(carrier, now);
+        self.look_at = Some(now + if self.is_calm(now) { CALM_LOOK } else { LOOK });
         self.outputs.iter().any(|output| matches!(output, Output::Message(..)))
     }
 
@@ -226,6 +243,15 @@ impl Detours {
     /// The next thing to know.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Nothing is lost, late or gone around, and who would notice first has said nothing.
+    fn is_calm(&self, now: Instant) -> bool {
+        self.alerted
+            && self.restless.is_none_or(|until| until <= now)
+            && self.branches.is_empty()
+            && self.ways.values().all(|way| matches!(way.state, State::Well) && way.late == 0)
+            && self.counted.values().all(Counted::is_whole)
     }
 
     /// Counts what comes from all who feed this node, and nobody else.

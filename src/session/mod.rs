@@ -66,6 +66,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::identity::NodeId;
+use crate::net::Watched;
 use crate::pool::{Contact, HelpersFrom, Priority, Reservation};
 
 /// What a manager or a member asks of the node that it lives in. Drain it after every call.
@@ -91,6 +92,8 @@ pub enum Output {
     Doubt(NodeId),
     /// A few round trips to a node are wanted at once.
     Measure(NodeId),
+    /// Have the link watch these, and no others.
+    Watch(Vec<Watched>),
     /// The manager has been silent for that long, and this node is its heir: take over if others are heard.
     TakeOver(Duration),
     /// Ask everybody for the manager.

@@ -30,7 +30,7 @@ pub fn rehearse(relay: &[Duration], others: &[Duration], origin: Instant) -> Reh
         let is_other = others.peek().is_some_and(|other| *other < *from_relay);
         let (from, at) = if is_other { (OTHER, others.next()) } else { (RELAY, relay.next()) };
         let Some(at) = at.map(|at| origin + *at) else { return found };
-        while let Some(due) = watch.poll_timeout().filter(|due| *due < at) {
+        while let Some(due) = watch.poll_timeout(false).filter(|due| *due < at) {
             for (_, verdict) in watch.handle_timeout(due) {
                 match verdict {
                     Verdict::Suspected => found.suspected += 1,

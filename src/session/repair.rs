@@ -19,6 +19,7 @@ use super::message::SessionMessage;
 use super::watch::{Verdict, Watch};
 use super::{Event, Lost, Output};
 use crate::identity::{NodeId, SessionId};
+use crate::net::{Heard, Watched};
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -28,6 +29,8 @@ pub struct Repairs {
     /// Parents that are missed: when each was last heard and when that was noticed.
     missed: BTreeMap<NodeId, Missed>,
     false_alarms: u64,
+    /// Whom the link watches; `None` if it watches nobody.
+    watched: Option<Vec<Watched>>,
     outputs: VecDeque<Output>,
     events: VecDeque<Event>,
 }
@@ -61,6 +64,8 @@ struct Missed {
 
 /// How long a backup parent may take to feed before another one is asked: a long round trip.
 const FEED_PATIENCE: Duration = Duration::from_millis(250);
+/// A silence that may last so much longer or shorter than before makes no difference.
+const SILENCE_STEP: Duration = Duration::from_millis(4);
 
 impl Repairs {
     /// Something has come from a node.
@@ -68,9 +73,15 @@ impl Repairs {
         self.watch.on_traffic(from, at);
     }
 
-    /// The link has heard a node, last then, and with no longer pauses than that.
-    pub fn on_heard(&mut self, from: NodeId, at: Instant, longest: Duration) {
-        self.watch.on_heard(from, at, longest);
+    /// The link has heard a node.
+    pub fn on_heard(&mut self, from: NodeId, heard: &Heard) {
+        self.watch.on_heard(from, heard);
+    }
+
+    /// The link watches whom [`Output::Watch`] names, and [`handle_timeout`](Self::handle_timeout) is called when they are
+    /// silent.
+    pub fn rely_on_alerts(&mut self) {
+        self.watched = Some(Vec::new());
     }
 
     /// What this node carries has changed.
@@ -85,6 +96,7 @@ impl Repairs {
         for lost in self.missed.keys().copied().collect::<Vec<_>>() {
             self.open_wounds(lost, carrier, now);
         }
+        self.keep_watch();
     }
 
     /// A node cannot be talked to any more.
@@ -93,6 +105,7 @@ impl Repairs {
             self.on_verdict(node, verdict, carrier, now);
         }
         self.flush(carrier, now);
+        self.keep_watch();
     }
 
     /// A backup parent feeds this node along these trees.
@@ -122,13 +135,26 @@ impl Repairs {
             self.on_verdict(node, verdict, carrier, now);
         }
         self.flush(carrier, now);
+        self.keep_watch();
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let waiting = self.wounds.values().filter(|wound| wound.fed_by.is_none() && !wound.called);
-        waiting.map(|wound| wound.next_at).chain(self.watch.poll_timeout()).min()
+        waiting.map(|wound| wound.next_at).chain(self.watch.poll_timeout(self.watched.is_some())).min()
+    }
+
+    /// Has the link watch who is well.
+    fn keep_watch(&mut self) {
+        let Some(watched) = &mut self.watched else { return };
+        let now: Vec<Watched> = self.watch.well().collect();
+        let alike =
+            |(a, b): (&Watched, &Watched)| a.peer == b.peer && a.silence.abs_diff(b.silence) < SILENCE_STEP;
+        if now.len() != watched.len() || !now.iter().zip(&*watched).all(alike) {
+            watched.clone_from(&now);
+            self.outputs.push_back(Output::Watch(now));
+        }
     }
 
     /// The next thing to do.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::identity::NodeId;
+use crate::net::{Heard, Rhythm, Watched};
 
 /// The longest silence of a relay towards those who depend on it.
 pub(super) const BEAT: Duration = Duration::from_millis(40);
@@ -25,10 +26,6 @@ const FIRST_WORD: Duration = Duration::from_millis(1_500);
 /// Beside twice the mean gap, patience allows for at least this much variation, and for this many mean deviations.
 const VARIATION_MIN_MS: f64 = 20.0;
 const DEVIATIONS: f64 = 4.0;
-/// Weights of the newest gap in the mean and in its deviation (RFC 6298: 1/8 and 1/4 for samples a round trip apart;
-/// gaps are many times as frequent).
-const MEAN_WEIGHT: f64 = 1.0 / 16.0;
-const DEVIATION_WEIGHT: f64 = 1.0 / 32.0;
 /// When this node itself comes so late to its timers, it was not the others who were silent.
 const OWN_STALL: Duration = Duration::from_millis(30);
 
@@ -54,8 +51,7 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct Feed {
     last: Instant,
-    mean_ms: f64,
-    deviation_ms: f64,
+    rhythm: Rhythm,
     state: State,
 }
 
@@ -82,8 +78,7 @@ impl Watch {
         for relay in relays {
             self.feeds.entry(*relay).or_insert(Feed {
                 last: now,
-                mean_ms: BEAT.as_secs_f64() * 1_000.0,
-                deviation_ms: 0.0,
+                rhythm: Rhythm::of(BEAT),
                 state: State::New,
             });
         }
@@ -91,12 +86,15 @@ impl Watch {
 
     /// Something has come from a node.
     pub(super) fn on_traffic(&mut self, from: NodeId, at: Instant) {
-        self.on_heard(from, at, Duration::MAX);
+        self.note(from, at, Duration::MAX, None);
     }
 
-    /// More than one thing may have come from a node, the last one then, and no two further apart than `longest`: who passes
-    /// media on without looking at them is told now and then.
-    pub(super) fn on_heard(&mut self, from: NodeId, at: Instant, longest: Duration) {
+    /// More than one thing may have come from a node: who passes media on without looking at them is told now and then.
+    pub(super) fn on_heard(&mut self, from: NodeId, heard: &Heard) {
+        self.note(from, heard.at, heard.longest, heard.rhythm);
+    }
+
+    fn note(&mut self, from: NodeId, at: Instant, longest: Duration, rhythm: Option<Rhythm>) {
         let last = self.others.entry(from).or_insert(at);
         *last = (*last).max(at);
         let Some(feed) = self.feeds.get_mut(&from) else { return };
@@ -108,7 +106,10 @@ impl Watch {
         feed.last = feed.last.max(at);
         match &mut feed.state {
             State::New => feed.state = State::Well,
-            State::Well => feed.learn(gap),
+            State::Well => match rhythm {
+                Some(rhythm) => feed.rhythm = rhythm,
+                None => feed.rhythm.learn(gap),
+            },
             State::Suspected { keeping_up, .. } | State::Dead { keeping_up } => {
                 let is_stall = gap > PATIENCE_MIN;
                 *keeping_up = keeping_up.filter(|_| !is_stall).or(Some(at));
@@ -131,7 +132,7 @@ impl Watch {
 
     /// Draws conclusions. `due` is when this node wanted to be called.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Vec<(NodeId, Verdict)> {
-        let Some(due) = self.poll_timeout().filter(|due| *due <= now) else { return Vec::new() };
+        let Some(due) = self.poll_timeout(false).filter(|due| *due <= now) else { return Vec::new() };
         if now - due >= OWN_STALL {
             for feed in self.feeds.values_mut().filter(|feed| matches!(feed.state, State::New | State::Well))
             {
@@ -174,9 +175,17 @@ impl Watch {
         verdicts
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout).
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.feeds.values().filter_map(Feed::due).min()
+    /// When to call [`handle_timeout`](Self::handle_timeout); `alerted`: that is done anyway when somebody who is
+    /// [well](Self::well) falls silent.
+    pub(super) fn poll_timeout(&self, alerted: bool) -> Option<Instant> {
+        let feeds = self.feeds.values().filter(|feed| !alerted || feed.state != State::Well);
+        feeds.filter_map(Feed::due).min()
+    }
+
+    /// Those from whom nothing is missing, and how long they may be silent.
+    pub(super) fn well(&self) -> impl Iterator<Item = Watched> {
+        let well = self.feeds.iter().filter(|(_, feed)| feed.state == State::Well);
+        well.map(|(peer, feed)| Watched { peer: *peer, silence: feed.patience(), rhythm: feed.rhythm })
     }
 
     /// When a relay was last heard.
@@ -198,17 +207,12 @@ impl Watch {
 }
 
 impl Feed {
-    fn learn(&mut self, gap: Duration) {
-        let gap_ms = gap.as_secs_f64() * 1_000.0;
-        self.deviation_ms += ((gap_ms - self.mean_ms).abs() - self.deviation_ms) * DEVIATION_WEIGHT;
-        self.mean_ms += (gap_ms - self.mean_ms) * MEAN_WEIGHT;
-    }
-
     fn patience(&self) -> Duration {
         if self.state == State::New {
             return FIRST_WORD;
         }
-        let ms = 2.0 * self.mean_ms + VARIATION_MIN_MS.max(DEVIATIONS * self.deviation_ms);
+        let Rhythm { mean_ms, deviation_ms } = self.rhythm;
+        let ms = 2.0 * mean_ms + VARIATION_MIN_MS.max(DEVIATIONS * deviation_ms);
         Duration::from_secs_f64(ms / 1_000.0).clamp(PATIENCE_MIN, PATIENCE_MAX)
     }
 
@@ -248,7 +252,7 @@ mod tests {
                 watch.on_traffic(node(2), now);
             }
             told.extend(watch.handle_timeout(now).into_iter().map(|(_, verdict)| (at, verdict)));
-            assert!(watch.poll_timeout().is_none_or(|due| due > now), "awake for nothing at {at} ms");
+            assert!(watch.poll_timeout(false).is_none_or(|due| due > now), "awake for nothing at {at} ms");
         }
         told
     }
@@ -285,9 +289,10 @@ mod tests {
                 longest = longest.max(now - last);
                 last = now;
             }
-            if watch.poll_timeout().is_some_and(|due| due <= now) {
+            if watch.poll_timeout(false).is_some_and(|due| due <= now) {
                 if last > before {
-                    watch.on_heard(node(1), last, std::mem::take(&mut longest));
+                    let longest = std::mem::take(&mut longest);
+                    watch.on_heard(node(1), &Heard { at: last, longest, rhythm: None, came: 0, lost: 0 });
                     before = last;
                 }
                 watch.on_traffic(node(2), now);
@@ -297,6 +302,27 @@ mod tests {
         let expected = [Verdict::Suspected, Verdict::Back, Verdict::Suspected, Verdict::Dead];
         assert_eq!(told.iter().map(|(_, verdict)| *verdict).collect::<Vec<_>>(), expected, "{told:?}");
         assert!(told[0].0 <= 2_080 && told[1].0 <= 3_300 && told[2].0 <= 5_080, "{told:?}");
+    }
+
+    #[test]
+    fn who_is_well_is_left_to_the_link_and_judged_when_it_says_so() {
+        let (start, mut watch) = (origin(), Watch::default());
+        watch.set(&BTreeSet::from([node(1)]), start);
+        assert!(watch.poll_timeout(true).is_some() && watch.well().next().is_none(), "not heard yet");
+        let rhythm = Rhythm { mean_ms: 20.0, deviation_ms: 2.0 };
+        for ms in [20, 1_020, 2_020] {
+            let heard =
+                Heard { at: start + MS * ms, longest: 25 * MS, rhythm: Some(rhythm), came: 50, lost: 0 };
+            watch.on_heard(node(1), &heard);
+        }
+        assert_eq!(watch.poll_timeout(true), None);
+        let well: Vec<Watched> = watch.well().collect();
+        assert_eq!(well, [Watched { peer: node(1), silence: 60 * MS, rhythm }]);
+        assert_eq!(watch.handle_timeout(start + MS * 2_085), [(node(1), Verdict::Suspected)]);
+        assert!(
+            watch.poll_timeout(true).is_some() && watch.well().next().is_none(),
+            "there are other questions"
+        );
     }
 
     #[test]

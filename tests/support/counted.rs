@@ -27,6 +27,6 @@ impl Counted {
     pub fn news(&mut self) -> Option<Heard> {
         let at = self.last.filter(|_| std::mem::take(&mut self.is_news))?;
         let longest = std::mem::take(&mut self.longest);
-        Some(Heard { at, longest, came: self.came, lost: self.lost })
+        Some(Heard { at, longest, rhythm: None, came: self.came, lost: self.lost })
     }
 }

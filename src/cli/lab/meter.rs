@@ -10,7 +10,7 @@ use alm_media::peek_tree;
 use bytes::Bytes;
 
 use crate::identity::NodeId;
-use crate::net::{Channel, Heard, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict};
+use crate::net::{Channel, Heard, Link, LinkEvent, SendError, Switch, SwitchCounts, Verdict, Watched};
 
 /// Media of one node, bytes on the wire.
 #[derive(Debug, Default)]
@@ -115,6 +115,14 @@ impl<L: Link + Send> Link for Meter<L> {
 
     fn poll_heard(&mut self, heard: &mut dyn FnMut(NodeId, Heard)) {
         self.link.poll_heard(heard);
+    }
+
+    fn can_watch(&self) -> bool {
+        self.link.can_watch()
+    }
+
+    fn watch(&mut self, watched: Vec<Watched>) {
+        self.link.watch(watched);
     }
 
     fn poll_later(&mut self) -> Option<LinkEvent> {

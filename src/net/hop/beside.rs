@@ -180,8 +180,9 @@ impl Patience {
     /// Has it wait no longer than that. While packets come sooner, that takes no call to the kernel.
     fn set(&mut self, socket: &UdpSocket, longest: Option<Duration>) {
         let longest = longest.map(|longest| longest.max(PATIENCE_MIN));
-        let close = |(told, longest): (Duration, Duration)| told <= longest && longest <= told + PATIENCE_MIN;
-        if self.0 == longest || self.0.zip(longest).is_some_and(close) {
+        // To wake for nothing now and then costs less than to say each time how long it may be.
+        let near = |(told, longest): (Duration, Duration)| told <= longest && longest <= told * 2;
+        if self.0 == longest || self.0.zip(longest).is_some_and(near) {
             return;
         }
         // It has not refused this before.

@@ -16,7 +16,7 @@ use super::packet::{Header, Kind};
 use super::path::{Ask, Path};
 use super::replay::{Freshness, ReplayWindow};
 use crate::identity::NodeId;
-use crate::net::{Budget, Heard, SendError, SwitchCounts};
+use crate::net::{Budget, Heard, Rhythm, SendError, SwitchCounts};
 
 /// See the [module](self).
 pub(in crate::net) struct Hop {
@@ -30,18 +30,11 @@ pub(in crate::net) struct Hop {
     target: ArcSwapOption<SocketAddr>,
     /// What the switch has made of this hop's datagrams.
     pub(super) counts: Counts,
-    /// When anything proven arrived last, as microseconds since `since`.
-    heard_us: AtomicU64,
-    /// The longest time between two such arrivals since that was told last, microseconds.
-    longest_us: AtomicU64,
-    /// `heard_us`, as last told.
-    told_us: AtomicU64,
     sent: AtomicU64,
     /// Datagrams that left as hop packets.
     sealed: AtomicU64,
     /// The path cannot bear what is sent.
     broken: AtomicBool,
-    since: Instant,
 }
 
 /// What is written where packets come in.
@@ -49,8 +42,18 @@ struct Inbound {
     replay: ReplayWindow,
     path: Path,
     forgeries: ForgeryLimit,
-    /// `heard_us` and `sent` at the last [`Hop::poll`].
-    used: (u64, u64),
+    /// When anything proven arrived last.
+    heard: Option<Instant>,
+    /// The same, as last told.
+    told: Option<Instant>,
+    /// The longest time between two such arrivals since that was told last.
+    longest: Duration,
+    /// How far apart they are, while that is wanted.
+    rhythm: Option<Rhythm>,
+    /// Numbers have been left out since that was told last.
+    missing: bool,
+    /// `heard` and `sent` at the last [`Hop::poll`].
+    used: (Option<Instant>, u64),
     /// Datagrams that came as hop packets.
     received: u64,
     /// Packets of any kind that were opened, and the counters of the first and the newest.
@@ -65,6 +68,17 @@ struct Inbound {
 }
 
 impl Inbound {
+    fn hear(&mut self, at: Instant) {
+        if let Some(before) = self.heard {
+            let gap = at.saturating_duration_since(before);
+            self.longest = self.longest.max(gap);
+            if let Some(rhythm) = &mut self.rhythm {
+                rhythm.learn(gap);
+            }
+        }
+        self.heard = self.heard.max(Some(at));
+    }
+
     /// Packets that the peer has numbered and that did not come, or not yet.
     fn lost_down(&self) -> u64 {
         self.counters.map_or(0, |(first, newest)| (newest + 1 - first).saturating_sub(self.opened))
@@ -96,7 +110,12 @@ impl Hop {
             replay: ReplayWindow::default(),
             path: Path::new(quic.remote_address(), now),
             forgeries: ForgeryLimit::new(now),
-            used: (0, 0),
+            heard: None,
+            told: None,
+            longest: Duration::ZERO,
+            rhythm: None,
+            missing: false,
+            used: (None, 0),
             received: 0,
             opened: 0,
             counters: None,
@@ -113,13 +132,9 @@ impl Hop {
             inbound: Mutex::new(inbound),
             target: ArcSwapOption::empty(),
             counts: Counts::default(),
-            heard_us: AtomicU64::new(0),
-            longest_us: AtomicU64::new(0),
-            told_us: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             sealed: AtomicU64::new(0),
             broken: AtomicBool::new(false),
-            since: now,
         }))
     }
 
@@ -149,7 +164,7 @@ impl Hop {
     }
 
     /// Seals a datagram into the batch; `false` while hop packets do not get through.
-    pub(super) fn seal(&self, datagram: &[u8], batch: &mut Batch) -> bool {
+    pub(in crate::net) fn seal(&self, datagram: &[u8], batch: &mut Batch) -> bool {
         if let Some(target) = &*self.target.load()
             && batch.push(**target, |out| self.sealer.seal(Kind::Datagram, datagram, out))
         {
@@ -182,12 +197,13 @@ impl Hop {
         inbound.opened += 1;
         let (first, newest) = inbound.counters.unwrap_or((header.counter, header.counter));
         inbound.counters = Some((first.min(header.counter), newest.max(header.counter)));
+        inbound.missing |= header.counter > newest + 1;
         if freshness == Freshness::Newest
             && let Some(ask) = inbound.path.on_newest(from, at)
         {
             self.ask(ask, batch);
         }
-        self.hear(at);
+        inbound.hear(at);
         Some(payload)
     }
 
@@ -218,29 +234,41 @@ impl Hop {
 
     /// Something proven has arrived, by the hop or by QUIC.
     pub(super) fn hear(&self, at: Instant) {
-        let since = at.saturating_duration_since(self.since).as_micros() as u64;
-        let before = self.heard_us.fetch_max(since, Ordering::Relaxed);
-        if before > 0 {
-            self.longest_us.fetch_max(since.saturating_sub(before), Ordering::Relaxed);
-        }
+        self.inbound().hear(at);
+    }
+
+    /// Learns the peer's rhythm from now on, from what is known of it, unless it does already; or no more.
+    pub(super) fn learn_rhythm(&self, known: Option<Rhythm>) {
+        let mut inbound = self.inbound();
+        inbound.rhythm = known.map(|known| inbound.rhythm.unwrap_or(known));
+    }
+
+    #[cfg(target_os = "linux")]
+    /// When the peer was heard last, and whether it has left out numbers since [`forget_missing`](Self::forget_missing).
+    pub(super) fn last_heard(&self) -> (Option<Instant>, bool) {
+        let inbound = self.inbound();
+        (inbound.heard, inbound.missing)
+    }
+
+    /// It is known that numbers are left out.
+    #[cfg(target_os = "linux")]
+    pub(super) fn forget_missing(&self) {
+        self.inbound().missing = false;
     }
 
     /// What has been heard of the peer, if there is news since the last call.
     pub(in crate::net) fn news(&self) -> Option<Heard> {
-        let heard = self.heard_us.load(Ordering::Relaxed);
-        let told = self.told_us.swap(heard, Ordering::Relaxed);
-        (heard > told).then(|| {
-            let inbound = self.inbound();
-            let at = self.since + Duration::from_micros(heard);
-            let longest = Duration::from_micros(self.longest_us.swap(0, Ordering::Relaxed));
-            Heard { at, longest, came: inbound.opened, lost: inbound.lost_down() }
-        })
+        let mut inbound = self.inbound();
+        let at = inbound.heard.filter(|_| inbound.heard > inbound.told)?;
+        inbound.told = Some(at);
+        let longest = std::mem::take(&mut inbound.longest);
+        Some(Heard { at, longest, rhythm: inbound.rhythm, came: inbound.opened, lost: inbound.lost_down() })
     }
 
     /// Time passes: asks whether the hop gets through, when that is due.
     pub(super) fn poll(&self, now: Instant, batch: &mut Batch) {
         let mut inbound = self.inbound();
-        let use_now = (self.heard_us.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed));
+        let use_now = (inbound.heard, self.sent.load(Ordering::Relaxed));
         let used = std::mem::replace(&mut inbound.used, use_now) != use_now;
         if self.broken.load(Ordering::Relaxed) && !is_open(inbound.broken_since, now) {
             self.broken.store(false, Ordering::Relaxed);

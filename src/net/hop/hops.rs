@@ -16,13 +16,15 @@ use tokio::sync::mpsc;
 use super::batch::{Batch, Out};
 use super::hop::Hop;
 use super::packet::{Header, Kind, PAYLOAD_MAX};
+use super::vigil::Vigil;
 use crate::identity::NodeId;
-use crate::net::{Budget, LinkEvent, SendError, Switch, Verdict};
+use crate::net::{Budget, LinkEvent, SendError, Switch, Verdict, Watched};
 
 /// See the [module](self).
 pub(in crate::net) struct Hops {
     table: ArcSwap<Table>,
     switch: ArcSwapOption<Installed>,
+    vigil: ArcSwap<Vigil>,
     events: mpsc::Sender<LinkEvent>,
     later: Mutex<VecDeque<LinkEvent>>,
     /// What leaves on the node's own account, rather than forwarded.
@@ -46,7 +48,8 @@ impl Hops {
         let own = Mutex::new(Batch::new(out));
         let (table, switch) = (ArcSwap::default(), ArcSwapOption::empty());
         let budget = Budget::new(u64::MAX, tokio::time::Instant::now().into_std());
-        Arc::new(Self { table, switch, events, later: Mutex::default(), own, budget })
+        let (vigil, later) = (ArcSwap::default(), Mutex::default());
+        Arc::new(Self { table, switch, vigil, events, later, own, budget })
     }
 
     /// Takes up a hop. Another one with the same key id stays what it is, and this one is never found by it: its peer's
@@ -76,6 +79,7 @@ impl Hops {
     /// Forgets all hops.
     pub(in crate::net) fn clear(&self) {
         self.table.store(Arc::default());
+        self.vigil.store(Arc::default());
     }
 
     /// Has datagrams switched by this table from now on.
@@ -89,16 +93,29 @@ impl Hops {
         self.own().can_nudge()
     }
 
-    /// Puts the switch's beats that are due into the batch. When to call again, unless the switch is replaced before.
+    /// Puts the switch's beats that are due into the batch, and tells what there is to know of who is watched. When to call
+    /// again, unless something comes before.
     #[cfg(target_os = "linux")]
     pub(super) fn beat(&self, now: Instant, batch: &mut Batch) -> Option<Instant> {
         let (table, switch) = (self.table.load(), self.switch.load());
-        (*switch).as_ref()?.0.beat(now, &mut |to, datagram| {
-            if let Some(hop) = table.by_peer.get(&to) {
-                // A beat that cannot be sent is lost, as the next one is soon.
-                let _ = hop.send(datagram, &self.budget, now, batch);
-            }
-        })
+        let beat = (*switch).as_ref().and_then(|switch| {
+            switch.0.beat(now, &mut |to, datagram| {
+                if let Some(hop) = table.by_peer.get(&to) {
+                    // A beat that cannot be sent is lost, as the next one is soon.
+                    let _ = hop.send(datagram, &self.budget, now, batch);
+                }
+            })
+        });
+        let mut alert = |peer| self.events.try_send(LinkEvent::Alert { peer }).is_ok();
+        let look = self.vigil.load().look(now, &mut alert);
+        beat.into_iter().chain(look).min()
+    }
+
+    /// Watches these peers from now on, and no others.
+    pub(in crate::net) fn watch(&self, watched: &[Watched]) {
+        let hops: Vec<Arc<Hop>> = self.table.load().by_key.values().cloned().collect();
+        self.vigil.rcu(|vigil| vigil.next(watched, &hops));
+        self.own().nudge();
     }
 
     /// Bounds what datagrams the machine sends, bit/s.
@@ -226,6 +243,11 @@ impl Hops {
             change(&mut table);
             table
         });
+        let watched = self.vigil.load().watched();
+        if !watched.is_empty() {
+            let hops: Vec<Arc<Hop>> = self.table.load().by_key.values().cloned().collect();
+            self.vigil.rcu(|vigil| vigil.next(&watched, &hops));
+        }
     }
 
     fn later(&self) -> MutexGuard<'_, VecDeque<LinkEvent>> {

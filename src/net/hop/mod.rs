@@ -21,6 +21,7 @@ mod path;
 mod replay;
 #[cfg(target_os = "linux")]
 mod syscalls;
+mod vigil;
 
 use std::io;
 use std::net::UdpSocket;

@@ -13,7 +13,7 @@ use tokio::net::UdpSocket as AsyncSocket;
 use super::*;
 use crate::net::emulated::{Datagram, EmulatedNetwork, EmulatedSocket, PathProfile, address_of};
 use crate::net::hop::{Batch, Out};
-use crate::net::{Verdict, bind_udp, next_event};
+use crate::net::{Rhythm, Verdict, bind_udp, next_event};
 
 fn identity(seed: u8) -> Identity {
     Identity::from_seed([seed; 32])
@@ -172,6 +172,58 @@ async fn a_switch_answers_and_keeps_for_later_what_wakes_nobody() {
         assert!(b.poll_later().is_none());
         assert_eq!(b.switch_counts(id(1)), SwitchCounts::default());
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_node_is_alerted_once_a_silence_and_when_a_packet_is_missing() {
+    let ((mut a, _), (mut b, addr)) = (link(1, Carrier::Hops), link(2, Carrier::Hops));
+    connect(&mut a, &mut b, addr).await;
+    settle((&mut a, 1), (&mut b, 2)).await;
+    assert!(b.can_watch());
+    let alerts = async |a: &mut QuicLink, b: &mut QuicLink, until: Instant| {
+        let mut count = 0;
+        while Instant::now() < until {
+            let _ = timeout(Duration::from_millis(2), next_event(a)).await;
+            if let Ok(LinkEvent::Alert { peer }) = timeout(Duration::from_millis(2), next_event(b)).await {
+                assert_eq!(peer, id(1));
+                count += 1;
+            }
+        }
+        count
+    };
+    let watched = |silence_ms| {
+        let silence = Duration::from_millis(silence_ms);
+        vec![Watched { peer: id(1), silence, rhythm: Rhythm::of(silence) }]
+    };
+    b.poll_heard(&mut |_, _| {});
+    b.watch(watched(100));
+    // Whatever is heard begins another silence: the hop's own questions as well.
+    let (mut told, mut heard) = (0, 1);
+    while told < 3 {
+        a.send(id(2), Channel::Datagram, Bytes::from_static(b"media")).unwrap();
+        a.flush();
+        told += alerts(&mut a, &mut b, Instant::now() + Duration::from_millis(250)).await;
+        b.poll_heard(&mut |_, news| {
+            assert!(news.rhythm.is_some());
+            heard += news.came;
+        });
+        assert!(told <= heard, "{told} of {heard}");
+    }
+    b.watch(watched(60_000));
+    assert_eq!(alerts(&mut a, &mut b, Instant::now() + Duration::from_millis(50)).await, 0);
+    let nowhere = Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
+    let lost = a.peers[&id(2)].current().unwrap().hop.clone().unwrap();
+    assert!(lost.seal(b"media", &mut Batch::new(Out::Together(nowhere))));
+    a.send(id(2), Channel::Datagram, Bytes::from_static(b"media")).unwrap();
+    a.flush();
+    while alerts(&mut a, &mut b, Instant::now() + Duration::from_millis(50)).await == 0 {}
+    b.watch(Vec::new());
+    b.poll_heard(&mut |_, _| {});
+    a.send(id(2), Channel::Datagram, Bytes::from_static(b"media")).unwrap();
+    a.flush();
+    live(&mut [&mut a, &mut b], Duration::from_millis(50)).await;
+    b.poll_heard(&mut |_, news| assert_eq!(news.rhythm, None));
 }
 
 #[tokio::test]

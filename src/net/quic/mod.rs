@@ -36,7 +36,7 @@ use super::address::{canonical, concrete_addresses, is_detour, mapped_for};
 use super::beats::Beats;
 use super::hop::{self, Hops};
 use super::link::{CONTROL_MESSAGE_MAX, DATAGRAM_MAX};
-use super::{Channel, DialError, Heard, Link, LinkEvent, SendError, Switch, SwitchCounts};
+use super::{Channel, DialError, Heard, Link, LinkEvent, SendError, Switch, SwitchCounts, Watched};
 use crate::identity::{Identity, NodeId};
 use crate::spent::Spent;
 
@@ -562,6 +562,16 @@ impl Link for QuicLink {
             for news in known.connections.iter().filter_map(|c| c.hop.as_ref()?.news()) {
                 heard(*peer, news);
             }
+        }
+    }
+
+    fn can_watch(&self) -> bool {
+        self.hops.as_ref().is_some_and(|hops| hops.keep_time())
+    }
+
+    fn watch(&mut self, watched: Vec<Watched>) {
+        if let Some(hops) = self.hops.as_ref().filter(|hops| hops.keep_time()) {
+            hops.watch(&watched);
         }
     }
 
