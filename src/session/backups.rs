@@ -1,10 +1,11 @@
 //! Where every node goes when its parent dies, named with the plan, so that nobody needs to be asked then.
 //!
-//! One relay dies at a time, in all trees at once. Then each of its children goes, with all that hangs below it, where the
-//! delay from the tree's top grows least: to a node that is not below the dead one, or in the subtree of a brother that
-//! has found its place already, so that no two go round in a ring; and together they fit into the degrees that are free
-//! then, the copies for the dead included. Children of different relays may count on the same free degree. When the top
-//! of a shared tree dies, the largest of its subtrees stays as it is, and the others go there.
+//! One relay dies at a time, in all trees at once. Then each of its children goes, with all that hangs below it, where it is
+//! without sound for the shortest time ([`Broken::silence_ms`]): to a node that is not below the dead one, or in the subtree of
+//! a brother that has found its place already, so that no two go round in a ring; and together they fit into the degrees that
+//! are free then, the copies for the dead included. Children of different relays may count on the same free degree. When the
+//! top of a shared tree dies, the largest of its subtrees stays as it is, and the others go there. The plan that follows soon
+//! makes the ways short again.
 
 use alm_planner::{Objective, Plan};
 
@@ -150,6 +151,8 @@ impl Broken<'_> {
         orphans.sort_by_key(|orphan| std::cmp::Reverse(orphan.len()));
         let top = if tree.order.first() == Some(&relay) { orphans.remove(0)[0] } else { tree.order[0] };
         self.hang(tree, top, 0.0, relay, &mut delay);
+        let mut whole: Vec<Option<f64>> = vec![None; tree.parent.len()];
+        self.hang(tree, tree.order[0], 0.0, usize::MAX, &mut whole);
         let mut pairs = Vec::new();
         for orphan in orphans {
             let child = orphan[0];
@@ -157,12 +160,20 @@ impl Broken<'_> {
             let places = tree.order.iter().filter(|place| !self.delays.is_forbidden(**place, child));
             let places = places.filter_map(|place| reached(*place));
             let places = places.filter(|(place, _)| self.has_room(*place, t));
-            let Some((place, ms)) = places.min_by(|(_, a), (_, b)| a.total_cmp(b)) else { continue };
+            let places = places.map(|(place, ms)| (place, ms, self.silence_ms(place, child, ms, whole[child])));
+            let Some((place, ms, _)) = places.min_by(|(.., a), (.., b)| a.total_cmp(b)) else { continue };
             self.copies.row(place)[t] += 1;
             self.hang(tree, child, ms, relay, &mut delay);
             pairs.push((child, place));
         }
         pairs
+    }
+
+    /// For how long a child that turns to `place` hears nothing once it has noticed: its asking goes there and what it has missed
+    /// comes back, and by so much as everything comes later that way than it did, `whole_ms` from the top, its buffer runs dry.
+    fn silence_ms(&self, place: usize, child: usize, ms: f64, whole_ms: Option<f64>) -> f64 {
+        let later_ms = whole_ms.map_or(0.0, |whole_ms| (ms - whole_ms).max(0.0));
+        2.0 * self.delays.hop_ms(place, child) + later_ms
     }
 
     /// Gives delays to a subtree, but for what is below the dead.
@@ -234,15 +245,12 @@ mod tests {
     const EDGES: [(usize, usize); 5] = [(0, 1), (1, 2), (1, 3), (3, 4), (0, 5)];
 
     #[test]
-    fn orphans_go_to_the_nearest_place_with_room_and_never_below_themselves() {
+    fn orphans_go_where_sound_is_back_soonest_and_never_below_themselves() {
         let voice = plan(Objective::Forest, &EDGES);
-        // The larger subtree first: 3 to the top, which then has three copies again; 2 by way of it or beside it.
+        // The larger subtree first: 3 to the top, which then has three copies again; 2 there as well, as soon as over 3; and 4 to
+        // the next node, though what comes from there is later.
         let found = backups(&voice, &delays(6), &[1, 3, 3, 3, 3, 3]);
-        assert_eq!(
-            found,
-            [vec![(3, 0), (2, 0), (4, 0)]],
-            "what node 3 leaves behind goes over node 1's place"
-        );
+        assert_eq!(found, [vec![(3, 0), (2, 0), (4, 5)]], "what node 3 leaves behind goes over the nearest");
         let full = backups(&voice, &delays(6), &[0, 3, 0, 3, 3, 0]);
         assert_eq!(full, [vec![(4, 1)]], "no room for the others");
     }

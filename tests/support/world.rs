@@ -644,15 +644,16 @@ impl World {
         longest.saturating_sub(FRAME)
     }
 
-    /// How many packets of a voice an ear has missed among those that it heard since then.
+    /// How many packets of a voice an ear has missed among those that it heard since then. One that was heard before, having
+    /// come a shorter way than those before it, is not missed.
     pub fn missed(&self, ear: usize, voice: usize, since: Duration) -> u64 {
         let source = self.source(ear, voice);
         let heard = source.and_then(|source| self.slots[ear].heard.get(&source));
-        let counters =
-            heard.into_iter().flatten().filter(|(at, _)| *at >= since).map(|(_, counter)| *counter);
-        let counters: BTreeSet<u64> = counters.collect();
-        let (Some(first), Some(last)) = (counters.first(), counters.last()) else { return u64::MAX };
-        last - first + 1 - counters.len() as u64
+        let heard = || heard.into_iter().flatten();
+        let lately = || heard().filter(|(at, _)| *at >= since).map(|(_, counter)| *counter);
+        let (Some(first), Some(last)) = (lately().min(), lately().max()) else { return u64::MAX };
+        let counters = heard().map(|(_, counter)| *counter).filter(|counter| (first..=last).contains(counter));
+        last - first + 1 - counters.collect::<BTreeSet<u64>>().len() as u64
     }
 
     fn source(&self, ear: usize, voice: usize) -> Option<u16> {
