@@ -71,7 +71,12 @@ impl Node {
                         self.named_by_manager(member.node, now);
                         self.pool.want_mutually(contact, now);
                     }
+                    self.set_pace(member.node, now);
                     self.remember_to_show(member.node, now);
+                }
+                // Whoever manages the session goes on to look for it.
+                session::Event::MemberLeft(node, _) if matches!(self.role, Role::Member(..)) => {
+                    self.pool.unwant(*node);
                 }
                 _ => {}
             }
@@ -97,6 +102,7 @@ impl Node {
     fn on_pool_event(&mut self, event: pool::Event, now: Instant) {
         match event {
             pool::Event::Joined(peer) => {
+                self.set_pace(peer, now);
                 if self.pool.is_direct(peer) {
                     self.on_direct(peer);
                 }
@@ -201,7 +207,11 @@ impl Node {
             }
             session::Output::TakeOver(silent) => self.take_over(silent, now),
             session::Output::StepDown(claim) => self.step_down(&claim, now),
-            session::Output::Replaced(manager, silent) => self.on_replaced(manager, silent, now),
+            session::Output::Replaced(manager, silent) => {
+                self.on_replaced(manager, silent, now);
+                // Another one's signs of life count from now on.
+                self.tend_at = now;
+            }
             session::Output::Epoch(key, phrase) => self.keyring.on_epoch(key, phrase, now),
             session::Output::Doubt(node) => self.pool.doubt(node, now),
             session::Output::Watch(watched) => self.outputs.push_back(Output::Watch(watched)),
@@ -257,9 +267,23 @@ impl Node {
             .flat_map(|session| self.carrier.neighbours(session).chain(self.carrier.reserves(session)));
         peers.extend(neighbours.map(|node| Contact { node, addrs: vec![] }));
         for contact in peers {
-            self.named_by_manager(contact.node, now);
+            let node = contact.node;
+            self.named_by_manager(node, now);
             self.pool.want_mutually(contact, now);
+            self.set_pace(node, now);
         }
+    }
+
+    /// Who manages a session waits for signs of life of all, and they for its own. Two other members only want to know how far
+    /// they are from each other: where one feeds the other, that is watched on the way itself.
+    fn set_pace(&mut self, peer: NodeId, now: Instant) {
+        let is_loose = match &self.role {
+            Role::Member(member, _) => {
+                member.manager() != Some(peer) && member.roster().by_node(peer).is_some()
+            }
+            Role::Host(_) | Role::Idle => false,
+        };
+        self.pool.set_loose(peer, is_loose, now);
     }
 
     /// The manager reaches all that are in.

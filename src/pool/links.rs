@@ -27,6 +27,8 @@ pub(super) struct Connected {
     pub(super) last_used: Instant,
     /// It is said to be dead; it is, unless it is heard by then.
     pub(super) doubted: Option<Instant>,
+    /// Nobody waits for its death: its pings are rare ([`LOOSE`]), and only tell how far it is.
+    pub(super) is_loose: bool,
     /// `None` while nobody wants to know how far it is.
     pub(super) next_ping: Option<Instant>,
     pub(super) pinged: Option<Instant>,
@@ -37,6 +39,8 @@ pub(super) struct Connected {
     budget: (Instant, u32),
 }
 
+/// Of a link on which nothing depends, one in so many pings is sent.
+const LOOSE: u32 = 5;
 /// Messages for the ring that one peer may send in a second: several times what the busiest time of a join brings.
 const RING_MESSAGES_PER_SECOND_MAX: u32 = 300;
 /// Connections to keep at most, those that are wanted or lead to leaves not counted.
@@ -129,6 +133,7 @@ impl Links {
             last_heard: now,
             last_used: now,
             doubted: None,
+            is_loose: false,
             next_ping: None,
             pinged: None,
             pings: 0,
@@ -228,8 +233,25 @@ impl Connected {
     /// itself, when [`next_ping`](Self::next_ping) says so at the latest.
     pub(super) fn ping_due(&self, heartbeat: Duration) -> Option<Instant> {
         let latest = self.next_ping?;
+        if self.is_loose {
+            return Some(latest);
+        }
         let quiet_since = self.pinged.map_or(self.last_heard, |at| at.max(self.last_heard));
         Some(if self.pings < EAGER_PINGS { latest } else { latest.min(quiet_since + heartbeat) })
+    }
+
+    /// How many heartbeats stand for one.
+    pub(super) fn pace(&self) -> u32 {
+        if self.is_loose { LOOSE } else { 1 }
+    }
+
+    /// Says whether anybody waits for its death.
+    pub(super) fn set_loose(&mut self, is_loose: bool, now: Instant) {
+        if self.is_loose && !is_loose && self.next_ping.is_some() {
+            // From now on its silence counts, and nobody has asked lately.
+            (self.next_ping, self.last_heard) = (Some(now), now);
+        }
+        self.is_loose = is_loose;
     }
 
     /// It is to be measured from now on, if it is not already.

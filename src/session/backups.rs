@@ -160,7 +160,8 @@ impl Broken<'_> {
             let places = tree.order.iter().filter(|place| !self.delays.is_forbidden(**place, child));
             let places = places.filter_map(|place| reached(*place));
             let places = places.filter(|(place, _)| self.has_room(*place, t));
-            let places = places.map(|(place, ms)| (place, ms, self.silence_ms(place, child, ms, whole[child])));
+            let places =
+                places.map(|(place, ms)| (place, ms, self.silence_ms(place, child, ms, whole[child])));
             let Some((place, ms, _)) = places.min_by(|(.., a), (.., b)| a.total_cmp(b)) else { continue };
             self.copies.row(place)[t] += 1;
             self.hang(tree, child, ms, relay, &mut delay);

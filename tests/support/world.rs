@@ -652,7 +652,8 @@ impl World {
         let heard = || heard.into_iter().flatten();
         let lately = || heard().filter(|(at, _)| *at >= since).map(|(_, counter)| *counter);
         let (Some(first), Some(last)) = (lately().min(), lately().max()) else { return u64::MAX };
-        let counters = heard().map(|(_, counter)| *counter).filter(|counter| (first..=last).contains(counter));
+        let counters =
+            heard().map(|(_, counter)| *counter).filter(|counter| (first..=last).contains(counter));
         last - first + 1 - counters.collect::<BTreeSet<u64>>().len() as u64
     }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! child -- request: tree, source, first counter, 16 bits for those behind it --> parent    answered by the packets themselves
-//! child -- loss: tree, source, percent ----------------------------------------> parent    the worst below, once a second
+//! child -- loss: tree, source, percent ----------------------------------------> parent    the worst below, once a second; 0 once
 //! ```
 //!
 //! Counters stand in the clear for who carries a packet, so that a relay notices a gap where it arises, and asks before
@@ -205,7 +205,7 @@ impl<L: Copy + Ord> Repair<L> {
     /// said anything.
     pub fn own_loss(&self, now: Instant) -> Option<u8> {
         let own = self.streams.values().filter(|stream| stream.came_by.is_none());
-        own.filter_map(|stream| stream.below(now)).max()
+        own.filter_map(|stream| stream.loss_below(now)).max()
     }
 
     /// By how much what has come by each link is later than the quickest of it did lately come: of each source the quickest

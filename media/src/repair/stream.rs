@@ -43,6 +43,8 @@ pub(super) struct Stream<L> {
     loss: f64,
     /// The worst below, and when it was reported.
     below: Option<(u8, Instant)>,
+    /// It was said last that nothing is lost.
+    said_clean: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,7 @@ impl<L> Stream<L> {
             lost: 0,
             loss: 0.0,
             below: None,
+            said_clean: false,
         }
     }
 
@@ -133,7 +136,8 @@ impl<L> Stream<L> {
         asked
     }
 
-    /// The share that is lost, percent, here or at the worst below, when that is to be told.
+    /// The share that is lost, percent, here or at the worst below, when that is to be told: every [`REPORT_INTERVAL`] while
+    /// something is lost, and once when nothing is.
     pub(super) fn report(&mut self, now: Instant) -> Option<u8> {
         if now < self.report_at {
             return None;
@@ -149,7 +153,9 @@ impl<L> Stream<L> {
         let told = self.below(now).map_or(own, |worst| worst.max(own));
         // The worst child says so again within the next interval, or is no longer the worst.
         self.below = self.below.map(|(worst, at)| (worst - worst.div_ceil(8).min(worst), at));
-        Some(told)
+        // Once said, and from then on silence says the same.
+        let was_clean = std::mem::replace(&mut self.said_clean, told == 0);
+        (told > 0 || !was_clean).then_some(told)
     }
 
     /// Somebody below has told of its loss.
@@ -158,8 +164,13 @@ impl<L> Stream<L> {
         self.below = Some((worst.min(100), now));
     }
 
+    /// The share that is lost below; `None` if nobody has said anything. Who has fallen silent since loses nothing.
+    pub(super) fn loss_below(&self, now: Instant) -> Option<u8> {
+        self.below.map(|_| self.below(now).unwrap_or(0))
+    }
+
     /// The worst that was reported from below, while that is news.
-    pub(super) fn below(&self, now: Instant) -> Option<u8> {
+    fn below(&self, now: Instant) -> Option<u8> {
         let (worst, at) = self.below?;
         (now.saturating_duration_since(at) < 2 * REPORT_INTERVAL).then_some(worst)
     }

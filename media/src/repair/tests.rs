@@ -98,6 +98,24 @@ fn repeats_keep_to_their_budget_and_loss_is_told_upwards() {
 }
 
 #[test]
+fn that_nothing_is_lost_is_said_once_and_loss_while_it_lasts() {
+    let (start, mut node, mut reports) = (start(), Repair::new(), Vec::new());
+    // A second in which every fifth packet is lost for good, between three without loss each.
+    for counter in (0..400_u32).filter(|counter| !(150..200).contains(counter) || !counter.is_multiple_of(5))
+    {
+        let (bytes, at) = (packet(u64::from(counter)), start + MS * 20 * counter);
+        node.on_packet(carried(&bytes, Some(1), 1), at, &mut |_, told| {
+            reports.extend((told[0] == LOSS_KIND).then_some(told[7]));
+        });
+    }
+    assert_eq!(reports[0], 0, "{reports:?}");
+    let lossy = reports[1..].iter().take_while(|percent| **percent > 0).count();
+    assert!(lossy >= 2, "{reports:?}");
+    assert_eq!(reports.iter().filter(|percent| **percent == 0).count() + lossy, reports.len());
+    assert!(reports.len() <= lossy + 2, "{reports:?}");
+}
+
+#[test]
 fn what_would_be_too_late_is_not_asked_for_again_and_again() {
     let (_, nodes, _) = row(400, 150 * MS, |link, counter| link == 0 && counter % 20 == 10);
     let asked = (nodes[1].stats().asked, nodes[2].stats().asked);

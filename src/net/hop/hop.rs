@@ -52,8 +52,8 @@ struct Inbound {
     rhythm: Option<Rhythm>,
     /// Numbers have been left out since that was told last.
     missing: bool,
-    /// `heard` and `sent` at the last [`Hop::poll`].
-    used: (Option<Instant>, u64),
+    /// `received` and `sent` at the last [`Hop::poll`].
+    used: (u64, u64),
     /// Datagrams that came as hop packets.
     received: u64,
     /// Packets of any kind that were opened, and the counters of the first and the newest.
@@ -115,7 +115,7 @@ impl Hop {
             longest: Duration::ZERO,
             rhythm: None,
             missing: false,
-            used: (None, 0),
+            used: (0, 0),
             received: 0,
             opened: 0,
             counters: None,
@@ -268,7 +268,8 @@ impl Hop {
     /// Time passes: asks whether the hop gets through, when that is due.
     pub(super) fn poll(&self, now: Instant, batch: &mut Batch) {
         let mut inbound = self.inbound();
-        let use_now = (inbound.heard, self.sent.load(Ordering::Relaxed));
+        // Questions and answers are no use, or they would go on for ever.
+        let use_now = (inbound.received, self.sent.load(Ordering::Relaxed));
         let used = std::mem::replace(&mut inbound.used, use_now) != use_now;
         if self.broken.load(Ordering::Relaxed) && !is_open(inbound.broken_since, now) {
             self.broken.store(false, Ordering::Relaxed);

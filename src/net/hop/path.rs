@@ -141,7 +141,7 @@ const UNANSWERED_MAX: u32 = 3;
 /// Questions without an answer after which they get rare.
 const EAGER_MAX: u32 = 8;
 /// A hop that has carried nothing for this long is left in peace.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(10);
 /// Questions to addresses that are not the peer's, yet, are this far apart.
 const ELSEWHERE_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -233,7 +233,7 @@ mod tests {
                 path.on_response(ask.token, start + second * S);
             }
         }
-        assert_eq!(asked, 2, "after {PROBE_INTERVAL:?} and twice that");
+        assert_eq!(asked, 1, "after {PROBE_INTERVAL:?}, and no more");
         assert!(path.works());
         assert!(path.poll(true, start + 600 * S).is_some(), "at its next use it is asked");
     }

@@ -44,8 +44,11 @@ use crate::spent::Spent;
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection on which nothing arrives for this long is gone. Who depends on a peer notices sooner by itself.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(40);
-/// Sent when nothing else is; well below [`IDLE_TIMEOUT`] and what a NAT forgets after.
+/// Sent by the dialler when nothing else is; well below [`IDLE_TIMEOUT`] and what a NAT forgets after. The answer is the other
+/// side's sign of life.
 const KEEP_ALIVE: Duration = Duration::from_secs(13);
+/// And by the other side: only when the dialler's have not come. With one interval for both they would cross.
+const KEEP_ALIVE_ACCEPTED: Duration = Duration::from_secs(18);
 /// Datagrams of audio that may wait for the socket, bytes: about 100 ms of a dozen streams; the oldest are dropped.
 const DATAGRAM_SEND_BUFFER: usize = 16 * 1024;
 /// Datagrams that may wait for the driver, bytes.
@@ -171,12 +174,12 @@ impl QuicLink {
         spent: Spent,
     ) -> std::io::Result<Self> {
         let tls = Tls::new(identity);
-        let transport = match carrier {
-            Carrier::Hops => transport(),
-            Carrier::Quic => wide_transport(),
+        let transport = |keep_alive| match carrier {
+            Carrier::Hops => transport(keep_alive),
+            Carrier::Quic => wide_transport(keep_alive),
         };
         let mut server = tls.server();
-        server.transport_config(transport.clone()).max_incoming(HANDSHAKES_MAX * 4);
+        server.transport_config(transport(KEEP_ALIVE_ACCEPTED)).max_incoming(HANDSHAKES_MAX * 4);
         let mut config = EndpointConfig::default();
         // The first byte tells media that shares the port from QUIC (RFC 9443), so QUIC keeps its fixed bit.
         config.grease_quic_bit(false);
@@ -211,7 +214,7 @@ impl QuicLink {
             endpoint,
             bound,
             tls,
-            transport,
+            transport: transport(KEEP_ALIVE),
             peers: BTreeMap::new(),
             serial: 0,
             from_tasks,
@@ -416,25 +419,25 @@ const CLOSE_DISMISSED: VarInt = VarInt::from_u32(5);
 
 /// For QUIC that carries all datagrams: some are larger than what every path is sure to carry, and looking for what a path
 /// carries takes a dozen packets of that size a connection.
-fn wide_transport() -> Arc<TransportConfig> {
-    let mut config = narrow_transport();
+fn wide_transport(keep_alive: Duration) -> Arc<TransportConfig> {
+    let mut config = narrow_transport(keep_alive);
     config.mtu_discovery_config(Some(MtuDiscoveryConfig::default()));
     Arc::new(config)
 }
 
 /// Packets of the size that every path carries, and that fit into others.
-fn transport() -> Arc<TransportConfig> {
-    Arc::new(narrow_transport())
+fn transport(keep_alive: Duration) -> Arc<TransportConfig> {
+    Arc::new(narrow_transport(keep_alive))
 }
 
-fn narrow_transport() -> TransportConfig {
+fn narrow_transport(keep_alive: Duration) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(1))
         .stream_receive_window(VarInt::from_u32(CONTROL_WINDOW))
         .max_idle_timeout(Some(IDLE_TIMEOUT.try_into().expect("forty seconds fit a QUIC integer")))
-        .keep_alive_interval(Some(KEEP_ALIVE))
+        .keep_alive_interval(Some(keep_alive))
         .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER)
         .datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER))
         .congestion_controller_factory(Arc::new(congestion::FixedWindowFactory))
@@ -476,7 +479,7 @@ impl Link for QuicLink {
     fn dial(&mut self, addr: SocketAddr, expected: Option<NodeId>) {
         let to_driver = self.to_driver.clone();
         let (mut config, verifier) = self.tls.client(expected);
-        config.transport_config(if is_detour(addr) { transport() } else { self.transport.clone() });
+        config.transport_config(if is_detour(addr) { transport(KEEP_ALIVE) } else { self.transport.clone() });
         let connecting = mapped_for(self.bound, addr)
             .ok_or_else(|| DialError::Other("this node's socket has no way to that kind of address".into()))
             .and_then(|to| {

@@ -479,6 +479,19 @@ impl PoolNode {
         self.want_from(contact, at, now + WANTED_FOR, now);
     }
 
+    /// Says whether it matters here how soon the death of a peer is noticed; if not, it is only measured, and rarely.
+    pub fn set_loose(&mut self, peer: NodeId, is_loose: bool, now: Instant) {
+        if let Some(link) = self.links.get_mut(peer).filter(|link| link.is_loose != is_loose) {
+            link.set_loose(is_loose, now);
+            self.wake = now;
+        }
+    }
+
+    /// A link to this node is no longer wanted; one that there is stays until it is idle.
+    pub fn unwant(&mut self, node: NodeId) {
+        self.contacts.forget(node);
+    }
+
     // Helpers.
 
     fn tell(&mut self, to: NodeId, message: PoolMessage) {
@@ -529,7 +542,7 @@ impl PoolNode {
         let lost_after = self.config.lost_after;
         let silent = |link: &super::links::Connected| {
             let silence = now.saturating_duration_since(link.last_heard);
-            let silent = link.next_ping.is_some() && silence >= lost_after;
+            let silent = link.next_ping.is_some() && silence >= lost_after * link.pace();
             silent || link.doubted.is_some_and(|at| at <= now)
         };
         let lost: Vec<NodeId> =
@@ -560,6 +573,7 @@ impl PoolNode {
             let interval = heartbeat.mul_f64(self.random.random_range(0.9..1.1));
             let pause = match link.pings {
                 ..FIRST_PINGS => FIRST_PING_INTERVAL,
+                _ if link.is_loose => interval * link.pace(),
                 FIRST_PINGS..EAGER_PINGS => interval,
                 EAGER_PINGS.. => interval * PINGS_LEFT_OUT,
             };
@@ -584,7 +598,7 @@ impl PoolNode {
     fn next_wake(&self, now: Instant) -> Instant {
         let pings = self.links.iter().filter_map(|(_, link)| link.ping_due(self.config.heartbeat));
         let silences = self.links.iter().filter(|(_, link)| link.next_ping.is_some());
-        let silences = silences.map(|(_, link)| link.last_heard + self.config.lost_after);
+        let silences = silences.map(|(_, link)| link.last_heard + self.config.lost_after * link.pace());
         let doubts = self.links.iter().filter_map(|(_, link)| link.doubted);
         let others = [
             self.contacts.next_due(),
