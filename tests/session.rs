@@ -361,6 +361,30 @@ fn a_host_that_leaves_hands_over_without_a_gap() {
 }
 
 #[test]
+fn an_heir_whose_line_was_down_comes_back_as_a_member() {
+    let (mut world, members) = world(6, Objective::Forest);
+    let (host, heir, voice) = (members[0], members[1], members[3]);
+    world.speak(voice);
+    world.run(Duration::from_secs(2));
+    world.cut(&[heir]);
+    let others: Vec<usize> = members.iter().copied().filter(|member| *member != heir).collect();
+    assert!(world.run_until_so(Duration::from_secs(10), |world| world.is_settled(&others)));
+    world.run(Duration::from_secs(4));
+    let before = world.elapsed();
+    world.mend();
+    assert!(world.run_until_so(Duration::from_secs(20), |world| world.is_settled(&members)), "not back");
+    world.run(Duration::from_secs(3));
+    assert_eq!(
+        managers(&world, &members),
+        BTreeSet::from([world.slots[host].id]),
+        "the others are not overruled"
+    );
+    for ear in others.iter().filter(|ear| **ear != voice) {
+        assert_eq!(world.missed(*ear, voice, before), 0, "{ear} missed something");
+    }
+}
+
+#[test]
 fn two_sides_of_a_cut_go_on_and_become_one_again() {
     let (mut world, members) = world(6, Objective::Forest);
     let side: Vec<usize> = members[4..].to_vec();

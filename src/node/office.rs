@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Node, Notice, Role};
 use crate::identity::NodeId;
+use crate::pool::Contact;
 use crate::session::{self, Claim, Estate, Lost, Manager, Member};
 
 /// An heir takes over only if somebody else was heard so lately: otherwise it is itself cut off.
@@ -19,11 +20,16 @@ impl Node {
         };
         let since = now.checked_sub(OTHERS_HEARD).unwrap_or(now);
         let alone = roster.len() <= 2;
-        if !silent.is_zero() && !alone && !self.repairs.hears_others(before, since) {
-            return member.postpone(now);
+        let (appointment, config, roster) = (appointment.clone(), config.clone(), roster.clone());
+        if !silent.is_zero() && !alone {
+            if !self.repairs.hears_others(before, since) {
+                return member.on_cut_off(now);
+            }
+            if member.on_return(now) {
+                return self.pool.want(Contact { node: before, addrs: vec![] }, now);
+            }
         }
         let session = *session;
-        let (appointment, config, roster) = (appointment.clone(), config.clone(), roster.clone());
         let estate = Estate {
             appointment,
             config,

@@ -144,10 +144,15 @@ impl Member {
     }
 
     /// Does not take over now: nobody else is heard, so that it is this node that is cut off.
-    pub fn postpone(&mut self, now: Instant) {
+    pub fn on_cut_off(&mut self, now: Instant) {
         if let Some(heir) = &mut self.heir {
-            heir.postpone(now);
+            heir.on_cut_off(now);
         }
+    }
+
+    /// Others are heard. True if this node was cut off before: then it looks for the manager first.
+    pub fn on_return(&mut self, now: Instant) -> bool {
+        self.heir.as_mut().is_some_and(|heir| heir.on_return(now))
     }
 
     /// What the host has laid down.

@@ -25,6 +25,8 @@ pub(super) const REIGN_INTERVAL: Duration = Duration::from_millis(200);
 const REIGN_PATIENCE: Duration = Duration::from_millis(1_200);
 /// Each further heir leaves the ones before it this much time.
 const RANK_PATIENCE: Duration = Duration::from_millis(800);
+/// Who was cut off itself leaves the manager so long from when it hears others again: two dials.
+const RETURN_PATIENCE: Duration = Duration::from_secs(4);
 /// What the first heir waits when the connection to the manager is gone.
 const LOSS_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -80,25 +82,43 @@ pub(super) struct Heir {
     counts: Instant,
     /// The connection is gone since.
     lost: Option<Instant>,
+    /// Nobody was heard when it last was to take over.
+    cut_off: bool,
 }
 
 impl Heir {
     pub(super) fn new(appointment: Appointment, now: Instant) -> Self {
-        Self { appointment, heard: now, counts: now, lost: None }
+        Self { appointment, heard: now, counts: now, lost: None, cut_off: false }
     }
 
     pub(super) fn on_reign(&mut self, now: Instant) {
-        (self.heard, self.counts, self.lost) = (now, now, None);
+        (self.heard, self.counts, self.lost, self.cut_off) = (now, now, None, false);
     }
 
     pub(super) fn on_lost(&mut self, now: Instant) {
         self.lost.get_or_insert(now);
     }
 
-    /// Not now: nobody else is heard. When others are again, the manager has as much time as they.
+    /// Not now.
     pub(super) fn postpone(&mut self, now: Instant) {
         self.counts = now;
         self.lost = self.lost.map(|_| now + RANK_PATIENCE);
+    }
+
+    /// Nobody else is heard: it is this node that is cut off.
+    pub(super) fn on_cut_off(&mut self, now: Instant) {
+        self.postpone(now);
+        self.cut_off = true;
+    }
+
+    /// Others are heard. True if that was not so before: then the manager, who has given this node up, has time to be reached
+    /// again, or one who was away would overrule all who were not.
+    pub(super) fn on_return(&mut self, now: Instant) -> bool {
+        if self.cut_off {
+            self.counts = now + RETURN_PATIENCE;
+            self.lost = self.lost.map(|_| now + RETURN_PATIENCE);
+        }
+        std::mem::take(&mut self.cut_off)
     }
 
     /// When to take over, as it looks now.
