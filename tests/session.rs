@@ -95,6 +95,8 @@ fn a_relay_that_dies_is_replaced_before_a_syllable_is_lost() {
         let ears = members.iter().copied().filter(|ear| *ear != voice && *ear != relay);
         for ear in ears {
             let gap = world.gap(ear, voice, before);
+            // What passed while it was dead and not yet replaced is heard after all.
+            assert_eq!(world.missed(ear, voice, before), 0, "{objective:?}: {ear} after {relay}");
             if below.contains(&ear) {
                 gaps.push(gap);
             } else {

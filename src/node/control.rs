@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use alm_media::TREES_MAX;
 
+use super::mending::{REPLAYED, REPLAYED_UPWARDS};
 use super::{CONTROL_MESSAGES_PER_SECOND_MAX, Node, Notice, Output, Role};
 use crate::identity::{NodeId, SessionId};
 use crate::net::LinkEvent;
@@ -80,15 +81,17 @@ impl Node {
                 self.on_carried(now);
                 if on {
                     if missed.is_some() {
-                        self.replay(&given, from, now);
+                        self.replay(&given, from, REPLAYED, now);
                     }
                     self.send(from, SessionMessage::Fed { session, trees: given });
                 }
             }
             SessionMessage::Fed { session, trees } if trees.len() <= TREES_MAX => {
-                self.repairs.on_fed(from, session, &trees, now);
+                let healed = self.repairs.on_fed(from, session, &trees, now);
                 self.detours.on_fed(from, session, &trees, &mut self.carrier, now);
                 self.on_carried(now);
+                // What has gone up a shared tree meanwhile has gone to the dead.
+                self.replay(&healed, from, REPLAYED_UPWARDS, now);
             }
             SessionMessage::Rest { session, trees, on } if trees.len() <= TREES_MAX => {
                 self.carrier.rest(session, &trees, from, on);

@@ -22,7 +22,9 @@ pub(super) struct Mending(Arc<Mutex<Repair<NodeId>>>);
 
 /// A child that misses its parent is sent what has passed within this time: it has noticed after some 60 ms and its asking takes a
 /// way across, so that the first packet that it lacks is not much older, and one that is cannot be played any more.
-const REPLAYED: Duration = Duration::from_millis(200);
+pub(super) const REPLAYED: Duration = Duration::from_millis(200);
+/// Who feeds it then is sent what should have gone up within this time: the answer takes that way once more.
+pub(super) const REPLAYED_UPWARDS: Duration = Duration::from_millis(300);
 /// And not again along the same tree before that.
 const REPLAY_AGAIN: Duration = Duration::from_secs(1);
 
@@ -57,20 +59,19 @@ impl Mending {
         true
     }
 
-    /// What has passed along a tree within [`REPLAYED`] and goes to `to` by these routes.
+    /// What has passed along a tree since then and goes to `to` by these routes.
     pub(super) fn replay(
         &self,
         tree: TreeId,
         to: NodeId,
         routes: &Routes,
-        now: Instant,
+        since: Instant,
         send: &mut dyn FnMut(&[u8]),
     ) {
         let is_sent_to = |came_by| {
             let route = routes.route(tree, came_by);
             route.is_some_and(|route| route.links.iter().any(|link| routes.peer(*link) == to))
         };
-        let since = now.checked_sub(REPLAYED).unwrap_or(now);
         self.with(|repair| repair.replay(tree, since, is_sent_to, send));
     }
 
@@ -108,14 +109,15 @@ impl Node {
         self.mending.with(|repair| repair.own_loss(now)).flatten()
     }
 
-    /// A child that misses its parent is fed along these trees from now on: it is sent what it has missed as well.
-    pub(super) fn replay(&mut self, trees: &[u32], child: NodeId, now: Instant) {
+    /// A child that misses its parent is fed along these trees from now on, or the other way: it is sent what it has missed as well.
+    pub(super) fn replay(&mut self, trees: &[u32], to: NodeId, within: Duration, now: Instant) {
+        let since = now.checked_sub(within).unwrap_or(now);
         self.replayed.retain(|_, at| now.saturating_duration_since(*at) < REPLAY_AGAIN);
         let mut said = Vec::new();
         for tree in trees.iter().map(|tree| TreeId(*tree)) {
-            if self.replayed.insert((tree, child), now).is_none() {
-                let mut say = |packet: &[u8]| said.push((child, Bytes::copy_from_slice(packet)));
-                self.mending.replay(tree, child, self.carrier.routes(), now, &mut say);
+            if self.replayed.insert((tree, to), now).is_none() {
+                let mut say = |packet: &[u8]| said.push((to, Bytes::copy_from_slice(packet)));
+                self.mending.replay(tree, to, self.carrier.routes(), since, &mut say);
             }
         }
         self.say_all(said);

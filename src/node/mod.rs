@@ -129,7 +129,7 @@ pub struct Node {
     switched: Arc<Routes>,
     sources: Arc<SourceBudgets>,
     mending: Mending,
-    /// Children of others that were sent anew what had passed along a tree, lately.
+    /// Whom this node has come to feed or who has come to feed it, and was sent anew what had passed along a tree, lately.
     replayed: BTreeMap<(TreeId, NodeId), Instant>,
     repairs: Repairs,
     detours: Detours,

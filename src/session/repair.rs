@@ -108,13 +108,17 @@ impl Repairs {
         self.keep_watch();
     }
 
-    /// A backup parent feeds this node along these trees.
-    pub fn on_fed(&mut self, from: NodeId, session: SessionId, trees: &[u32], now: Instant) {
+    /// A backup parent feeds this node along these trees. Those of them that nobody fed before.
+    pub fn on_fed(&mut self, from: NodeId, session: SessionId, trees: &[u32], now: Instant) -> Vec<u32> {
+        let mut healed = Vec::new();
         for tree in trees {
             if let Some(wound) = self.wounds.get_mut(&(session, TreeId(*tree)))
                 && wound.asked.contains(&from)
             {
-                wound.fed_by.get_or_insert(from);
+                if wound.fed_by.is_none() {
+                    wound.fed_by = Some(from);
+                    healed.push(*tree);
+                }
                 if let Some(missed) = self.missed.get_mut(&wound.lost) {
                     missed.repaired.get_or_insert(now);
                 }
@@ -127,6 +131,7 @@ impl Repairs {
             }
         }
         self.tell();
+        healed
     }
 
     /// Does what is due. A call too early does no harm.
