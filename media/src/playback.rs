@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::SAMPLE_RATE;
-use crate::codec::{CHANNELS_MAX, Channels, Decoder, FRAME_SAMPLES_MAX, FrameLength};
+use crate::codec::{Channels, Decoder, FrameLength};
 use crate::jitter::{FAR_TOO_DEEP_MS, JitterBuffer, JitterStats, Pull};
-use crate::listener::PULL_SAMPLES_MAX;
 use crate::mixer::Mixer;
 use crate::packet::CaptureTime;
 use crate::stretch::Stretcher;
@@ -29,14 +28,15 @@ pub(crate) struct Playback {
 impl Playback {
     /// Of a source whose packets hold `frame` each.
     pub(crate) fn new(channels: Channels, frame: FrameLength) -> Self {
+        let piece_max = piece_max(frame) * channels.count();
         Self {
             channels: channels.count(),
             frame,
             jitter: JitterBuffer::new(frame),
             decoder: Decoder::new(channels),
             stretcher: Stretcher::new(channels),
-            piece: Vec::with_capacity(PIECE_MAX),
-            ready: Vec::with_capacity(PIECE_MAX + PULL_SAMPLES_MAX * CHANNELS_MAX),
+            piece: Vec::with_capacity(piece_max),
+            ready: Vec::with_capacity(2 * piece_max),
         }
     }
 
@@ -130,8 +130,11 @@ impl Playback {
 /// Frames of fewer samples of each channel are too short to find a period in.
 const SHORT: usize = Stretcher::SHORTEN_MIN / 2;
 
-/// The longest piece: two frames that are to be played in the time of one.
-const PIECE_MAX: usize = 2 * FRAME_SAMPLES_MAX * CHANNELS_MAX;
+/// Samples of each channel in the longest piece: as many frames as are to be played in half their time. Whoever is in a large session
+/// keeps hundreds of these.
+fn piece_max(frame: FrameLength) -> usize {
+    (2 * frame.samples()).max(Stretcher::HALVE_MIN + frame.samples())
+}
 
 /// So many samples more at the end of a piece.
 fn add(piece: &mut Vec<f32>, samples: usize) -> &mut [f32] {
