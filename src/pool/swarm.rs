@@ -1,6 +1,7 @@
 //! One node of the pool as the network sees it: the ring, and SOMO and records on top of it. They know nothing of each other;
 //! here zones and neighbours go up from the ring, and lookups and their answers back.
 
+mod asking;
 mod liars;
 mod message;
 mod regency;
@@ -12,22 +13,20 @@ use std::sync::Arc;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
-use rand::seq::index::sample;
 
+use self::asking::Sought;
 pub use self::liars::{betray, forge};
 pub use self::message::SwarmMessage;
 pub(super) use self::message::VERSION;
 use self::regency::Regency;
-use super::asks::{self, Asks};
+use super::asks::Asks;
 use super::bandwidth::{Bandwidth, BandwidthConfig};
 use super::moment::Moment;
 use super::peer::{Endpoint, Local, Peer};
-use super::polls::{self, Polls};
+use super::polls::Polls;
 use super::records::{self, Object, Records, RecordsConfig, Reference, Refusal};
 use super::ring::{self, RingConfig, RingNode};
-use super::somo::{
-    Action, Answer, HelperQuery, News, Offer, Question, Region, Report, Search, Somo, SomoConfig, SomoMessage,
-};
+use super::somo::{Action, Answer, News, Offer, Region, Report, Search, Somo, SomoConfig, SomoMessage};
 use crate::identity::{Identity, Position};
 
 /// What happens to a node.
@@ -64,14 +63,6 @@ pub enum Event {
     Answered(u32, Option<(Peer, Box<Answer>)>),
     /// What was said to all nodes of a region that this one lies in.
     News(News),
-}
-
-/// A lookup of who answers for a key.
-#[derive(Clone, Copy)]
-struct Sought {
-    request: u32,
-    key: Position,
-    careful: bool,
 }
 
 /// See the [module](self).
@@ -293,20 +284,6 @@ impl SwarmNode {
         request
     }
 
-    /// Asks who hosts a region's point; [`Event::Answered`] brings the number that is returned, or nothing if too many
-    /// questions are open. Helpers of the whole are asked for in two regions as well, drawn by lot: see `polls.rs`.
-    pub fn ask(&mut self, region: Region, question: Question, now: Moment) -> Option<u32> {
-        let number = self.ask_one(region, question.clone(), now);
-        // Who has room for everybody in its leaf set need not ask whom there is.
-        if let (Some(number), Region::WHOLE, Question::Helpers { query, .. }, Some(_)) =
-            (number, region, question, self.ring.crowd())
-        {
-            self.ask_regions(number, query, now);
-        }
-        self.wire(now);
-        number
-    }
-
     /// Tells all nodes of a region. False unless this node hosts its point, and what it says is no larger than
     /// [`NEWS_MAX`](super::somo::NEWS_MAX).
     pub fn tell(&mut self, region: Region, payload: Vec<u8>, now: Moment) -> bool {
@@ -510,79 +487,6 @@ impl SwarmNode {
         if let Some(at) = self.fetched(request) {
             let (_, ticket) = self.fetching.swap_remove(at);
             self.records.on_roots(ticket, roots, now);
-        }
-    }
-
-    fn ask_one(&mut self, region: Region, question: Question, now: Moment) -> Option<u32> {
-        let key = region.key(self.somo.fanout())?;
-        self.asks.ask(key, region, question, now)
-    }
-
-    fn ask_regions(&mut self, number: u32, query: HelperQuery, now: Moment) {
-        let fanout = self.somo.fanout();
-        let all = fanout.children().try_into().unwrap_or(usize::MAX);
-        let drawn = sample(self.ring.random(), all, polls::REGIONS.min(all));
-        let mut regions = Vec::new();
-        for index in drawn {
-            let region = Region { level: polls::LEVEL, index: index as u64 };
-            let question = Question::Helpers { query: query.clone(), keep_s: 0 };
-            regions.extend(self.ask_one(region, question, now).map(|number| (number, region)));
-        }
-        self.polls.open(number, query, fanout, regions);
-    }
-
-    fn do_for_asker(&mut self, action: asks::Action, now: Moment) {
-        match action {
-            asks::Action::LookUp(number, key) => match self.look_for(key, false, now) {
-                Some(sought) => self.hosts.push((sought, number)),
-                None => self.asks.on_host(number, None),
-            },
-            // This node hosts the point itself.
-            asks::Action::Send(to, SomoMessage::Ask { number, region, question })
-                if to.position == self.ring.me().position =>
-            {
-                let ask = SomoMessage::Ask { number, region, question };
-                self.on_somo(to, ask, now);
-            }
-            asks::Action::Send(to, message) => self.outbox.push_back((to, SwarmMessage::Somo(message))),
-            asks::Action::Answered(number, answer) => {
-                let told = self.polls.on_answered(number, answer, now);
-                self.events.extend(told.map(|(number, answer)| Event::Answered(number, answer)));
-            }
-        }
-    }
-
-    fn look_for(&mut self, key: Position, careful: bool, now: Moment) -> Option<Sought> {
-        let request =
-            if careful { self.ring.lookup_carefully(key, now) } else { self.ring.lookup(key, now) }?;
-        Some(Sought { request, key, careful })
-    }
-
-    fn is_sought(&self, request: u32) -> bool {
-        let hosts = self.hosts.iter().map(|(sought, _)| sought);
-        hosts.chain(&self.seeking).any(|sought| sought.request == request)
-    }
-
-    /// Somebody says that it answers for a key, or nobody does. Where that can hardly be, some node on the way lies, and the
-    /// key is looked up once more on many ways.
-    fn on_sought(&mut self, request: u32, root: Option<Peer>, now: Moment) {
-        let asked = self.hosts.iter().position(|(sought, _)| sought.request == request);
-        let asked = asked.map(|at| self.hosts.swap_remove(at));
-        let Some(sought) = asked.map(|(sought, _)| sought).or_else(|| self.seeking.take()) else { return };
-        let is_good = |root: Peer| self.ring.may_answer_for(sought.key, root.position);
-        if !sought.careful
-            && !root.is_some_and(is_good)
-            && let Some(again) = self.look_for(sought.key, true, now)
-        {
-            match asked {
-                Some((_, number)) => self.hosts.push((again, number)),
-                None => self.seeking = Some(again),
-            }
-            return;
-        }
-        match asked {
-            Some((_, number)) => self.asks.on_host(number, root),
-            None => self.somo.on_parent(sought.key, root, self.ring.me(), now),
         }
     }
 }

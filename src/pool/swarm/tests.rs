@@ -14,7 +14,7 @@ use crate::pool::ring::message::tests::{peer, samples as ring_samples};
 use crate::pool::ring::{Malformed, RING_MESSAGE_MAX, RingMessage};
 use crate::pool::somo::{Ages, Delegation};
 use crate::pool::somo::{BEACONS_MAX, Beacons, Content, Down, HELPERS_PER_CELL, Helper, Pace};
-use crate::pool::somo::{HELPERS_MAX, HelperQuery, NEWS_MAX, PLACES_MAX, SOMO_MESSAGE_MAX};
+use crate::pool::somo::{HELPERS_MAX, HelperQuery, NEWS_MAX, PLACES_MAX, Question, SOMO_MESSAGE_MAX};
 
 /// One of each kind, the largest of its kind.
 pub(crate) fn samples() -> Vec<SwarmMessage> {
