@@ -71,6 +71,11 @@ pub(super) struct Lookups {
 }
 
 impl Lookups {
+    /// True while one has not ended.
+    pub(super) fn are_under_way(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
     pub(super) fn start(&mut self, slot: u32, request: u32, key: Position, at: Moment) {
         self.under_way.insert((slot, request), Started { key, at, delivered: false });
     }

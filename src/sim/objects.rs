@@ -45,6 +45,11 @@ enum Wait {
 const LIFETIME: Duration = Duration::from_secs(7_200);
 
 impl Objects {
+    /// True while one has not ended.
+    pub(super) fn are_under_way(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
     /// What the node at `slot` says next.
     pub(super) fn next(&mut self, slot: u32, random: &mut StdRng) -> Object {
         let new = || Owned { owner: Arc::new(Identity::from_seed(random.random())), number: 0, known: None };

@@ -25,6 +25,11 @@ pub(super) fn question(near: Place) -> Question {
 }
 
 impl Queries {
+    /// True while one has not ended.
+    pub(super) fn are_under_way(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
     pub(super) fn start(&mut self, slot: u32, number: u32) {
         self.under_way.insert((slot, number));
     }

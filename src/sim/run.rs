@@ -53,6 +53,8 @@ pub(super) enum Happening {
     Partition(Option<f64>),
     /// Is the ring whole?
     Inspection,
+    /// Is an answer still under way?
+    End,
 }
 
 /// A message under way.
@@ -110,7 +112,7 @@ const GROWTH: f64 = 0.1;
 const SETTLING: Duration = Duration::from_secs(120);
 /// Joins that do not come to an end are waited for so long.
 const JOINING_MAX: Duration = Duration::from_secs(600);
-/// After the end, answers that are under way still count.
+/// After the end, answers that are under way still count, and what was hurt may heal.
 const DRAIN: Duration = Duration::from_secs(60);
 /// Where a crash share leaves nobody to ask for a while, a node that starts tries again.
 const SECOND: Duration = Duration::from_secs(1);
@@ -208,6 +210,7 @@ impl Run<'_> {
             }
             Happening::Partition(share) => self.part(share),
             Happening::Inspection => self.inspect(),
+            Happening::End => self.end(),
         }
     }
 
@@ -249,6 +252,7 @@ impl Run<'_> {
         self.watching = Some(from);
         self.counted_at = from;
         self.until = from + duration + DRAIN;
+        self.queue.push(from + duration, Happening::End);
         if self.scenario.reads_per_s > 0.0 {
             for slot in self.census.listed().to_vec() {
                 self.write(slot);
@@ -580,6 +584,18 @@ impl Run<'_> {
             self.healed_at = Some(self.now);
         } else {
             self.queue.push(self.now + SECOND / 2, Happening::Inspection);
+        }
+    }
+
+    /// What was to be seen is over: as soon as nothing is left to come, all is.
+    fn end(&mut self) {
+        let open =
+            self.lookups.are_under_way() || self.objects.are_under_way() || self.queries.are_under_way();
+        let healing = self.hurt_at.is_some() && self.views.exact_at.is_none();
+        if open || healing {
+            self.queue.push(self.now + SECOND, Happening::End);
+        } else {
+            self.until = self.now;
         }
     }
 
