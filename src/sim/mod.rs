@@ -5,9 +5,11 @@
 
 mod access;
 mod count;
+mod demand;
 mod distance;
 mod judge;
 mod objects;
+mod population;
 mod queries;
 mod queue;
 mod run;

@@ -1,12 +1,10 @@
 //! One simulation from the first node to the last event.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::access::Access;
@@ -14,16 +12,13 @@ use super::count::Traffic;
 use super::distance::Distances;
 use super::judge::{Census, Lookups};
 use super::objects::Objects;
-use super::queries::{self, Queries};
+use super::queries::Queries;
 use super::queue::{Queue, Store};
 use super::survey::Springs;
 use super::views::Views;
 use super::{Outcome, Scenario};
-use crate::identity::{Identity, NodeId, Position};
-use crate::pool::bandwidth::BandwidthConfig;
-use crate::pool::records::RecordsConfig;
+use crate::identity::Position;
 use crate::pool::ring::{self, Malice};
-use crate::pool::somo::{Offer, Region};
 use crate::pool::swarm::{Event, Input, SwarmMessage, SwarmNode, betray, forge};
 use crate::pool::{Moment, Peer};
 
@@ -106,16 +101,8 @@ pub(super) struct Run<'a> {
     pub(super) events: u64,
 }
 
-/// The pool grows by this share a second: joins run side by side, as in a crowd.
-const GROWTH: f64 = 0.1;
-/// After the last join, tables improve for a while before anything is measured.
-const SETTLING: Duration = Duration::from_secs(120);
-/// Joins that do not come to an end are waited for so long.
-const JOINING_MAX: Duration = Duration::from_secs(600);
-/// After the end, answers that are under way still count, and what was hurt may heal.
-const DRAIN: Duration = Duration::from_secs(60);
-/// Where a crash share leaves nobody to ask for a while, a node that starts tries again.
-const SECOND: Duration = Duration::from_secs(1);
+/// What is looked at again is looked at again after that long.
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// Runs a scenario; `progress` hears now and then which share is done.
 #[must_use]
@@ -214,147 +201,6 @@ impl Run<'_> {
         }
     }
 
-    /// Some nodes lie, and their places stay with liars whoever comes.
-    fn corrupt(&mut self) {
-        let (nodes, share) = (self.scenario.nodes, self.scenario.malicious);
-        let count = (nodes as f64 * share).round() as usize;
-        let drawn = rand::seq::index::sample(&mut self.random, nodes, count);
-        for (slot, malice) in drawn.into_iter().zip(Malice::ALL.into_iter().cycle()) {
-            self.slots[slot].malice = Some(malice);
-        }
-    }
-
-    // Nodes come and go.
-
-    fn grow(&mut self) {
-        let joined = self.census.listed().len();
-        let in_time = self.now <= Moment::ZERO + JOINING_MAX;
-        if self.started < self.scenario.nodes && in_time {
-            let more = ((joined as f64 * GROWTH) as usize).clamp(1, self.scenario.nodes - self.started);
-            // A pool that cannot take newcomers in gets no more of them.
-            if self.started - joined <= more {
-                for slot in self.started..self.started + more {
-                    let at = self.now + SECOND.mul_f64(self.random.random_range(0.0..1.0));
-                    self.queue.push(at, Happening::Start(slot as u32));
-                }
-                self.started += more;
-            }
-        } else if joined == self.scenario.nodes || !in_time {
-            self.watch(self.now + SETTLING);
-            return;
-        }
-        self.queue.push(self.now + SECOND, Happening::Growth);
-    }
-
-    /// All have joined; what is to be seen begins at `from`.
-    fn watch(&mut self, from: Moment) {
-        let Scenario { churn, crash, partition, lookups_per_s, duration, .. } = *self.scenario;
-        self.watching = Some(from);
-        self.counted_at = from;
-        self.until = from + duration + DRAIN;
-        self.queue.push(from + duration, Happening::End);
-        if self.scenario.reads_per_s > 0.0 {
-            for slot in self.census.listed().to_vec() {
-                self.write(slot);
-            }
-            self.queue.push(from, Happening::Read);
-        }
-        if lookups_per_s > 0.0 {
-            self.queue.push(from, Happening::Lookup);
-        }
-        if self.among_liars() {
-            self.queue.push(from, Happening::Query);
-        }
-        if let Some((share, at)) = crash {
-            self.queue.push(from + at, Happening::MassCrash(share));
-        }
-        if let Some((share, begin, end)) = partition {
-            self.queue.push(from + begin, Happening::Partition(Some(share)));
-            self.queue.push(from + end, Happening::Partition(None));
-        }
-        // Churn begins while tables settle, so that what is seen is its steady state.
-        if let Some(mean) = churn {
-            for slot in 0..self.scenario.nodes as u32 {
-                let at = self.now + self.session(mean);
-                self.queue.push(at, Happening::Crash(slot));
-            }
-        }
-    }
-
-    fn session(&mut self, mean: Duration) -> Duration {
-        mean.mul_f64(-(1.0 - self.random.random::<f64>()).ln())
-    }
-
-    fn start(&mut self, slot: u32) {
-        let seed = self.random.random();
-        // Only who measures lines can find a more capable root, and sign its role away.
-        let identity = self.access.is_some().then(|| Arc::new(Identity::from_seed(seed)));
-        let node = identity.as_ref().map_or(NodeId(seed), |identity| identity.node_id());
-        let me = Peer::new(node, SocketAddr::from((Ipv4Addr::from(slot + 1), PORT)));
-        let chance = StdRng::from_rng(&mut self.random);
-        let Scenario { ring, somo, .. } = *self.scenario;
-        let asked = if self.among_liars() { ASKED_AMONG_LIARS } else { 1 };
-        let records = RecordsConfig { asked, ..RecordsConfig::default() };
-        let mut newcomer = Box::new(SwarmNode::new(me, ring, somo, records, 0, chance, self.now));
-        let degree = self.random.random_range(OFFERED);
-        let offer = Offer { lends: true, free: [degree; 3], ..Offer::default() };
-        newcomer.handle(Input::Offer(offer), self.now);
-        if let Some(identity) = identity {
-            newcomer.set_identity(identity);
-            newcomer.measure_line(BandwidthConfig::default(), self.random.random(), self.now);
-        }
-        self.springs.restart(slot as usize, &mut self.random);
-        let bootstraps: Vec<u32> =
-            self.census.listed().sample(&mut self.random, BOOTSTRAPS).copied().collect();
-        if bootstraps.is_empty() {
-            // The first node is its own ring.
-            self.census.add(me.position, slot);
-        }
-        for bootstrap in bootstraps {
-            if let Some(node) = &self.slots[bootstrap as usize].node {
-                newcomer.handle(Input::Bootstrap(node.ring().me()), self.now);
-            }
-        }
-        if self.slots[slot as usize].malice.is_some() {
-            self.liars.insert(me.position, me);
-        }
-        self.slots[slot as usize].node = Some(newcomer);
-        self.slots[slot as usize].scheduled = Moment::NEVER;
-        self.drain(slot);
-        if let (Some(mean), Some(_)) = (self.scenario.churn, self.watching) {
-            let at = self.now + self.session(mean);
-            self.queue.push(at, Happening::Crash(slot));
-        }
-    }
-
-    fn crash(&mut self, slot: u32) {
-        self.count_time();
-        if let Some(node) = self.slots[slot as usize].node.take() {
-            self.census.remove(node.ring().me().position);
-            self.liars.remove(&node.ring().me().position);
-            self.lookups.on_origin_gone(slot);
-            self.objects.on_gone(slot);
-        }
-    }
-
-    fn some_of(&mut self, share: f64) -> Vec<u32> {
-        let listed = self.census.listed();
-        let count = (listed.len() as f64 * share).round() as usize;
-        listed.sample(&mut self.random, count).copied().collect()
-    }
-
-    fn part(&mut self, share: Option<f64>) {
-        self.parted = share.is_some();
-        if let Some(share) = share {
-            for slot in self.some_of(share) {
-                self.slots[slot as usize].cut_off = true;
-            }
-        } else {
-            self.hurt_at = Some(self.now);
-            self.queue.push(self.now + SECOND, Happening::Inspection);
-        }
-    }
-
     // Nodes act.
 
     fn give(&mut self, slot: u32, input: Input) {
@@ -372,7 +218,7 @@ impl Run<'_> {
         }
     }
 
-    fn drain(&mut self, slot: u32) {
+    pub(super) fn drain(&mut self, slot: u32) {
         let counting = self.is_watching();
         let Some(mut node) = self.slots[slot as usize].node.take() else { return };
         let me = node.ring().me();
@@ -483,7 +329,7 @@ impl Run<'_> {
             || healing && self.census.root(key, |other| side(other) == side(slot)) == Some(position)
     }
 
-    fn among_liars(&self) -> bool {
+    pub(super) fn among_liars(&self) -> bool {
         self.scenario.malicious > 0.0
     }
 
@@ -495,73 +341,6 @@ impl Run<'_> {
         let right = self.census.root(key, counts) == Some(root.position);
         let direct = self.distances.one_way(slot as usize, found as usize);
         self.lookups.on_delivered((slot, request), right, hops, direct, self.now);
-    }
-
-    fn look_up(&mut self) {
-        let key = Position(self.random.random());
-        let (now, careful) = (self.now, self.among_liars());
-        if let Some(slot) = self.census.listed().choose(&mut self.random).copied()
-            && let place = &mut self.slots[slot as usize]
-            && place.malice.is_none()
-            && let Some(node) = &mut place.node
-            && let Some(request) =
-                if careful { node.lookup_carefully(key, now) } else { node.lookup(key, now) }
-        {
-            self.lookups.start(slot, request, key, self.now);
-            self.drain(slot);
-        }
-        let wait = self.session(Duration::from_secs_f64(1.0 / self.scenario.lookups_per_s));
-        if self.watching.is_some_and(|from| self.now + wait < from + self.scenario.duration) {
-            self.queue.push(self.now + wait, Happening::Lookup);
-        }
-    }
-
-    /// An honest node asks for helpers near it.
-    fn query(&mut self) {
-        let now = self.now;
-        if let Some(slot) = self.census.listed().choose(&mut self.random).copied()
-            && let place = &mut self.slots[slot as usize]
-            && place.malice.is_none()
-            && let Some(node) = &mut place.node
-            && let Some(number) = node.ask(Region::WHOLE, queries::question(node.ring().me().place), now)
-        {
-            self.queries.start(slot, number);
-            self.drain(slot);
-        }
-        if self.watching.is_some_and(|from| now + SECOND < from + self.scenario.duration) {
-            self.queue.push(now + SECOND, Happening::Query);
-        }
-    }
-
-    fn read(&mut self) {
-        let Some(slot) = self.census.listed().choose(&mut self.random).copied() else { return };
-        if self.random.random_ratio(1, READS_A_WRITE) {
-            self.write(slot);
-        } else if let Some((object, reference)) = self.objects.draw(&mut self.random)
-            && let place = &mut self.slots[slot as usize]
-            && place.malice.is_none()
-            && let Some(node) = &mut place.node
-            && let Some(ticket) = node.deref(reference, self.now)
-        {
-            self.objects.on_read(slot, ticket, object);
-            self.drain(slot);
-        }
-        let wait = self.session(Duration::from_secs_f64(1.0 / self.scenario.reads_per_s));
-        if self.watching.is_some_and(|from| self.now + wait < from + self.scenario.duration) {
-            self.queue.push(self.now + wait, Happening::Read);
-        }
-    }
-
-    /// The node changes its object, or makes it.
-    fn write(&mut self, slot: u32) {
-        let place = &mut self.slots[slot as usize];
-        if place.malice.is_none()
-            && let Some(node) = &mut place.node
-            && let Ok(ticket) = node.set_ref(self.objects.next(slot, &mut self.random), None, self.now)
-        {
-            self.objects.on_write(slot, ticket);
-            self.drain(slot);
-        }
     }
 
     // What is seen.
@@ -632,13 +411,3 @@ fn slot_of(peer: &Peer) -> u32 {
         SocketAddr::V6(_) => unreachable!("the simulator gives out IPv4 addresses alone"),
     }
 }
-
-/// Tree links that a machine offers.
-const OFFERED: std::ops::RangeInclusive<u8> = 0..=20;
-/// Of so many that read an object one changes its own instead.
-const READS_A_WRITE: u32 = 5;
-/// Hosts asked for each record where some lie.
-const ASKED_AMONG_LIARS: usize = 3;
-const PORT: u16 = 4_433;
-/// Nodes that a newcomer is told of.
-const BOOTSTRAPS: usize = 3;
