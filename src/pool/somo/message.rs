@@ -154,7 +154,7 @@ pub struct Down {
     pub round: u32,
     /// The number of the receiver's last report that is there; 0: none.
     pub has: u32,
-    /// Report at once, and answer within so many milliseconds with what you have by then.
+    /// Report at once, and wait for those of your children alone who can answer within so many milliseconds.
     pub call: Option<u16>,
     /// New beacons, if the receiver's are old.
     pub beacons: Option<Beacons>,

@@ -118,8 +118,8 @@ pub(super) struct Somo {
 enum Parent {
     /// Not known, or this node is the root.
     None,
-    /// It is being looked up.
-    Sought,
+    /// It is being looked up. Whoever was asked before may only be far away, and answer yet.
+    Sought(Option<Peer>),
     Known(Peer),
     /// It has been sent an unasked report and must answer until then.
     Asked(Peer, Moment),
@@ -146,6 +146,8 @@ struct Child {
     measured: bool,
     /// How long its own children take to answer it.
     pace: Duration,
+    /// How long they may, by the last call.
+    within: Duration,
     /// The call waits for its answer.
     awaited: bool,
     /// Calls since the last that it answered.
@@ -248,7 +250,7 @@ impl Somo {
         if let Parent::Known(parent) | Parent::Asked(parent, _) = self.parent
             && parent.position == position
         {
-            self.seek_parent();
+            self.seek_parent(None);
         }
         if self.children.len() < children {
             self.tell_of_change(now);
@@ -258,7 +260,7 @@ impl Somo {
 
     /// Who answers for the parent's point; nobody was found if it is none.
     pub(super) fn on_parent(&mut self, key: Position, peer: Option<Peer>, me: Peer, now: Moment) {
-        if self.parent != Parent::Sought || self.parent_key() != Some(key) {
+        if !matches!(self.parent, Parent::Sought(_)) || self.parent_key() != Some(key) {
             return;
         }
         match peer {
@@ -285,7 +287,7 @@ impl Somo {
                 };
                 let is_parent = parent.is_some_and(|parent| parent.position == from.position);
                 if is_parent && self.parent_key() == Some(point) {
-                    self.seek_parent();
+                    self.seek_parent(None);
                 }
             }
             // Whoever wires this tree to others hears these.
@@ -309,8 +311,10 @@ impl Somo {
         if self.gathering.is_some_and(|until| until <= now) {
             self.finish_gathering(me, now);
         }
-        if matches!(self.parent, Parent::Asked(_, until) if until <= now) {
-            self.seek_parent();
+        if let Parent::Asked(asked, until) = self.parent
+            && until <= now
+        {
+            self.seek_parent(Some(asked));
         }
         if self.delegated.as_ref().is_some_and(|(_, until)| *until <= now) {
             self.give_up_delegate();
@@ -341,7 +345,8 @@ impl Somo {
                 self.ask(peer, me, now)
             }
             // A lookup that the crash has swallowed waits ever longer to be repeated: another one goes out beside it.
-            Parent::None | Parent::Sought => self.seek_parent(),
+            Parent::None => self.seek_parent(None),
+            Parent::Sought(asked) => self.seek_parent(asked),
             Parent::Known(_) | Parent::Asked(..) => {}
         }
     }
@@ -364,12 +369,12 @@ impl Somo {
         if self.delegated.is_some() { Some(point.key()) } else { point.parent().map(Point::key) }
     }
 
-    fn seek_parent(&mut self) {
+    fn seek_parent(&mut self, asked: Option<Peer>) {
         if self.give_up_delegate() {
             return;
         }
         if let Some(key) = self.parent_key() {
-            self.parent = Parent::Sought;
+            self.parent = Parent::Sought(asked);
             self.actions.push(Action::LookUp(key));
         }
     }

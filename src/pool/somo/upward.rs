@@ -68,6 +68,7 @@ impl Somo {
             trip: me.place.round_trip(from.place).unwrap_or(2 * WAY),
             measured: false,
             pace: Duration::from_millis(pace.children_ms.into()),
+            within: before.map_or(Duration::ZERO, |before| before.within),
             awaited: true,
             missed: 0,
         };
