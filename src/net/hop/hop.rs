@@ -243,8 +243,8 @@ impl Hop {
         inbound.rhythm = known.map(|known| inbound.rhythm.unwrap_or(known));
     }
 
-    #[cfg(target_os = "linux")]
     /// When the peer was heard last, and whether it has left out numbers since [`forget_missing`](Self::forget_missing).
+    #[cfg(target_os = "linux")]
     pub(super) fn last_heard(&self) -> (Option<Instant>, bool) {
         let inbound = self.inbound();
         (inbound.heard, inbound.missing)

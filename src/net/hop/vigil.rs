@@ -1,7 +1,6 @@
 //! Peers whose silence matters, watched where packets come in: the node sleeps until there is something to know.
 
-use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::hop::Hop;
@@ -52,9 +51,9 @@ impl Vigil {
         self.0.iter().map(|guarded| guarded.watched).collect()
     }
 
-    #[cfg(target_os = "linux")]
     /// Gives `alert` each peer of whom there is something to know; what it does not take is told again. When to look again,
     /// unless something comes before.
+    #[cfg(target_os = "linux")]
     pub(super) fn look(&self, now: Instant, alert: &mut dyn FnMut(NodeId) -> bool) -> Option<Instant> {
         let mut next = None;
         for Guarded { watched, hops, told } in &self.0 {
