@@ -1,5 +1,6 @@
 //! Who is not in the session's group opens nothing: a helper that notes all it is handed, and a member that was put out and
-//! keeps all it ever had. Whole nodes in virtual time, voices sealed for good.
+//! keeps all it ever had; and who is in it speaks in nobody else's name for long. Whole nodes in virtual time, voices sealed
+//! for good.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
@@ -9,10 +10,14 @@ mod world;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use alm::identity::Identity;
 use alm::net::Channel;
 use alm::node::Input;
 use alm::session::{EpochKey, Event, Moderation};
-use alm_media::{MediaPacket, Opener, SenderKey};
+use alm_media::{
+    CaptureTime, CodecConfig, HearError, Listener, MediaPacket, Opener, SenderKey, SourceIndex, Speaker,
+    Standing, TreeId,
+};
 use alm_planner::Objective;
 
 use world::{MS, SPOKEN, World};
@@ -141,6 +146,89 @@ fn who_is_put_out_opens_nothing_of_what_is_said_after() {
     let by_all = opened_at(&world.epochs);
     assert!(by_all.len() > opened_at(&held).len() + 100, "and the others hear each other");
     assert!(world.gap(ear, left[2], kicked) < 300 * MS);
+}
+
+/// A voice's source, as everybody in the session knows it.
+fn source(world: &World, voice: usize) -> SourceIndex {
+    let roster = world.slots[voice].node.as_ref().unwrap().roster().unwrap();
+    SourceIndex(roster.by_node(world.slots[voice].id).unwrap().index)
+}
+
+/// The key of `voice` as `member` has it, for a member needs everybody's to hear them.
+fn key_of(world: &World, voice: usize, member: usize) -> SenderKey {
+    let epoch = &world.slots[member].keys.as_ref().unwrap().seal;
+    epoch.sender(world.slots[voice].id, &[voice as u8; 16])
+}
+
+/// Speaks as `voice` with what `member` has: everybody's keys, and its own signature.
+fn speaker(world: &World, voice: usize, member: usize) -> Speaker {
+    let (key, identity) = (key_of(world, voice, member), Identity::from_seed([member as u8 + 1; 32]));
+    assert_eq!(identity.node_id(), world.slots[member].id);
+    let sign = Box::new(move |message: &[u8]| identity.sign(message).0.try_into().unwrap());
+    let speaker = Speaker::new(source(world, voice), &key, CodecConfig::default()).unwrap();
+    speaker.vouched(&key, [voice as u8; 16], sign)
+}
+
+/// Sends the next 20 ms.
+fn say(world: &mut World, member: usize, speaker: &mut Speaker, at: CaptureTime) {
+    let (now, mut packets) = (world.now(), Vec::new());
+    speaker.packet(&[0.1; 960], at, &[TreeId(0)], &mut packets).unwrap();
+    for packet in packets {
+        world.with(member, |node| node.handle(Input::Own(packet), now));
+    }
+}
+
+#[test]
+fn a_member_that_speaks_in_anothers_name_is_silenced_at_every_ear() {
+    let (mut world, members) = world(4, 5);
+    world.is_sealed = true;
+    let (voice, forger, ears) = (members[1], members[2], [members[0], members[3], members[4]]);
+    let mut listeners = ears.map(|ear| {
+        world.noted.insert(ear);
+        let (mut listener, name) = (Listener::new(), source(&world, voice));
+        listener.add_source(name, &key_of(&world, voice, ear)).unwrap();
+        assert!(listener.watch(name, world.slots[voice].id.0, [voice as u8; 16]));
+        listener
+    });
+    let (mut own, mut false_one) = (speaker(&world, voice, voice), speaker(&world, voice, forger));
+    // From a counter on that the voice has not come to: nothing that it says itself contradicts that.
+    let at = |frame: u32| CaptureTime(frame * 960);
+    (0..500).for_each(|_| false_one.packet(&[0.1; 960], at(0), &[TreeId(0)], &mut Vec::new()).unwrap());
+    let (mut own_taken, mut false_taken, mut refused) = ([0; 3], [0; 3], [0; 3]);
+    for frame in 0..500 {
+        let forges = (100..250).contains(&frame);
+        say(&mut world, voice, &mut own, at(frame));
+        if forges {
+            say(&mut world, forger, &mut false_one, at(frame));
+        }
+        world.run(20 * MS);
+        for (i, listener) in listeners.iter_mut().enumerate() {
+            for (heard_at, channel, packet) in std::mem::take(&mut world.slots[ears[i]].received) {
+                let at = world.now() - (world.elapsed() - heard_at);
+                if channel != Channel::Datagram || listener.take_digest(&packet, at) {
+                    continue;
+                }
+                match listener.push(&packet, at) {
+                    Ok(heard) if heard.counter < 500 => own_taken[i] += 1,
+                    Ok(_) => false_taken[i] += 1,
+                    Err(HearError::Silenced) => refused[i] += 1,
+                    Err(_) => {}
+                }
+            }
+            let standing = listener.stats()[0].witness.standing;
+            match frame {
+                90..100 => assert_eq!(standing, Standing::Confirmed, "frame {frame}"),
+                // Two digests, half a second apart, and a frame is given 2 s in which it may still be said.
+                225..250 => assert_eq!(standing, Standing::Silenced, "frame {frame}"),
+                490.. => assert_eq!(standing, Standing::Confirmed, "frame {frame}: and it is believed again"),
+                _ => {}
+            }
+        }
+    }
+    for i in 0..3 {
+        let (own, false_ones) = (own_taken[i], false_taken[i]);
+        assert!(own > 120 && false_ones < 125 && refused[i] > 50, "{own} {false_ones} {}", refused[i]);
+    }
 }
 
 #[test]
