@@ -65,6 +65,8 @@ pub(super) struct Receiver {
     headers: MultiHeaders<SockaddrStorage>,
     buffers: Box<[[u8; BUFFER_LEN]]>,
     arrived: [Option<Arrived>; RECEIVE_MAX],
+    /// The last call left nothing behind.
+    keeps_up: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -100,7 +102,7 @@ pub(super) fn prepare(socket: &UdpSocket) -> io::Result<()> {
 impl Receiver {
     pub(super) fn new() -> Self {
         let buffers = vec![[0; BUFFER_LEN]; RECEIVE_MAX].into_boxed_slice();
-        Self { headers: headers(), buffers, arrived: [None; RECEIVE_MAX] }
+        Self { headers: headers(), buffers, arrived: [None; RECEIVE_MAX], keeps_up: true }
     }
 
     /// Waits for packets and takes those that are there, up to [`RECEIVE_MAX`]. None: the socket has been shut down, or
@@ -112,9 +114,28 @@ impl Receiver {
         &mut self,
         socket: &UdpSocket,
     ) -> io::Result<impl Iterator<Item = Received<'_>> + use<'_>> {
+        // Each place is written to before the call, and at a packet a time most for nothing.
+        const FEW: usize = 4;
+        let count = if self.keeps_up {
+            self.receive_array::<FEW>(socket)?
+        } else {
+            self.receive_array::<RECEIVE_MAX>(socket)?
+        };
+        self.keeps_up = count < FEW;
+        let now = unix_time();
+        let arrived = self.buffers.iter_mut().zip(&self.arrived[..count]);
+        Ok(arrived.filter_map(move |(buffer, arrived)| {
+            let Arrived { len, from, to, stamp } = (*arrived)?;
+            let age = now.checked_sub(stamp).filter(|age| *age < AGE_MAX).unwrap_or_default();
+            Some(Received { bytes: &mut buffer[..len], from, to, age })
+        }))
+    }
+
+    /// Receives up to `N` packets: how many.
+    fn receive_array<const N: usize>(&mut self, socket: &UdpSocket) -> io::Result<usize> {
         let mut buffers = self.buffers.iter_mut();
-        let mut slices: [[IoSliceMut<'_>; 1]; RECEIVE_MAX] = std::array::from_fn(|_| {
-            [IoSliceMut::new(buffers.next().expect("there are as many buffers as slices"))]
+        let mut slices: [[IoSliceMut<'_>; 1]; N] = std::array::from_fn(|_| {
+            [IoSliceMut::new(buffers.next().expect("there are at least as many buffers as slices"))]
         });
         let results = recvmmsg(
             socket.as_raw_fd(),
@@ -155,13 +176,7 @@ impl Receiver {
         if cramped {
             self.headers = headers();
         }
-        let now = unix_time();
-        let arrived = self.buffers.iter_mut().zip(&self.arrived[..count]);
-        Ok(arrived.filter_map(move |(buffer, arrived)| {
-            let Arrived { len, from, to, stamp } = (*arrived)?;
-            let age = now.checked_sub(stamp).filter(|age| *age < AGE_MAX).unwrap_or_default();
-            Some(Received { bytes: &mut buffer[..len], from, to, age })
-        }))
+        Ok(count)
     }
 }
 
