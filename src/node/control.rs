@@ -87,7 +87,7 @@ impl Node {
                 }
             }
             SessionMessage::Fed { session, trees } if trees.len() <= TREES_MAX => {
-                let healed = self.repairs.on_fed(from, session, &trees, now);
+                let healed = self.repairs.on_fed(from, session, &trees, &mut self.carrier, now);
                 self.detours.on_fed(from, session, &trees, &mut self.carrier, now);
                 self.on_carried(now);
                 // What has gone up a shared tree meanwhile has gone to the dead.

@@ -19,8 +19,8 @@ use crate::identity::{NodeId, SessionId};
 #[derive(Debug)]
 pub(super) struct CarriedTree {
     pub(super) part: TreePart,
-    /// Backup parents that feed this node.
-    feeding: BTreeSet<NodeId>,
+    /// Backup parents that were asked to feed this node, and whether they have said that they do.
+    feeding: BTreeMap<NodeId, bool>,
     /// Children of others that this node feeds, and whom they miss; nobody, where it is their detour.
     fed: BTreeMap<NodeId, Option<NodeId>>,
     /// Children that are fed by others for now.
@@ -45,7 +45,7 @@ pub(super) enum FromAbove {
 
 impl CarriedTree {
     pub(super) fn new(part: TreePart) -> Self {
-        let (feeding, fed, resting) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        let (feeding, fed, resting) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         Self { part, feeding, fed, resting, from_above: FromAbove::Direct }
     }
 
@@ -56,7 +56,7 @@ impl CarriedTree {
     pub(super) fn links(&self, routes: &Routes, deliver: bool) -> TreeLinks {
         let link = |node: &NodeId| routes.link(*node);
         let children = self.part.children.iter().filter(|child| !self.resting.contains(*child));
-        let parents = self.parent_now().into_iter().chain(self.feeding.iter().copied());
+        let parents = self.parent_now().into_iter().chain(self.feeding.keys().copied());
         TreeLinks {
             tree: self.id(),
             links: children.chain(self.fed.keys()).filter_map(link).collect(),
@@ -116,7 +116,9 @@ impl Carrier {
                 // Who is on a detour counts on it, whoever it is, and sees by the parent when the direct way is good again.
                 found.dependants.extend(tree.fed.keys().chain(&tree.resting));
                 if epoch.stage == Stage::Active {
-                    let relays = tree.parent_now().into_iter().chain(tree.feeding.iter().copied());
+                    // Who has no room feeds nothing: its silence is no death.
+                    let feeders = tree.feeding.iter().filter(|(_, feeds)| **feeds).map(|(node, _)| *node);
+                    let relays = tree.parent_now().into_iter().chain(feeders);
                     found.relays.extend(relays.filter(|_| !tree.part.backups.is_empty()));
                     found.relays.extend(tree.detour_now());
                 }
@@ -166,7 +168,7 @@ impl Carrier {
                     found.feeding.remove(&from);
                     repeats.forget(tree, from);
                 } else if found.part.backups.contains(&from) {
-                    found.feeding.insert(from);
+                    found.feeding.entry(from).or_insert(false);
                     repeats.watch(tree, from);
                 }
                 routes.guard(tree, !found.feeding.is_empty());
@@ -174,6 +176,13 @@ impl Carrier {
                 routes.table.amend(&links);
             }
         }
+    }
+
+    /// A backup parent says that it feeds this node: from now on its silence means something.
+    pub(super) fn count_on_feed(&mut self, session: SessionId, tree: TreeId, from: NodeId) {
+        let trees = self.carried.get_mut(&session).into_iter().flatten().flat_map(|epoch| &mut epoch.trees);
+        let asked = trees.filter(|found| found.id() == tree).filter_map(|found| found.feeding.get_mut(&from));
+        asked.for_each(|feeds| *feeds = true);
     }
 
     /// Takes what comes from above another way.

@@ -108,13 +108,22 @@ impl Repairs {
         self.keep_watch();
     }
 
-    /// A backup parent feeds this node along these trees. Those of them that nobody fed before.
-    pub fn on_fed(&mut self, from: NodeId, session: SessionId, trees: &[u32], now: Instant) -> Vec<u32> {
+    /// A backup parent feeds this node along these trees. Those of them that nobody fed before. [`on_carried`](Self::on_carried)
+    /// is due after it.
+    pub fn on_fed(
+        &mut self,
+        from: NodeId,
+        session: SessionId,
+        trees: &[u32],
+        carrier: &mut Carrier,
+        now: Instant,
+    ) -> Vec<u32> {
         let mut healed = Vec::new();
         for tree in trees {
             if let Some(wound) = self.wounds.get_mut(&(session, TreeId(*tree)))
                 && wound.asked.contains(&from)
             {
+                carrier.count_on_feed(session, TreeId(*tree), from);
                 if wound.fed_by.is_none() {
                     wound.fed_by = Some(from);
                     healed.push(*tree);
@@ -321,3 +330,6 @@ impl Repairs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
