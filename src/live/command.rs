@@ -1,6 +1,7 @@
 //! What the person at a live node, or a program for them, can ask of it.
 
 use crate::identity::NodeId;
+use crate::pool::Reservation;
 use crate::session::Moderation;
 
 /// One wish. Every face (the socket, the screen, the page) comes down to these.
@@ -18,4 +19,6 @@ pub enum Command {
     End,
     /// Something done to others, where this node is the host.
     Moderate(Moderation),
+    /// Links of a machine that is lent and connected, for a session that is led from elsewhere: what becomes of it is not told.
+    Reserve(NodeId, Reservation),
 }

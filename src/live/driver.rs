@@ -351,6 +351,10 @@ impl<L: Link> Driver<L> {
                 self.handle(Input::Moderate(what, fresh));
                 None
             }
+            Command::Reserve(helper, reservation) => {
+                self.handle(Input::Reserve(helper, reservation));
+                None
+            }
         }
     }
 

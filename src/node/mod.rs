@@ -25,7 +25,7 @@ use self::mending::Mending;
 use self::sources::SourceBudgets;
 use crate::identity::{Identity, NodeId, Position, SessionId};
 use crate::net::{Channel, Heard, Link, LinkEvent, Switch, Watched};
-use crate::pool::{Answer, Contact, Place, PoolConfig, PoolNode, Standing};
+use crate::pool::{Answer, Contact, Place, PoolConfig, PoolNode, Reservation, Standing};
 use crate::session::{
     self, Carrier, Chat, Detours, Keyring, Keys, Manager, ManagerConfig, Measured, Member, MemberConfig,
     Moderation, PULSE, Planned, PlanningJob, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage,
@@ -58,6 +58,8 @@ pub enum Input {
     Leave,
     /// Do something to others, as the host; the secret that admits afterwards.
     Moderate(Moderation, [u8; 16]),
+    /// Reserve links of a helper for a session that is led from elsewhere.
+    Reserve(NodeId, Reservation),
     /// End the session for everybody; who is not its host leaves.
     End,
     /// [`Node::poll_timeout`] has come.
@@ -295,6 +297,7 @@ impl Node {
                     self.notices.push_back(Notice::Trouble(trouble));
                 }
             },
+            Input::Reserve(helper, reservation) => self.pool.reserve(helper, reservation),
             Input::End => match &mut self.role {
                 Role::Host(manager) => {
                     manager.end();

@@ -7,13 +7,18 @@ use super::plans::{backup_of, busiest_link, dependants};
 use super::script::{Act, Link, Step, Who};
 use super::{CliError, Lab};
 use crate::event::Plan;
+use crate::identity::SessionId;
 use crate::live::Command;
 use crate::net::emulated::PathProfile;
+use crate::pool::{Priority, Reservation};
 use crate::session::Moderation;
 
 /// The two parts of a divided network.
 const OTHERS: usize = 0;
 const SIDE: usize = 1;
+/// The conference that takes helpers away, and for how long.
+const RIVAL: [u8; 20] = [0x52; 20];
+const LEASE_MS: u32 = 60_000;
 
 impl Lab<'_> {
     /// Does what a step says, now.
@@ -49,6 +54,11 @@ impl Lab<'_> {
                 self.nodes[host].command(Command::Moderate(kick));
                 self.nodes[node].ended = Some(now());
                 self.kicked.push((now(), node));
+            }
+            Act::Preempt(who) => {
+                let helper = self.find(who, None, step)?;
+                whom.push(helper);
+                self.preempt(helper, step)?;
             }
             Act::Loss(share) => {
                 self.loss = *share;
@@ -114,6 +124,25 @@ impl Lab<'_> {
             sites.iter().for_each(|site| core.set_part(*site, SIDE));
         });
         self.apart.push((now(), None));
+    }
+
+    /// A conference of higher priority wants all links of a helper; one of its neighbours says so.
+    fn preempt(&self, helper: usize, step: &Step) -> Result<(), CliError> {
+        let id = &self.nodes[helper].id;
+        let edges = self.plan().into_iter().flat_map(|plan| plan.trees).flat_map(|tree| tree.edges);
+        let others = edges.filter_map(|(a, b)| if a == *id { Some(b) } else { (b == *id).then_some(a) });
+        let mut others = others.filter_map(|other| self.by_id(&other));
+        let by = others.find(|other| self.nodes[*other].is_alive() && self.nodes[*other].voice.is_some());
+        let lends = self.nodes[helper].voice.is_none();
+        let by = by.filter(|_| lends).ok_or_else(|| {
+            let what = format!("{} is no helper of the plan then", self.nodes[helper].name);
+            CliError::failed(what, format_args!("{} at {:?}", step.text, step.at), "write preempt helper")
+        })?;
+        let degrees = self.job.degrees[self.job.members + helper].0;
+        let (priority, session) = (Priority::OWN, SessionId(RIVAL));
+        let wanted = Reservation { request: 0, session, priority, degrees, lease_ms: LEASE_MS, grant: None };
+        self.nodes[by].command(Command::Reserve(self.nodes[helper].node, wanted));
+        Ok(())
     }
 
     /// How the path between two sites is from now on, both ways.

@@ -111,7 +111,7 @@ Example:
   $ alm lab --matrix plane.rtt --members 8 --helpers 6 --duration 20s --kill relay@10s
 
 A script has a step a line, its time first: 5s kill relay backup | 8s join 2 | 9s join 20 every 1s | 10s leave m3 | 12s kick m4 |
-15s loss 5% | 20s partition 50% (or m3 h1 ...) | 30s heal | 35s cut m2 | 40s mend m2 |
+14s preempt helper | 15s loss 5% | 20s partition 50% (or m3 h1 ...) | 30s heal | 35s cut m2 | 40s mend m2 |
 45s spoil link loss 20% delay 80ms (or spoil m1 m2 ...) | 55s clear";
 
 /// For everybody to be in one plan.

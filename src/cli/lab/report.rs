@@ -43,6 +43,8 @@ pub(super) struct Report {
     kicks: Vec<Kick>,
     /// Relays that were given up for another parent, lived, and could be reached all the time.
     false_alarms: usize,
+    /// Each of them.
+    alarms: Vec<Alarm>,
     /// Relays that were suspected for a while: another one was asked to feed as well, and nobody was given up.
     suspicions: usize,
     /// Once all were in, as `media_bytes`.
@@ -76,6 +78,16 @@ struct Repair {
     at_s: f64,
     detected_ms: f64,
     repaired_ms: f64,
+}
+
+/// Somebody was given up that lived.
+#[derive(Debug, Serialize)]
+struct Alarm {
+    /// Who had given it up.
+    member: String,
+    relay: String,
+    /// When it was relied on again.
+    at_s: f64,
 }
 
 /// Who is fed by another than its parent, as the way from that is bad; or by that again.
@@ -125,6 +137,7 @@ impl Report {
         let (carried, media) = lab.bytes();
         let media_bytes = media - lab.before.1;
         let (host_cost, member_cost) = lab.cost().unzip();
+        let alarms = alarms(lab);
         Self {
             members: lab.members().count(),
             helpers: lab.job.args.helpers as usize,
@@ -145,8 +158,9 @@ impl Report {
             detours: detours(lab),
             heals_ms: lab.healed.iter().map(|took| took.map(ms_of)).collect(),
             kicks: kicks(lab),
-            false_alarms: alarms(lab, true),
-            suspicions: alarms(lab, false),
+            false_alarms: alarms.len(),
+            alarms,
+            suspicions: suspicions(lab),
             control_bytes: (carried - lab.before.0).saturating_sub(media_bytes),
             setup_bytes: lab.before.0 - lab.before.1,
             media_bytes,
@@ -220,6 +234,9 @@ impl Report {
             )?;
         }
         writeln!(out, "{} false alarms, {} suspicions", self.false_alarms, self.suspicions)?;
+        for Alarm { member, relay, at_s } in &self.alarms {
+            writeln!(out, "{member} had given up {relay}, which lives, until {at_s:.1} s")?;
+        }
         let share = 100.0 * self.control_bytes as f64 / self.media_bytes.max(1) as f64;
         writeln!(
             out,
@@ -337,14 +354,21 @@ fn repairs(lab: &Lab<'_>) -> Vec<Repair> {
     told(lab).filter_map(repair).collect()
 }
 
-/// How often a relay was relied on again that had been given up, or only suspected. What cannot be reached is given up rightly.
-fn alarms(lab: &Lab<'_>, of_given_up: bool) -> usize {
-    let counts = |(_, at_s, event): &(String, f64, Event)| match event {
-        Event::FalseAlarm { given_up: true, .. } => of_given_up && !lab.was_divided(*at_s),
-        Event::FalseAlarm { given_up: false, .. } => !of_given_up,
-        _ => false,
+/// Relays that were relied on again after they had been given up. What cannot be reached is given up rightly.
+fn alarms(lab: &Lab<'_>) -> Vec<Alarm> {
+    let named = |id: String| lab.by_id(&id).map_or(id, |node| lab.nodes[node].name.clone());
+    let alarm = |(member, at_s, event): (String, f64, Event)| match event {
+        Event::FalseAlarm { node, given_up: true } if !lab.was_divided(at_s) => {
+            Some(Alarm { member, relay: named(node), at_s })
+        }
+        _ => None,
     };
-    told(lab).filter(counts).count()
+    told(lab).filter_map(alarm).collect()
+}
+
+/// How often a relay was relied on again that had only been suspected.
+fn suspicions(lab: &Lab<'_>) -> usize {
+    told(lab).filter(|(_, _, event)| matches!(event, Event::FalseAlarm { given_up: false, .. })).count()
 }
 
 fn detours(lab: &Lab<'_>) -> Vec<Detour> {

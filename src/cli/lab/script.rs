@@ -25,6 +25,8 @@ pub(super) enum Act {
     Join(usize),
     /// One says goodbye.
     Leave(Who),
+    /// Another conference takes all that a helper carries.
+    Preempt(Who),
     /// The host puts one out.
     Kick(Who),
     /// Every path loses this share of packets.
@@ -70,7 +72,7 @@ pub(super) enum Who {
 }
 
 /// What a step may be, for who wrote something else.
-const STEPS: &str = "write TIME and one of: kill WHO..., join [N [every TIME]], leave WHO, kick WHO, loss SHARE, partition WHO...|SHARE, heal, \
+const STEPS: &str = "write TIME and one of: kill WHO..., join [N [every TIME]], leave WHO, kick WHO, preempt WHO, loss SHARE, partition WHO...|SHARE, heal, \
                      cut WHO, mend WHO, spoil link|WHO WHO [loss SHARE] [delay TIME], clear; WHO is relay, helper, backup, host, m3 or h2";
 /// More members than one step lets in.
 const JOIN_MAX: usize = 1_000;
@@ -123,6 +125,7 @@ impl Step {
             ("join", [count]) => Act::Join(joiners(count)?),
             ("leave", [who]) => Act::Leave(Who::parse(who)?),
             ("kick", [who]) => Act::Kick(Who::parse(who)?),
+            ("preempt", [who]) => Act::Preempt(Who::parse(who)?),
             ("loss", [share]) => Act::Loss(units::share(share).ok()?),
             ("partition", [share]) if units::share(share).is_ok() => {
                 Act::PartShare(units::share(share).ok()?)
@@ -192,6 +195,7 @@ mod tests {
         assert_eq!(seconds, [1, 3, 5]);
         assert!(apart.iter().all(|step| step.act == Act::Join(1)));
         assert_eq!(act("1m  leave  m3"), Some(Act::Leave(Who::Named("m3".into()))));
+        assert_eq!(act("2s preempt helper"), Some(Act::Preempt(Who::Helper)));
         assert_eq!(act("3s loss 5%"), Some(Act::Loss(0.05)));
         assert_eq!(act("3s partition 50%"), Some(Act::PartShare(0.5)));
         assert_eq!(
