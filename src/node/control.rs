@@ -15,7 +15,14 @@ use crate::wire::Message;
 impl Node {
     pub(super) fn handle_link(&mut self, event: LinkEvent, now: Instant) {
         match event {
-            LinkEvent::Connected { peer, addr } => self.pool.on_connected(peer, addr, now),
+            LinkEvent::Connected { peer, addr } => {
+                self.pool.on_connected(peer, addr, now);
+                if let Role::Member(member, _) = &mut self.role {
+                    member.on_connected(peer, now);
+                }
+                // The hello goes first.
+                self.drain_pool();
+            }
             LinkEvent::Moved { peer, addr } => self.pool.on_moved(peer, addr, now),
             LinkEvent::Disconnected { peer, left, .. } => {
                 self.heard.remove(&peer);

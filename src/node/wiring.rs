@@ -38,21 +38,7 @@ impl Node {
             }
         }
         self.alone = self.only_source();
-        while let Some(output) = self.pool.poll_output() {
-            self.outputs.push_back(match output {
-                pool::Output::Message(to, message) => {
-                    Output::Send(to, Channel::Control, Message::Pool(message).encode())
-                }
-                pool::Output::Datagram(to, bytes) => Output::Send(to, Channel::Datagram, bytes),
-                pool::Output::Pair(to, pair) => Output::Pair(to, pair),
-                pool::Output::Dial(addr, node) => Output::Dial(addr, node),
-                pool::Output::DialThrough(via, node) => Output::DialThrough(via, node),
-                pool::Output::Close(node, reason) => {
-                    self.heard.remove(&node);
-                    Output::Close(node, reason)
-                }
-            });
-        }
+        self.drain_pool();
         self.switch();
         let poll = |node: &mut Self| {
             let own = node.repairs.poll_event().or_else(|| node.detours.poll_event());
@@ -84,6 +70,25 @@ impl Node {
         }
         let keys = self.keyring.poll_keys().map(session::Event::Keys);
         self.notices.extend(keys.map(Notice::Session));
+    }
+
+    /// Hands on what the pool has to say.
+    pub(super) fn drain_pool(&mut self) {
+        while let Some(output) = self.pool.poll_output() {
+            self.outputs.push_back(match output {
+                pool::Output::Message(to, message) => {
+                    Output::Send(to, Channel::Control, Message::Pool(message).encode())
+                }
+                pool::Output::Datagram(to, bytes) => Output::Send(to, Channel::Datagram, bytes),
+                pool::Output::Pair(to, pair) => Output::Pair(to, pair),
+                pool::Output::Dial(addr, node) => Output::Dial(addr, node),
+                pool::Output::DialThrough(via, node) => Output::DialThrough(via, node),
+                pool::Output::Close(node, reason) => {
+                    self.heard.remove(&node);
+                    Output::Close(node, reason)
+                }
+            });
+        }
     }
 
     /// Whose voice alone is to be heard, where the host has said so.

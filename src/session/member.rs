@@ -211,18 +211,31 @@ impl Member {
         members.chain(manager).collect()
     }
 
+    /// A connection to a node is there, and this node's hello is on its way: what is asked right behind it is answered a round
+    /// trip sooner than what waits for the other's hello.
+    pub fn on_connected(&mut self, node: NodeId, now: Instant) {
+        let is_first = matches!(self.phase, Phase::Finding { .. } | Phase::Joining { .. });
+        if !is_first || !self.asked.insert(node) {
+            return;
+        }
+        self.met = true;
+        if self.manager() == Some(node) {
+            self.ask_in(now);
+        } else {
+            self.send(node, SessionMessage::Find { session: self.config.invite.session });
+        }
+    }
+
     /// A node can be talked to.
     pub fn on_joined(&mut self, node: NodeId, now: Instant) {
-        if self.manager() == Some(node) {
-            if let Some(heir) = &mut self.heir {
-                heir.on_reign(now);
-            }
-            self.ask_in(now);
-        } else if matches!(self.phase, Phase::Finding { .. } | Phase::Joining { .. })
-            && self.asked.insert(node)
+        if self.manager() == Some(node)
+            && let Some(heir) = &mut self.heir
         {
-            self.met = true;
-            self.send(node, SessionMessage::Find { session: self.config.invite.session });
+            heir.on_reign(now);
+        }
+        match self.phase {
+            Phase::In { .. } if self.manager() == Some(node) => self.ask_in(now),
+            _ => self.on_connected(node, now),
         }
     }
 
@@ -441,8 +454,8 @@ impl Member {
         if from == manager {
             self.ask_in(now);
         } else {
+            self.asked.remove(&manager);
             self.outputs.push_back(Output::Want(Contact { node: manager, addrs }));
-            self.asked.insert(manager);
         }
     }
 
