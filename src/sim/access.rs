@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
 
 use crate::pool::Moment;
 use crate::pool::bandwidth::PACKET_BYTES;
@@ -21,11 +22,12 @@ pub struct Line {
     pub down: f64,
 }
 
-/// The lines of all slots.
+/// A home's line, and until when it is taken.
+#[derive(Clone, Copy)]
 pub(super) struct Access {
-    lines: Vec<Line>,
-    up_free: Vec<Moment>,
-    down_free: Vec<Moment>,
+    pub(super) line: Line,
+    up_free: Moment,
+    down_free: Moment,
 }
 
 /// One packet in so many finds another one, as large as they get, before it on a line: a line in use a tenth of the time.
@@ -35,27 +37,20 @@ const OTHER_BYTES: f64 = 1_500.0;
 const LATE_US: f64 = 20.0;
 
 impl Access {
-    /// Each slot draws a line; nothing if none is known.
-    pub(super) fn draw(recorded: &[Line], slots: usize, random: &mut StdRng) -> Option<Self> {
-        if recorded.is_empty() {
-            return None;
-        }
-        let lines = (0..slots).map(|_| recorded[random.random_range(0..recorded.len())]).collect();
-        Some(Self { lines, up_free: vec![Moment::ZERO; slots], down_free: vec![Moment::ZERO; slots] })
+    /// One of the lines on record; nothing if none is known.
+    pub(super) fn draw(recorded: &[Line], random: &mut StdRng) -> Option<Self> {
+        let line = *recorded.choose(random)?;
+        Some(Self { line, up_free: Moment::ZERO, down_free: Moment::ZERO })
     }
 
-    pub(super) fn line(&self, slot: usize) -> Line {
-        self.lines[slot]
+    /// A packet wants to leave the home now: when it is out.
+    pub(super) fn out(&mut self, now: Moment, random: &mut StdRng) -> Moment {
+        pass(&mut self.up_free, self.line.up, now, random)
     }
 
-    /// A packet wants to leave a home now: when it is out.
-    pub(super) fn out(&mut self, slot: usize, now: Moment, random: &mut StdRng) -> Moment {
-        pass(&mut self.up_free[slot], self.lines[slot].up, now, random)
-    }
-
-    /// A packet wants into a home now: when it is stamped there.
-    pub(super) fn arrive(&mut self, slot: usize, now: Moment, random: &mut StdRng) -> Moment {
-        let there = pass(&mut self.down_free[slot], self.lines[slot].down, now, random);
+    /// A packet wants into the home now: when it is stamped there.
+    pub(super) fn arrive(&mut self, now: Moment, random: &mut StdRng) -> Moment {
+        let there = pass(&mut self.down_free, self.line.down, now, random);
         let late_us = -LATE_US * (1.0 - random.random::<f64>()).ln();
         there + Duration::from_micros(late_us as u64)
     }

@@ -35,6 +35,13 @@ impl Traffic {
         }
     }
 
+    /// What others have counted.
+    pub(super) fn include(&mut self, other: &Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+        self.of_lookups += other.of_lookups;
+    }
+
     fn add(&mut self, bytes: usize) {
         self.messages += 1;
         self.bytes += (bytes + bytes.div_ceil(CONTENT) * HEADERS) as u64;

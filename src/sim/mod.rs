@@ -5,6 +5,7 @@
 
 mod access;
 mod count;
+mod crew;
 mod demand;
 mod distance;
 mod judge;
@@ -14,6 +15,7 @@ mod queries;
 mod queue;
 mod run;
 mod seen;
+mod shard;
 mod survey;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::Scenario;
 use super::run::{Happening, Run, SECOND};
+use super::shard::SHARDS;
 use crate::identity::{Identity, NodeId};
 use crate::pool::bandwidth::BandwidthConfig;
 use crate::pool::records::RecordsConfig;
@@ -41,7 +42,7 @@ impl Run<'_> {
         let count = (nodes as f64 * share).round() as usize;
         let drawn = rand::seq::index::sample(&mut self.random, nodes, count);
         for (slot, malice) in drawn.into_iter().zip(Malice::ALL.into_iter().cycle()) {
-            self.slots[slot].malice = Some(malice);
+            self.world().malice[slot] = Some(malice);
         }
     }
 
@@ -68,7 +69,7 @@ impl Run<'_> {
     /// All have joined; what is to be seen begins at `from`.
     fn watch(&mut self, from: Moment) {
         let Scenario { churn, crash, partition, lookups_per_s, duration, .. } = *self.scenario;
-        self.watching = Some(from);
+        self.world().watching = Some(from);
         self.counted_at = from;
         self.until = from + duration + DRAIN;
         self.queue.push(from + duration, Happening::End);
@@ -107,7 +108,7 @@ impl Run<'_> {
     pub(super) fn start(&mut self, slot: u32) {
         let seed = self.random.random();
         // Only who measures lines can find a more capable root, and sign its role away.
-        let identity = self.access.is_some().then(|| Arc::new(Identity::from_seed(seed)));
+        let identity = (!self.scenario.lines.is_empty()).then(|| Arc::new(Identity::from_seed(seed)));
         let node = identity.as_ref().map_or(NodeId(seed), |identity| identity.node_id());
         let me = Peer::new(node, SocketAddr::from((Ipv4Addr::from(slot + 1), PORT)));
         let chance = StdRng::from_rng(&mut self.random);
@@ -130,17 +131,16 @@ impl Run<'_> {
             self.census.add(me.position, slot);
         }
         for bootstrap in bootstraps {
-            if let Some(node) = &self.slots[bootstrap as usize].node {
+            if let Some(node) = self.node(bootstrap) {
                 newcomer.handle(Input::Bootstrap(node.ring().me()), self.now);
             }
         }
-        if self.slots[slot as usize].malice.is_some() {
-            self.liars.insert(me.position, me);
+        if !self.is_honest(slot) {
+            self.world().liars.insert(me.position, me);
         }
-        self.slots[slot as usize].node = Some(newcomer);
-        self.slots[slot as usize].scheduled = Moment::NEVER;
-        self.drain(slot);
-        if let (Some(mean), Some(_)) = (self.scenario.churn, self.watching) {
+        self.shards[slot as usize % SHARDS].settle(slot, Some(newcomer));
+        self.with(slot, |_| {});
+        if let (Some(mean), Some(_)) = (self.scenario.churn, self.seen().watching) {
             let at = self.now + self.session(mean);
             self.queue.push(at, Happening::Crash(slot));
         }
@@ -148,9 +148,9 @@ impl Run<'_> {
 
     pub(super) fn crash(&mut self, slot: u32) {
         self.count_time();
-        if let Some(node) = self.slots[slot as usize].node.take() {
+        if let Some(node) = self.shards[slot as usize % SHARDS].settle(slot, None) {
             self.census.remove(node.ring().me().position);
-            self.liars.remove(&node.ring().me().position);
+            self.world().liars.remove(&node.ring().me().position);
             self.lookups.on_origin_gone(slot);
             self.objects.on_gone(slot);
         }
@@ -163,10 +163,10 @@ impl Run<'_> {
     }
 
     pub(super) fn part(&mut self, share: Option<f64>) {
-        self.parted = share.is_some();
+        self.world().parted = share.is_some();
         if let Some(share) = share {
             for slot in self.some_of(share) {
-                self.slots[slot as usize].cut_off = true;
+                self.world().cut_off[slot as usize] = true;
             }
         } else {
             self.hurt_at = Some(self.now);

@@ -29,9 +29,13 @@ fn scenario(nodes: usize, seconds: u64) -> Scenario {
 }
 
 fn run(scenario: &Scenario) -> Outcome {
+    run_on(1, scenario)
+}
+
+fn run_on(threads: usize, scenario: &Scenario) -> Outcome {
     let trips = Plane::new(50).draw(&mut StdRng::seed_from_u64(1)).unwrap();
     let matrix = LatencyMatrix::from_round_trips(&trips, Directions::Mean, Missing::ShortestPath).unwrap();
-    simulate(scenario, &Distances::new(&matrix, scenario.nodes, scenario.seed), |_| {})
+    simulate(scenario, &Distances::new(&matrix, scenario.nodes, scenario.seed), threads, |_| {})
 }
 
 #[test]
@@ -165,13 +169,17 @@ fn the_most_capable_node_acts_as_the_root_and_only_one_does() {
 }
 
 #[test]
-fn the_same_scenario_gives_the_same_outcome() {
+fn the_same_scenario_gives_the_same_outcome_on_any_number_of_threads() {
     let rough = Scenario {
         churn: Some(Duration::from_secs(120)),
         loss: 0.1,
         crash: Some((0.2, Duration::from_secs(3))),
         ..scenario(25, 10)
     };
-    assert_eq!(run(&rough), run(&rough));
+    let outcome = run(&rough);
+    assert_eq!(run(&rough), outcome);
+    for threads in [2, 3] {
+        assert_eq!(run_on(threads, &rough), outcome, "{threads}");
+    }
     assert_ne!(run(&rough), run(&Scenario { seed: 2, ..rough }));
 }

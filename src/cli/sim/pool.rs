@@ -1,8 +1,10 @@
 //! `alm sim pool`: a pool of simulated nodes, and how its ring holds.
 
 use std::io::Write;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use alm_planner::{Directions, LatencyMatrix, Missing, TransitStub};
@@ -285,11 +287,17 @@ fn made_up(hosts: usize, seed: u64) -> Result<LatencyMatrix, CliError> {
     })
 }
 
+/// In smaller pools less happens at a time than it costs to share.
+const WORTH_THREADS: usize = 20_000;
+
 /// Runs the simulation and writes what came of it.
 pub(super) fn run(job: &Job, out: &mut dyn Write) -> Result<(), CliError> {
     let watch = Stopwatch::start();
     let bar = bar();
-    let outcome = simulate(&job.scenario, &job.distances, |share| bar.set_position((share * 1_000.0) as u64));
+    let large = job.scenario.nodes >= WORTH_THREADS;
+    let threads = if large { available_parallelism().map_or(1, NonZero::get) } else { 1 };
+    let progress = |share: f64| bar.set_position((share * 1_000.0) as u64);
+    let outcome = simulate(&job.scenario, &job.distances, threads, progress);
     bar.finish_and_clear();
     watch.report(&outcome, job.scenario.nodes);
     let json = json(job, &outcome);
