@@ -157,9 +157,9 @@ impl Broken<'_> {
         for orphan in orphans {
             let child = orphan[0];
             let reached = |place: usize| Some((place, delay[place]? + self.delays.hop_ms(place, child)));
-            let places = tree.order.iter().filter(|place| !self.delays.is_forbidden(**place, child));
+            let places = tree.order.iter().filter(|place| self.has_room(**place, t));
+            let places = places.filter(|place| !self.delays.is_forbidden(**place, child));
             let places = places.filter_map(|place| reached(*place));
-            let places = places.filter(|(place, _)| self.has_room(*place, t));
             let places =
                 places.map(|(place, ms)| (place, ms, self.silence_ms(place, child, ms, whole[child])));
             let Some((place, ms, _)) = places.min_by(|(.., a), (.., b)| a.total_cmp(b)) else { continue };

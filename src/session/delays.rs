@@ -140,7 +140,18 @@ impl Delays {
                 links[*b].push(*a);
             }
             let counts = |source: &&usize| objective != Objective::Height || **source == plan.root;
-            for source in tree.sources.iter().filter(counts).filter(|source| **source < n) {
+            let mut sources: Vec<usize> =
+                tree.sources.iter().filter(counts).copied().filter(|source| *source < n).collect();
+            let all_speak = plan.trees.len() == 1 && tree.sources.len() == plan.members.len();
+            if objective == Objective::Diameter && all_speak {
+                // One end of the longest way is whoever is farthest from anybody, since both directions take the same time.
+                sources = sources
+                    .first()
+                    .and_then(|any| self.farthest(*any, &plan.members, &links))
+                    .into_iter()
+                    .collect();
+            }
+            for source in &sources {
                 let delay = self.from(*source, &links);
                 for to in plan.members.iter().filter(|to| *to != source) {
                     if let Some(delay) = delay.get(*to).filter(|delay| delay.is_finite()) {
@@ -153,6 +164,14 @@ impl Delays {
         }
         let mean = if pairs > 0.0 { sum / pairs } else { 0.0 };
         Some(if objective == Objective::Forest { worst + mean } else { worst })
+    }
+
+    /// Of `members`, whom the links reach last from one of them.
+    fn farthest(&self, from: usize, members: &[usize], links: &[Vec<usize>]) -> Option<usize> {
+        let delay = self.from(from, links);
+        let reached =
+            members.iter().copied().filter(|to| delay.get(*to).is_some_and(|delay| delay.is_finite()));
+        reached.max_by(|a, b| delay[*a].total_cmp(&delay[*b]))
     }
 
     /// To every node that the links reach; infinite to others.
@@ -237,4 +256,48 @@ fn one_way_ms(measured: &[Option<f64>], foretold: &[Option<f64>]) -> Vec<f64> {
         None => UNKNOWN_RTT_MS,
     };
     (0..n * n).map(|pair| rtt(pair) / 2.0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    #[test]
+    fn the_longest_way_is_found_from_one_of_its_ends() {
+        let random = &mut StdRng::seed_from_u64(3);
+        let node = |n: usize| NodeId([n as u8; 32]);
+        for count in 2..40_usize {
+            let nodes: Vec<(NodeId, u32)> = (0..count).map(|n| (node(n), 3)).collect();
+            let pairs = (0..count).flat_map(|a| (0..a).map(move |b| (a, b)));
+            let probed: Vec<_> =
+                pairs.map(|(a, b)| (node(a), node(b), random.random_range(1.0..300.0))).collect();
+            let delays = Delays::new(&nodes, &[], &probed);
+            // The last few help: no way ends at them, wherever they are.
+            let members: Vec<usize> = (0..count.div_ceil(2).max(2)).collect();
+            let edges: Vec<(usize, usize)> =
+                (1..count).map(|child| (random.random_range(0..child), child)).collect();
+            let plan = Plan {
+                objective: Objective::Diameter,
+                root: 0,
+                helpers: (members.len()..count).collect(),
+                trees: vec![alm_planner::Tree { sources: members.clone(), edges: edges.clone() }],
+                members,
+                height: OneWay::ZERO,
+                diameter: OneWay::ZERO,
+            };
+            let mut links = vec![vec![]; count];
+            for (a, b) in edges {
+                links[a].push(b);
+                links[b].push(a);
+            }
+            let all = plan.members.iter().map(|from| delays.from(*from, &links));
+            let worst =
+                all.flat_map(|delay| plan.members.iter().map(move |to| delay[*to])).fold(0.0, f64::max);
+            let found = delays.value_ms(&plan, Objective::Diameter).unwrap();
+            assert!((found - worst).abs() < 1e-6, "{found} for {worst}");
+        }
+    }
 }

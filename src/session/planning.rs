@@ -32,6 +32,8 @@ const HELPER_LIMITS: [usize; 5] = [0, 1, 2, 4, 8];
 const FRESH_MOVES_A_PAIR: u64 = 200;
 const FRESH_MOVES_A_MEMBER: u64 = 1_000;
 const FRESH_MOVES_MAX: u64 = 80_000;
+/// Proposals of a change of a large session's plan that is not a review: as many as the planner's least.
+const CHANGE_MOVES_MAX: u64 = 4_000;
 
 /// Everything that a plan is made from. Running it takes milliseconds and no I/O, and gives the same every time.
 #[derive(Clone, Debug)]
@@ -125,8 +127,10 @@ impl PlanningJob {
                 let is_guess = links.iter().any(|(a, b)| !delays.is_measured(*a, *b));
                 let guessed = |(a, b): &(usize, usize)| self.is_guess(*a, *b, &delays);
                 let ends = |(a, b): (usize, usize)| (nodes[a].0, nodes[b].0);
-                let promising = delays.promising(self.members.len()).into_iter();
-                let promising = promising.filter(|link| !links.contains(link)).map(ends).collect();
+                // What may be explored, which only a review has the time for.
+                let promising = if self.review { delays.promising(self.members.len()) } else { vec![] };
+                let promising =
+                    promising.into_iter().filter(|link| !links.contains(link)).map(ends).collect();
                 let unmeasured = links.into_iter().filter(guessed).map(ends).collect();
                 let own = self.own_trees(&plan, &nodes, &delays, &own_before);
                 let plan = SessionPlan { is_guess, ..self.session_plan(&plan, &own, &nodes, &delays) };
@@ -308,7 +312,7 @@ impl PlanningJob {
             return fresh().map(|plan| Candidate { cost_ms: value(&plan), plan });
         };
         let price = MovePrice::default();
-        let Ok(again) = replan(problem, current, Budget::for_replan(problem), price) else {
+        let Ok(again) = replan(problem, current, self.change_budget(problem), price) else {
             return fresh().map(|plan| Candidate { cost_ms: value(&plan), plan });
         };
         let trees = if objective == Objective::Forest { problem.members().len() } else { 1 };
@@ -324,6 +328,16 @@ impl PlanningJob {
             priced(plan, moved)
         });
         Ok(fresh.filter(|fresh| fresh.cost_ms < again.cost_ms).unwrap_or(again))
+    }
+
+    /// For a change of the plan. In a large session one who comes or goes concerns few, and others come and go every second.
+    fn change_budget(&self, problem: &Problem) -> Budget<'static> {
+        match Budget::for_replan(problem) {
+            Budget::Moves(moves) if !self.review && self.members.len() > FOREST_MEMBERS_MAX => {
+                Budget::Moves(moves.min(CHANGE_MOVES_MAX))
+            }
+            budget => budget,
+        }
     }
 
     fn session_plan(
@@ -606,7 +620,8 @@ mod tests {
         let mut job = job();
         job.reports.iter_mut().for_each(|report| report.round_trips_ms.retain(|(to, _)| *to != node(9)));
         job.reports.push(report(8, true, 8, &[(0, 500.0)]));
-        let planned = job.run();
+        assert!(job.run().promising.is_empty(), "there is no time to explore");
+        let planned = PlanningJob { review: true, ..job }.run();
         assert!(planned.plan.unwrap().helpers.is_empty());
         let named: Vec<NodeId> = planned.promising.iter().map(|(_, helper)| *helper).collect();
         assert_eq!(named, [9, 9, 9, 9, 8, 8, 8].map(node));
