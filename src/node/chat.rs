@@ -7,7 +7,8 @@ use super::{Node, Notice, Role};
 use crate::identity::NodeId;
 use crate::session::{Event, Line, SessionMessage, open_chat, seal_chat};
 
-/// How long after somebody has come back what was written meanwhile is shown: it has the group's keys by then.
+/// How long after somebody has come, or come back, what was written meanwhile is shown: it has the group's keys by then, and what
+/// was sealed by those before it, or sent before there was a link, did not reach it.
 const AGAIN_DELAY: Duration = Duration::from_secs(1);
 
 impl Node {
@@ -47,19 +48,29 @@ impl Node {
         all.filter(|node| *node != self.me && *node != from && manager.is_none_or(|it| it == *node)).collect()
     }
 
-    /// Somebody is in who may have been in before.
+    /// Somebody is in, and is to be shown what is written from now on; or from the beginning, if it was in before.
     pub(super) fn remember_to_show(&mut self, node: NodeId, now: Instant) {
-        if node != self.me && self.roster().is_some_and(|roster| roster.knew(node)) {
-            self.shown_again.insert(node, now + AGAIN_DELAY);
+        if node == self.me {
+            return;
         }
+        let is_back = self.roster().is_some_and(|roster| roster.knew(node));
+        let last = if is_back { None } else { self.chat.of(self.me).pop() };
+        self.shown_again.insert(node, (now + AGAIN_DELAY, last));
     }
 
     pub(super) fn show_again(&mut self, now: Instant) {
-        let due: Vec<NodeId> =
-            self.shown_again.extract_if(.., |_, at| *at <= now).map(|(node, _)| node).collect();
+        let due: Vec<(NodeId, Option<Line>)> = self
+            .shown_again
+            .extract_if(.., |_, (at, _)| *at <= now)
+            .map(|(node, (_, last))| (node, last))
+            .collect();
         let lines = if due.is_empty() { vec![] } else { self.chat.of(self.me) };
-        for node in due.into_iter().filter(|_| !lines.is_empty()) {
-            self.send_lines(node, &lines);
+        for (node, last) in due {
+            let known = last.and_then(|last| lines.iter().position(|line| *line == last));
+            let news = known.map_or(&lines[..], |at| &lines[at + 1..]);
+            if !news.is_empty() {
+                self.send_lines(node, news);
+            }
         }
     }
 

@@ -27,9 +27,9 @@ use crate::identity::{Identity, NodeId, Position, SessionId};
 use crate::net::{Channel, Heard, Link, LinkEvent, Switch, Watched};
 use crate::pool::{Answer, Contact, Place, PoolConfig, PoolNode, Reservation, Standing};
 use crate::session::{
-    self, Carrier, Chat, Detours, Keyring, Keys, Manager, ManagerConfig, Measured, Member, MemberConfig,
-    Moderation, PULSE, Planned, PlanningJob, Repairs, Roster, Routes, Rules, SessionClock, SessionMessage,
-    SessionPlan, SessionRecord, record_key,
+    self, Carrier, Chat, Detours, Keyring, Keys, Line, Manager, ManagerConfig, Measured, Member,
+    MemberConfig, Moderation, PULSE, Planned, PlanningJob, Repairs, Roster, Routes, Rules, SessionClock,
+    SessionMessage, SessionPlan, SessionRecord, record_key,
 };
 use crate::wire::Message;
 
@@ -137,8 +137,8 @@ pub struct Node {
     detours: Detours,
     keyring: Keyring,
     chat: Chat,
-    /// Who has come back and is shown what was written, and when.
-    shown_again: BTreeMap<NodeId, Instant>,
+    /// Who has come and is shown what was written, when, and after which line of this node's own.
+    shown_again: BTreeMap<NodeId, (Instant, Option<Line>)>,
     role: Role,
     clock: Option<SessionClock>,
     /// Nobody but this source is to be heard.
@@ -370,7 +370,7 @@ impl Node {
         let repairs = self.repairs.poll_timeout().map(|at| (at, "repairs"));
         let detours = self.detours.poll_timeout().map(|at| (at, "detours"));
         let keyring = self.keyring.poll_timeout().map(|at| (at, "keyring"));
-        let chat = self.shown_again.values().min().map(|at| (*at, "chat"));
+        let chat = self.shown_again.values().map(|(at, _)| *at).min().map(|at| (at, "chat"));
         let pool = (self.pool.poll_timeout(), "pool");
         let tend = (!matches!(self.role, Role::Idle) || self.carrier.sessions().next().is_some())
             .then_some((self.tend_at, "tend"));
