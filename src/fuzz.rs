@@ -177,7 +177,7 @@ pub fn installation(bytes: &[u8]) {
         let encode = |it: &Installation| postcard::to_stdvec(it).unwrap_or_default();
         let again = postcard::from_bytes::<Installation>(&encode(&installation));
         assert_eq!(again.map(|again| encode(&again)), Ok(encode(&installation)));
-        if let Share::Plan(news) = installation.share
+        if let Share::Plan(news, _) = installation.share
             && let Some(plan) = news.read(std::iter::empty())
             && plan.check().is_ok()
         {
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
     use crate::pool::Priority;
     use crate::pool::swarm::tests::samples;
-    use crate::session::{PlanNews, PlanTree, SessionPlan};
+    use crate::session::{Graft, PlanNews, PlanTree, SessionPlan};
 
     fn packet(counter: u64) -> Vec<u8> {
         let (capture_time, frame) = (CaptureTime(counter as u32), [3; 50].as_slice());
@@ -354,7 +354,9 @@ mod tests {
                 };
                 let (session, epoch) = (SessionId([8; 20]), plan.epoch);
                 let part = Share::Part { to: name(2), trees: plan.parts_of(name(2)) };
-                let shares = [part, Share::Plan(PlanNews::Whole(plan))];
+                let (node, parent, backup) = (name(7), name(1), Some(name(2)));
+                let graft = Graft { node, parent, backup, worst_ms: 90.0 };
+                let shares = [part, Share::Plan(PlanNews::Whole(plan), vec![graft]), Share::Graft(graft)];
                 shares
                     .map(|share| postcard::to_stdvec(&Installation { session, epoch, share }).unwrap())
                     .into()

@@ -145,7 +145,9 @@ impl Node {
                     self.pool.named(node, from, now);
                     self.pool.want(Contact { node, addrs }, now);
                 }
-                if !installed.waits {
+                if installed.is_graft {
+                    self.on_tree(session, now);
+                } else if !installed.waits {
                     let (epoch, missing) = (installed.epoch, vec![]);
                     self.report(Readiness { session, epoch, manager: from, missing });
                 }
@@ -158,13 +160,20 @@ impl Node {
     }
 
     fn on_activate(&mut self, from: NodeId, session: SessionId, epoch: u64, now: Instant) {
-        let plan = self.carrier.activate(session, epoch, from, now).cloned();
+        let is_news = self.carrier.activate(session, epoch, from, now).is_some();
         self.on_carried(now);
-        let Some(plan) = plan else { return };
-        if self.own_session() == Some(session) {
+        if is_news {
+            self.on_tree(session, now);
+            self.tell_of_replaced(now);
+        }
+    }
+
+    /// Another plan carries the media of this node's session, or it has a leaf more.
+    fn on_tree(&mut self, session: SessionId, now: Instant) {
+        let plan = self.carrier.plan(session).filter(|_| self.own_session() == Some(session));
+        if let Some(plan) = plan.cloned() {
             self.pool.hold_own(session, plan.degree_of(self.me), now);
             self.notices.push_back(Notice::Session(session::Event::Tree(plan)));
-            self.tell_of_replaced(now);
         }
     }
 

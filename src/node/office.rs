@@ -34,7 +34,7 @@ impl Node {
             appointment,
             config,
             roster,
-            plan: self.carrier.plan(session).cloned(),
+            plan: self.carrier.told(session).map(|(plan, grafts)| (plan.clone(), grafts.to_vec())),
             clock_us: self.clock.map_or(0, |clock| clock.offset_us()),
             group: member.take_group(),
             before: (before, silent),

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use alm_media::{TableError, TreeId, TreeLinks};
 
 use super::feeds::{CarriedTree, Repeats};
+use super::graft::{Graft, Grown};
 use super::keys::{Delegation, Signed};
 use super::overlap::{OVERLAP, lingering};
-use super::plan::{Installation, PlanDefect, SessionPlan, Share, budget_bps, degrees_of};
+use super::plan::{Installation, PlanDefect, SessionPlan, Share, TreePart, budget_bps, degrees_of};
 use super::routes::Routes;
 use crate::identity::{NodeId, SessionId};
 use crate::net::Budget;
@@ -90,6 +91,8 @@ pub struct Installed {
     pub wanted: Vec<NodeId>,
     /// Some of them are neighbours: their connections come first.
     pub waits: bool,
+    /// No epoch of its own: what carries the media has a leaf more.
+    pub is_graft: bool,
 }
 
 /// See the [module](self).
@@ -123,7 +126,7 @@ pub(super) struct Epoch {
     missing: BTreeSet<NodeId>,
     /// When to tell the manager who is still missing.
     report_at: Option<Instant>,
-    plan: Option<SessionPlan>,
+    plan: Option<Grown>,
     /// Trees along which own media still goes after the epoch has been replaced, and until when.
     lingering: Option<(Instant, Vec<TreeId>)>,
     pub(super) stage: Stage,
@@ -169,29 +172,33 @@ impl Carrier {
         let Installation { session: of, epoch: number, share } = content;
         let is_mine = match &share {
             Share::Part { to, .. } => *to == me && !is_member,
-            Share::Plan(_) => is_member,
+            Share::Plan(..) | Share::Graft(_) => is_member,
         };
         if of != session || !is_mine {
             return Err(InstallError::Malformed);
         }
         let term = signed.delegation.term;
+        let share = match share {
+            Share::Graft(graft) => return self.graft((session, number), graft, signed, me, is_joined),
+            other => other,
+        };
         let epochs = self.carried.entry(session).or_default();
         // As delegations supersede each other: two sides of a cut may have had managers of the same term.
         let word = (term, signed.delegation.manager, number);
         if epochs.iter().any(|known| (known.term, known.manager, known.number) >= word) {
             return Err(InstallError::OutOfDate);
         }
-        let carried = epochs.iter().filter_map(|epoch| epoch.plan.as_ref());
+        let carried = epochs.iter().filter_map(|epoch| epoch.plan.as_ref().map(Grown::told));
         let (trees, plan) = match share {
             Share::Part { trees, .. } => (trees, None),
-            Share::Plan(news) => {
-                let plan = news.read(carried).ok_or(InstallError::NoBase)?;
-                plan.check()?;
-                if plan.epoch != number {
+            Share::Plan(news, grafts) => {
+                let plan = Grown::new(news.read(carried).ok_or(InstallError::NoBase)?, grafts)?;
+                if plan.told().epoch != number {
                     return Err(InstallError::Malformed);
                 }
-                (plan.parts_of(me), Some(plan))
+                (plan.plan().parts_of(me), Some(plan))
             }
+            Share::Graft(_) => return Err(InstallError::Malformed),
         };
         let asked = degrees_of(&trees);
         if asked > held {
@@ -246,7 +253,55 @@ impl Carrier {
         });
         self.epochs_taken += 1;
         self.notices.remove(&session);
-        Ok(Installed { session, epoch: number, wanted, waits })
+        Ok(Installed { session, epoch: number, wanted, waits, is_graft: false })
+    }
+
+    /// Has an epoch that is here carry one more leaf.
+    fn graft(
+        &mut self,
+        (session, number): (SessionId, u64),
+        graft: Graft,
+        signed: &Signed,
+        me: NodeId,
+        is_joined: impl Fn(NodeId) -> bool,
+    ) -> Result<Installed, InstallError> {
+        let word = (signed.delegation.term, signed.delegation.manager, number);
+        let is_it = |epoch: &&mut Epoch| (epoch.term, epoch.manager, epoch.number) == word;
+        let epochs = self.carried.get_mut(&session).into_iter().flatten();
+        let epoch = epochs.filter(is_it).last().ok_or(InstallError::NoBase)?;
+        let plan = epoch.plan.as_mut().ok_or(InstallError::NoBase)?;
+        if plan.grafts().contains(&graft) {
+            return Err(InstallError::OutOfDate);
+        }
+        let whole = plan.with(graft)?;
+        let parts = whole.parts_of(me);
+        let asked = degrees_of(&parts);
+        if asked > epoch.held {
+            return Err(InstallError::TooManyLinks { asked, held: epoch.held });
+        }
+        let met: BTreeSet<NodeId> =
+            parts.iter().flat_map(|part| part.neighbours().chain(part.reserves())).collect();
+        // A graft is no way into a tree for who is not in it.
+        let is_known = |part: &TreePart| epoch.trees.iter().any(|tree| tree.part.tree == part.tree);
+        let many = self.routes.links_known() + met.len() > LINKS_KNOWN_MAX;
+        if met.contains(&me) || many || !parts.iter().all(is_known) {
+            return Err(InstallError::Malformed);
+        }
+        let routes = Arc::make_mut(&mut self.routes);
+        for node in &met {
+            routes.link_to(*node);
+        }
+        epoch.neighbours = parts.iter().flat_map(|part| part.neighbours()).collect();
+        for part in parts {
+            for tree in epoch.trees.iter_mut().filter(|tree| tree.part.tree == part.tree) {
+                tree.part = part.clone();
+                let links = tree.links(routes, epoch.deliver);
+                routes.table.amend(&links);
+            }
+        }
+        plan.add(graft, whole);
+        let wanted = met.into_iter().filter(|node| !is_joined(*node)).collect();
+        Ok(Installed { session, epoch: number, wanted, waits: false, is_graft: true })
     }
 
     /// A peer is connected: the epochs that were waiting for it alone.
@@ -281,14 +336,14 @@ impl Carrier {
             if let (Some(old), Some(new)) = (&epochs[before].plan, &epochs[position].plan) {
                 let uses =
                     |tree| [before, position].iter().any(|at| epochs[*at].own_trees().any(|own| own == tree));
-                let lingering = (now + OVERLAP, lingering(old, new, uses));
+                let lingering = (now + OVERLAP, lingering(old.plan(), new.plan(), uses));
                 epochs[before].lingering = Some(lingering);
             }
             // Changes are told of the new one from now on.
             epochs[before].plan = None;
         }
         epochs[position].stage = Stage::Active;
-        epochs[position].plan.as_ref()
+        epochs[position].plan.as_ref().map(Grown::plan)
     }
 
     /// A session holds nothing here any more: it is forgotten when its manager has had time to do without.
@@ -362,7 +417,14 @@ impl Carrier {
     /// The plan that carries the media now.
     #[must_use]
     pub fn plan(&self, session: SessionId) -> Option<&SessionPlan> {
-        self.active(session)?.plan.as_ref()
+        self.active(session)?.plan.as_ref().map(Grown::plan)
+    }
+
+    /// The same as it was told to all, and who has been grafted to it since, as far as this node has been told.
+    #[must_use]
+    pub fn told(&self, session: SessionId) -> Option<(&SessionPlan, &[Graft])> {
+        let grown = self.active(session)?.plan.as_ref()?;
+        Some((grown.told(), grown.grafts()))
     }
 
     /// Who has signed what carries the media of a session now.

@@ -6,6 +6,7 @@ use alm_planner::Objective;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
+use super::graft::Graft;
 use super::plan_change::PlanNews;
 use super::plan_wire::WirePlan;
 use super::roster::MESH_MEMBERS_MAX;
@@ -101,8 +102,10 @@ pub enum Share {
         /// What it carries.
         trees: Vec<TreePart>,
     },
-    /// Members, all the same: the plan, in which each finds its part.
-    Plan(PlanNews),
+    /// Members, all the same: the plan, in which each finds its part, and who has been grafted to it since.
+    Plan(PlanNews, Vec<Graft>),
+    /// Members that have the plan: who is grafted to it now.
+    Graft(Graft),
 }
 
 /// What is wrong with a plan.

@@ -14,6 +14,7 @@ use alm_planner::{
 
 use super::backups::{backups, detours};
 use super::delays::{Delays, HOP_COST_MS};
+use super::graft::Graft;
 use super::own_trees::{Ground, own_tree};
 use super::plan::{PlanTree, SPEAKERS, SessionPlan, tree_number};
 use crate::identity::{NodeId, SessionId};
@@ -58,6 +59,8 @@ pub struct PlanningJob {
     pub forbidden: BTreeSet<(NodeId, NodeId)>,
     /// What carries the media now, to start from and to compare with.
     pub current: Option<SessionPlan>,
+    /// Members that are to be grafted to what carries the media now, if there is room; nobody, if a plan is wanted.
+    pub joiners: Vec<NodeId>,
     /// Nothing has changed, and there is time to look farther.
     pub review: bool,
     /// Why a plan is wanted.
@@ -77,6 +80,8 @@ pub struct Planned {
     pub reason: &'static str,
     /// The plan, its epoch not yet numbered, or why there is none.
     pub plan: Result<SessionPlan, String>,
+    /// Slots in what carries the media now; where there are any, `plan` is that.
+    pub grafts: Vec<Graft>,
     /// What the current plan's objective has become, hops included, and the new plan's: the same measure for both.
     pub value_ms: Option<(f64, f64)>,
     /// Links of the plan to helpers that nobody has measured.
@@ -100,6 +105,13 @@ impl PlanningJob {
         let nodes = self.nodes();
         let delays = Delays::new(&nodes, &self.reports, &self.probed).forbidding(&self.forbidden);
         let mut current = self.current.as_ref().map(|plan| delays.numbered(plan));
+        if let (Some(numbered), Some(plan)) = (&current, &self.current)
+            && let Some(grafts) = self.grafts((plan, numbered), &nodes, &delays)
+        {
+            let (unmeasured, promising, value_ms, unprotected) = (vec![], vec![], None, None);
+            let (plan, reason) = (Ok(plan.clone()), self.reason);
+            return Planned { reason, plan, grafts, value_ms, unmeasured, promising, unprotected };
+        }
         let own_before: Vec<Tree> = match (&mut current, &self.current) {
             (Some(numbered), Some(plan)) => numbered.trees.drain(..plan.own_trees()).collect(),
             _ => vec![],
@@ -134,10 +146,12 @@ impl PlanningJob {
                 let unmeasured = links.into_iter().filter(guessed).map(ends).collect();
                 let own = self.own_trees(&plan, &nodes, &delays, &own_before);
                 let plan = SessionPlan { is_guess, ..self.session_plan(&plan, &own, &nodes, &delays) };
-                Planned { plan: Ok(plan), value_ms, unmeasured, promising, reason: self.reason, unprotected }
+                let (plan, grafts, reason) = (Ok(plan), vec![], self.reason);
+                Planned { reason, plan, grafts, value_ms, unmeasured, promising, unprotected }
             }
             Err(why) => Planned {
                 plan: Err(why),
+                grafts: vec![],
                 value_ms: None,
                 unmeasured: Vec::new(),
                 promising: Vec::new(),
@@ -263,7 +277,7 @@ impl PlanningJob {
 
     /// Pairs that a plan may not link: those that cannot talk, and, unless there is time to measure them, links to helpers that
     /// nobody has measured.
-    fn closed(&self, nodes: usize, delays: &Delays, measured_only: bool) -> Vec<(usize, usize)> {
+    pub(super) fn closed(&self, nodes: usize, delays: &Delays, measured_only: bool) -> Vec<(usize, usize)> {
         let pairs = self.forbidden.iter().filter_map(|(a, b)| Some((delays.index(*a)?, delays.index(*b)?)));
         let helpers = if measured_only { self.members.len()..nodes } else { 0..0 };
         let guesses = helpers.flat_map(|a| (0..a).map(move |b| (a, b)));
@@ -460,6 +474,7 @@ mod tests {
             excluded: BTreeSet::new(),
             forbidden: BTreeSet::new(),
             current: None,
+            joiners: vec![],
             review: false,
             reason: "test",
             probed: vec![],

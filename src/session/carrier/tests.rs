@@ -5,7 +5,7 @@ use alm_planner::Objective;
 use super::*;
 use crate::identity::Identity;
 use crate::session::PlanNews;
-use crate::session::plan::{PlanTree, TreePart, tree_number};
+use crate::session::plan::{PlanTree, tree_number};
 use crate::testing::origin;
 
 const MS: Duration = Duration::from_millis(1);
@@ -198,8 +198,10 @@ fn a_member_finds_its_part_in_the_whole_and_takes_nothing_else() {
         probes: 0,
         reason: String::new(),
     };
-    let whole =
-        |plan: SessionPlan| Installation { share: Share::Plan(PlanNews::Whole(plan)), ..installation(1) };
+    let whole = |plan: SessionPlan| Installation {
+        share: Share::Plan(PlanNews::Whole(plan), vec![]),
+        ..installation(1)
+    };
     let good = whole(plan.clone());
     let mut looped = plan.clone();
     looped.trees[0].edges.push((node(3), node(2)));

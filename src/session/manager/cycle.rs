@@ -8,6 +8,7 @@ use alm_media::LINKS_MAX;
 use super::{FAREWELL_DELAY, Manager};
 use crate::identity::NodeId;
 use crate::pool::{HelpersFrom, NodeReport, Reservation};
+use crate::session::graft::Grown;
 use crate::session::plan::SessionPlan;
 use crate::session::planning::{FOREST_MEMBERS_MAX, Planned, PlanningJob, number};
 use crate::session::reach::forbidden;
@@ -47,6 +48,8 @@ const REVIEW_GAIN_MS: f64 = 3.0;
 const REVIEW_GAIN_SHARE: f64 = 0.05;
 /// The reason of a plan that nothing asked for.
 pub(super) const REVIEW_REASON: &str = "review";
+/// The reason of one that somebody has come for. Any other plan has room for who has come as well.
+pub(super) const JOIN_REASON: &str = "joined";
 /// The reason of a plan that is the old one, now that its links have been measured.
 const MEASURED_REASON: &str = "measured";
 /// How long a snapshot of the pool is good for plans that must not wait: two reviews.
@@ -57,7 +60,9 @@ const RELEASE_DELAY: Duration = Duration::from_secs(2);
 impl Manager {
     /// A plan is wanted; it is begun as soon as the one under way has come to its end.
     pub(super) fn want(&mut self, reason: &'static str, now: Instant) {
-        if self.wanted.is_none_or(|wanted| wanted == REVIEW_REASON) {
+        let weighs_less =
+            |wanted| wanted == REVIEW_REASON || wanted == JOIN_REASON && reason != REVIEW_REASON;
+        if self.wanted.is_none_or(weighs_less) {
             self.wanted = Some(reason);
         }
         // Looking for helpers can wait, who has come or gone cannot.
@@ -197,7 +202,8 @@ impl Manager {
                 .chain(self.bad_ways.avoided(now))
                 .chain(forbidden(reports))
                 .collect(),
-            current: self.installed.clone(),
+            current: self.installed.as_ref().map(|grown| grown.plan().clone()),
+            joiners: self.joiners(reason),
             review,
             reason,
             probed: self.probes.measured(),
@@ -227,6 +233,11 @@ impl Manager {
                 return;
             }
         };
+        if !planned.grafts.is_empty() {
+            self.graft(&planned.grafts, now);
+            self.advance(now);
+            return;
+        }
         let to_measure = self.to_measure(&job, &planned);
         let mut plan = match planned.plan {
             Ok(plan) => plan,
@@ -264,8 +275,9 @@ impl Manager {
             });
             self.events.extend(why);
         }
-        // Who is in has changed meanwhile; reviews can wait, changes cannot.
-        if self.wanted.is_some_and(|wanted| wanted != REVIEW_REASON) {
+        // Who is in has changed meanwhile; reviews can wait, changes cannot. Who has come can be grafted to this one.
+        let can_wait = |wanted| wanted == REVIEW_REASON || wanted == JOIN_REASON && plan.is_large();
+        if self.wanted.is_some_and(|wanted| !can_wait(wanted)) {
             self.advance(now);
             return;
         }
@@ -273,17 +285,19 @@ impl Manager {
             self.measure(*job, &to_measure, now);
             return;
         }
-        let helpers_saved = self.installed.as_ref().is_some_and(|old| plan.helpers.len() < old.helpers.len());
+        let helpers_saved =
+            self.installed.as_ref().is_some_and(|old| plan.helpers.len() < old.plan().helpers.len());
+        // Those who were grafted are in no plan yet that all have been told.
         let all_planned = self.installed.as_ref().is_some_and(|old| {
-            let nodes = old.nodes();
+            let nodes = old.told().nodes();
             self.roster.iter().all(|member| nodes.contains(&member.node))
         });
-        let stands = |old: &SessionPlan| {
-            !old.trees.iter().any(|tree| tree.edges.iter().any(|edge| job.forbids(*edge)))
+        let stands = |old: &Grown| {
+            !old.plan().trees.iter().any(|tree| tree.edges.iter().any(|edge| job.forbids(*edge)))
         };
         let all_planned = all_planned && self.installed.as_ref().is_some_and(stands);
-        let is_same = self.installed.as_ref().is_some_and(|installed| same_edges(installed, &plan));
-        let was_guess = self.installed.as_ref().is_some_and(|installed| installed.is_guess);
+        let is_same = self.installed.as_ref().is_some_and(|old| same_edges(old.told(), &plan));
+        let was_guess = self.installed.as_ref().is_some_and(|old| old.told().is_guess);
         let is_known = is_same && was_guess && !plan.is_guess;
         let is_idle = plan.reason == REVIEW_REASON && all_planned;
         let is_worth = !is_idle || worth_moving(planned.value_ms, helpers_saved);
@@ -374,7 +388,9 @@ impl Manager {
             && plan.nodes().contains(&node)
         {
             self.restart(reason, now);
-        } else if self.installed.as_ref().is_some_and(|plan| plan.nodes().contains(&node)) {
+        } else if self.may_just_go(node) {
+            self.reviews.on_change(false, now);
+        } else if self.installed.as_ref().is_some_and(|grown| grown.plan().nodes().contains(&node)) {
             self.want(reason, now);
         }
     }
@@ -388,7 +404,9 @@ impl Manager {
         refused: Option<String>,
         now: Instant,
     ) {
-        let Phase::Installing { plan, waiting, .. } = &mut self.phase else { return };
+        let Phase::Installing { plan, waiting, .. } = &mut self.phase else {
+            return self.on_grafted(node, epoch, missing, refused, now);
+        };
         if plan.epoch != epoch || !waiting.remove(&node) {
             return;
         }
@@ -429,7 +447,7 @@ impl Manager {
             Phase::Reserving { plan, .. } | Phase::Installing { plan, .. } => Some(plan),
             Phase::Idle | Phase::Querying { .. } | Phase::Planning(_) | Phase::Probing { .. } => None,
         };
-        let plans = self.installed.iter().chain(under_way);
+        let plans = self.installed.iter().map(Grown::plan).chain(under_way);
         let needed = plans.map(|plan| plan.degree_of(helper)).max().unwrap_or(0);
         let Some(held) = self.leases.get_mut(&helper).filter(|held| **held > needed) else { return };
         *held = needed;
@@ -474,7 +492,8 @@ impl Manager {
             // In a large session most pairs are never measured.
             self.reviews.on_change(plan.is_guess && self.roster.is_mesh(), now);
         }
-        self.installed = Some(plan);
+        // It has been checked as it was made, and is signed by this node.
+        self.installed = Grown::new(plan, vec![]).ok();
         self.advance(now);
     }
 }

@@ -24,15 +24,15 @@ impl Manager {
         let mut waiting: BTreeSet<NodeId> = plan.nodes();
         waiting.extend(self.roster.iter().map(|member| member.node));
         let plan = if plan.is_large() { plan.listed() } else { plan };
-        let before = self.installed.as_ref().filter(|before| before.is_large() && plan.is_large());
+        let before = self.installed.as_ref().filter(|before| before.told().is_large() && plan.is_large());
         let known: BTreeSet<NodeId> = before
             .iter()
-            .flat_map(|before| &before.trees)
+            .flat_map(|before| &before.plan().trees)
             .flat_map(|tree| tree.sources.iter().copied())
             .collect();
-        let whole = self.sign(plan.epoch, Share::Plan(PlanNews::Whole(plan.clone())));
-        let change =
-            before.map(|before| self.sign(plan.epoch, Share::Plan(PlanNews::of(&plan, Some(before)))));
+        let tell = |news| self.sign(plan.epoch, Share::Plan(news, vec![]));
+        let whole = tell(PlanNews::Whole(plan.clone()));
+        let change = before.map(|before| tell(PlanNews::of(&plan, Some(before.told()))));
         let mut parts = plan.parts();
         for node in &waiting {
             let trees = parts.remove(node).unwrap_or_default();
@@ -51,18 +51,18 @@ impl Manager {
     /// Tells a member the plan, whatever it has.
     pub(super) fn send_whole(&mut self, to: NodeId, plan: &SessionPlan) {
         let contacts = self.contacts(to, &plan.parts_of(to), plan.is_large());
-        let signed = self.sign(plan.epoch, Share::Plan(PlanNews::Whole(plan.clone())));
+        let signed = self.sign(plan.epoch, Share::Plan(PlanNews::Whole(plan.clone()), vec![]));
         self.outputs.push_back(Output::Message(to, SessionMessage::Install { signed, contacts }));
     }
 
-    fn sign(&self, epoch: u64, share: Share) -> Signed {
+    pub(super) fn sign(&self, epoch: u64, share: Share) -> Signed {
         let content = Installation { session: self.session, epoch, share };
         let content = postcard::to_stdvec(&content).expect("a plan holds nothing that postcard cannot write");
         Signed::new(content, &self.identity, self.delegation.clone())
     }
 
     /// Where those listen whom a node is to be connected to; members know where members do.
-    fn contacts(&self, to: NodeId, trees: &[TreePart], is_large: bool) -> Vec<Contact> {
+    pub(super) fn contacts(&self, to: NodeId, trees: &[TreePart], is_large: bool) -> Vec<Contact> {
         let mut met: BTreeSet<NodeId> = trees.iter().flat_map(|part| part.neighbours()).collect();
         if is_large {
             met.extend(trees.iter().flat_map(|part| part.reserves()));

@@ -7,6 +7,7 @@
 //! cycle anew. No step touches what carries the media until all nodes of the new epoch have it.
 
 mod cycle;
+mod grafting;
 mod group;
 mod install;
 mod moderate;
@@ -22,17 +23,17 @@ use std::time::{Duration, Instant};
 use alm_media::Group;
 use alm_planner::Objective;
 
-use self::cycle::Phase;
+use self::cycle::{JOIN_REASON, Phase};
 use self::group::Members;
 pub use self::office::Estate;
 use self::office::Office;
 use self::probes::Probes;
 use self::reviews::Reviews;
 use self::ways::BadWays;
+use super::graft::Grown;
 use super::keys::{Delegation, PROOF_LEN, admits};
 use super::message::{Departure, Refusal, SessionMessage};
 use super::overlap::OVERLAP;
-use super::plan::SessionPlan;
 use super::planning::FOREST_MEMBERS_MAX;
 use super::roster::{MEMBERS_MAX, Participant, Roster, clean_name};
 use super::rules::Rules;
@@ -84,7 +85,8 @@ pub struct Manager {
     /// Somebody's relay is said to be dead: when to plan without the link between them, if nobody has been lost by then.
     doubts_at: Option<Instant>,
     epoch: u64,
-    installed: Option<SessionPlan>,
+    /// What carries the media.
+    installed: Option<Grown>,
     /// Members that have been told the plan under way a second time.
     told_again: BTreeSet<NodeId>,
     reports: Vec<NodeReport>,
@@ -337,6 +339,7 @@ impl Manager {
             }
             self.events.push_back(Event::MemberJoined(applicant.clone()));
         }
+        let starts_anew = known.is_some() && !again;
         let index = known.filter(|_| again).map_or(applicant.index, |known| known.index);
         let (title, roster) = (self.config.title.clone(), self.roster.iter().cloned().collect());
         let clock_us = self.clock_us;
@@ -345,14 +348,24 @@ impl Manager {
         let rules = SessionMessage::Rules(self.rules.signed(session, &self.identity, &self.delegation));
         self.send(applicant.node, rules);
         self.appoint_heirs();
-        self.want("joined", now);
+        if starts_anew {
+            // It has started anew, and its place is still here.
+            self.tell_grown(applicant.node);
+        }
+        self.want(JOIN_REASON, now);
     }
 
     fn on_leave(&mut self, node: NodeId, now: Instant) {
         if self.roster.by_node(node).is_some() {
-            self.leaving.insert(node);
+            let just_goes = self.may_just_go(node);
             self.remove(node, Departure::Left);
-            self.want("left", now);
+            if just_goes {
+                self.send(node, SessionMessage::Farewell { session: self.session });
+                self.reviews.on_change(false, now);
+            } else {
+                self.leaving.insert(node);
+                self.want("left", now);
+            }
         } else {
             self.send(node, SessionMessage::Farewell { session: self.session });
         }

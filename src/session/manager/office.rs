@@ -9,6 +9,7 @@ use alm_media::Group;
 use super::{Manager, ManagerConfig};
 use crate::identity::{Identity, NodeId};
 use crate::pool::Contact;
+use crate::session::graft::{Graft, Grown};
 use crate::session::message::{Departure, SessionMessage};
 use crate::session::plan::SessionPlan;
 use crate::session::roster::{Participant, Roster};
@@ -36,8 +37,8 @@ pub struct Estate {
     pub config: MemberConfig,
     /// Who is in, the manager before included.
     pub roster: Roster,
-    /// What carries the media.
-    pub plan: Option<SessionPlan>,
+    /// What carries the media, and who has been grafted to it.
+    pub plan: Option<(SessionPlan, Vec<Graft>)>,
     /// The session's clock minus the heir's own, microseconds.
     pub clock_us: i64,
     /// The members' group, where the heir is in it.
@@ -58,6 +59,11 @@ const INDEX_STEP: u16 = 64;
 impl Office {
     pub(super) fn new(now: Instant) -> Self {
         Self { heirs: vec![], charter: None, reign_at: now, abdicated: None, roll_call: None }
+    }
+
+    /// Who may take over, first come first.
+    pub(super) fn heirs(&self) -> &[NodeId] {
+        &self.heirs
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -86,10 +92,10 @@ impl Manager {
         // Those who follow are still of the epoch that the manager before has left them.
         let roll_call = now + ROLL_CALL + ROLL_CALL_A_MEMBER * manager.roster.len() as u32;
         manager.members.wait_until(roll_call);
-        manager.epoch = plan.as_ref().map_or(0, |plan| plan.epoch);
-        let helpers = plan.iter().flat_map(|plan| plan.helpers.iter().map(|h| (*h, plan.degree_of(*h))));
+        manager.epoch = plan.as_ref().map_or(0, |(plan, _)| plan.epoch);
+        let helpers = plan.iter().flat_map(|(plan, _)| plan.helpers.iter().map(|h| (*h, plan.degree_of(*h))));
         manager.leases = helpers.collect();
-        manager.installed = plan;
+        manager.installed = plan.and_then(|(plan, grafts)| Grown::new(plan, grafts).ok());
         let (lost, silent) = before;
         let others = manager.others();
         for other in others.iter().copied() {

@@ -85,7 +85,7 @@ impl Manager {
 
     /// The plan that carries the media has that link.
     fn is_planned(&self, parent: NodeId, child: NodeId) -> bool {
-        let trees = self.installed.iter().flat_map(|plan| &plan.trees);
+        let trees = self.installed.iter().flat_map(|grown| &grown.plan().trees);
         trees.flat_map(|tree| &tree.edges).any(|edge| *edge == (parent, child))
     }
 }
