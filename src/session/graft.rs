@@ -14,7 +14,7 @@ use alm_planner::{Degree, Objective, OneWay, Plan, Problem, Slots, Tree};
 use serde::{Deserialize, Serialize};
 
 use super::delays::{Delays, HOP_COST_MS};
-use super::plan::{PlanDefect, SessionPlan};
+use super::plan::{PlanDefect, SessionPlan, TreePart, degrees_of};
 use super::planning::PlanningJob;
 use crate::identity::NodeId;
 
@@ -131,10 +131,15 @@ impl PlanningJob {
     ) -> Option<Vec<Graft>> {
         let joiners: Vec<usize> = self.joiners.iter().filter_map(|joiner| delays.index(*joiner)).collect();
         let shared = numbered.trees.last().filter(|_| !joiners.is_empty())?;
-        let (members, carried) = (self.members.len(), plan.degrees());
+        let (members, parts) = (self.members.len(), plan.parts());
+        let mut links = shared.degrees();
         // A helper takes on no more than is held of it.
-        let degree = |(i, (node, degree)): (usize, &(NodeId, u32))| {
-            if i < members { *degree } else { carried.get(node).copied().unwrap_or(0) }
+        let degree = |(i, (node, degree)): (usize, &(NodeId, u32))| match parts.get(node) {
+            Some(parts) => {
+                links.get(&i).copied().unwrap_or(0) + if i < members { room(parts, *degree) } else { 0 }
+            }
+            None if i < members => *degree,
+            None => 0,
         };
         let degrees: Vec<u32> = nodes.iter().enumerate().map(degree).collect();
         let here = |nodes: &[usize]| nodes.iter().copied().filter(|node| *node < degrees.len()).collect();
@@ -155,7 +160,6 @@ impl PlanningJob {
         let mut slots = Slots::new(&problem, &alone);
         let barred: BTreeSet<(usize, usize)> =
             closed.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]).collect();
-        let mut links = shared.degrees();
         let mut found = Vec::with_capacity(joiners.len());
         for &joiner in &joiners {
             let (parent, worst) = slots.best(joiner)?;
@@ -178,6 +182,17 @@ impl PlanningJob {
         }
         Some(found)
     }
+}
+
+/// How many joiners a node of these parts can take in, in every tree: who speaks may have more copies from it than the shared tree
+/// has links there.
+fn room(parts: &[TreePart], degree: u32) -> u32 {
+    let mut parts = parts.to_vec();
+    let mut more = || {
+        parts.iter_mut().for_each(|part| part.children.push(NodeId([0; 32])));
+        degrees_of(&parts) <= degree
+    };
+    (0..GRAFTS_MAX as u32).take_while(|_| more()).count() as u32
 }
 
 /// A node and all below it.

@@ -131,6 +131,18 @@ fn joiners_hang_where_the_longest_way_is_shortest_and_helpers_take_on_nobody() {
 }
 
 #[test]
+fn a_joiner_takes_room_in_all_trees_at_once() {
+    // 0 has a link to spare in the shared tree, and none in that of a speaker, along which it sends on the most copies.
+    let mut plan = plan();
+    plan.trees[0].edges = [(3, 0), (0, 1), (0, 2), (0, 9), (9, 4)].map(|(a, b)| (node(a), node(b))).to_vec();
+    assert_eq!((plan.degree_of(node(0)), room(&plan.parts_of(node(0)), 3)), (3, 0));
+    assert_eq!((plan.degree_of(node(1)), room(&plan.parts_of(node(1)), 3)), (2, 1));
+    let grafts = PlanningJob { current: Some(plan.clone()), ..job(3, &[5, 6]) }.run().grafts;
+    let grown = Grown::new(plan, grafts).unwrap();
+    assert!((0..7).all(|n| grown.plan().degree_of(node(n)) <= 3));
+}
+
+#[test]
 fn without_room_there_is_a_plan_instead() {
     let planned = job(1, &[5]).run();
     assert!(planned.grafts.is_empty());

@@ -287,9 +287,8 @@ impl Manager {
         }
         let helpers_saved =
             self.installed.as_ref().is_some_and(|old| plan.helpers.len() < old.plan().helpers.len());
-        // Those who were grafted are in no plan yet that all have been told.
         let all_planned = self.installed.as_ref().is_some_and(|old| {
-            let nodes = old.told().nodes();
+            let nodes = old.plan().nodes();
             self.roster.iter().all(|member| nodes.contains(&member.node))
         });
         let stands = |old: &Grown| {
@@ -301,7 +300,11 @@ impl Manager {
         let is_known = is_same && was_guess && !plan.is_guess;
         let is_idle = plan.reason == REVIEW_REASON && all_planned;
         let is_worth = !is_idle || worth_moving(planned.value_ms, helpers_saved);
-        if !is_known && (is_same || !is_worth) {
+        // Those who were grafted are in no plan yet that all have been told: then they are told the one that stands.
+        let grafted = self.installed.as_ref().filter(|old| !is_worth && !old.grafts().is_empty());
+        if let Some(standing) = grafted {
+            plan = SessionPlan { reason: plan.reason, ..standing.plan().clone() };
+        } else if !is_known && (is_same || !is_worth) {
             self.advance(now);
             return;
         }

@@ -77,8 +77,12 @@ impl Manager {
         let Some(grown) = self.installed.as_ref().filter(|grown| grown.told().epoch == epoch) else { return };
         let graft = grown.grafts().iter().find(|graft| graft.node == node).copied();
         if refused.is_some() {
+            let is_above = grown.grafts().iter().any(|graft| graft.parent == node);
             if self.roster.by_node(node).is_some() && self.told_again.insert(node) {
                 self.tell_grown(node);
+            }
+            if is_above {
+                self.want("refused", now);
             }
         } else if let Some(graft) = graft.filter(|graft| missing.contains(&graft.parent)) {
             self.forbidden.insert((node, graft.parent), now + EXCLUSION);
