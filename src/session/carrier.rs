@@ -87,7 +87,7 @@ pub struct Installed {
     pub session: SessionId,
     /// Which.
     pub epoch: u64,
-    /// Nodes to connect to: neighbours, and those that may become neighbours when others die.
+    /// Nodes to be connected to, or to stay so: neighbours, and those that may become neighbours when others die.
     pub wanted: Vec<NodeId>,
     /// Some of them are neighbours: their connections come first.
     pub waits: bool,
@@ -179,7 +179,7 @@ impl Carrier {
         }
         let term = signed.delegation.term;
         let share = match share {
-            Share::Graft(graft) => return self.graft((session, number), graft, signed, me, is_joined),
+            Share::Graft(graft) => return self.graft((session, number), graft, signed, me),
             other => other,
         };
         let epochs = self.carried.entry(session).or_default();
@@ -232,7 +232,7 @@ impl Carrier {
             abandoned.retire(routes, &mut self.repeats);
         }
         let missing: BTreeSet<NodeId> = neighbours.iter().copied().filter(|node| !is_joined(*node)).collect();
-        let wanted = met.into_iter().filter(|node| !is_joined(*node)).collect();
+        let wanted = met.into_iter().collect();
         let waits = !missing.is_empty();
         let report_at = waits.then_some(now + CONNECT_TIMEOUT);
         epochs.push(Epoch {
@@ -263,7 +263,6 @@ impl Carrier {
         graft: Graft,
         signed: &Signed,
         me: NodeId,
-        is_joined: impl Fn(NodeId) -> bool,
     ) -> Result<Installed, InstallError> {
         let word = (signed.delegation.term, signed.delegation.manager, number);
         let is_it = |epoch: &&mut Epoch| (epoch.term, epoch.manager, epoch.number) == word;
@@ -300,7 +299,7 @@ impl Carrier {
             }
         }
         plan.add(graft, whole);
-        let wanted = met.into_iter().filter(|node| !is_joined(*node)).collect();
+        let wanted = met.into_iter().collect();
         Ok(Installed { session, epoch: number, wanted, waits: false, is_graft: true })
     }
 
