@@ -182,7 +182,7 @@ fn a_parent_of_who_was_grafted_may_die_and_so_may_the_manager() {
 }
 
 #[test]
-fn a_leaf_that_goes_makes_no_new_epoch_at_once_and_one_that_starts_anew_finds_its_place() {
+fn a_leaf_that_goes_makes_no_new_epoch_at_once() {
     let (mut world, mut members) = large(17, Objective::Diameter);
     let host = members[0];
     calm_down(&mut world, &members);

@@ -132,7 +132,7 @@ fn the_manager_is_told_when_all_neighbours_are_there_or_who_is_missing() {
     let mut carrier = Carrier::default();
     let there = |n: NodeId| n == node(2);
     let installed = carrier.install(&signed(&installation(1)), node(7), 3, false, there, start).unwrap();
-    assert_eq!(installed.wanted, [node(3), node(4)]);
+    assert_eq!(installed.wanted, [node(2), node(3), node(4)]);
     assert_eq!(carrier.on_joined(node(3)), []);
     let told = |missing| Readiness { session: session(), epoch: 1, manager: manager().node_id(), missing };
     assert_eq!(carrier.handle_timeout(start + CONNECT_TIMEOUT), [told(vec![node(4)])]);
