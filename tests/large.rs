@@ -194,7 +194,7 @@ fn a_leaf_that_goes_makes_no_new_epoch_at_once() {
         edges.iter().filter_map(|(parent, _)| world.index(*parent)).collect()
     };
     let is_leaf = |member: &&usize| **member != voice && !parents.contains(member);
-    let leaf = *members.iter().filter(is_leaf).next_back().unwrap();
+    let leaf = *members.iter().rfind(is_leaf).unwrap();
     let since = world.elapsed();
     world.leave(leaf);
     members.retain(|member| *member != leaf);
