@@ -1,15 +1,26 @@
 //! What happens when: a queue of events in virtual time. Two at the same time come in the order in which they were put in.
+//!
+//! Only what happens soon is kept in order, few enough events to stay in the processor's nearest cache; the many that are far off are
+//! looked through once in a while.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 use crate::pool::Moment;
 
 /// Events by time.
 pub(super) struct Queue<T> {
-    heap: BinaryHeap<Entry<T>>,
+    /// Those before `horizon`. Empty only if there are no others.
+    soon: BinaryHeap<Entry<T>>,
+    horizon: Moment,
+    /// The others, in no order.
+    later: Vec<Entry<T>>,
     order: u64,
 }
+
+/// How far the horizon is beyond the first event when it is moved.
+const SOON: Duration = Duration::from_millis(60);
 
 struct Entry<T> {
     at: Moment,
@@ -19,22 +30,39 @@ struct Entry<T> {
 
 impl<T> Queue<T> {
     pub(super) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), order: 0 }
+        Self { soon: BinaryHeap::new(), horizon: Moment::ZERO, later: Vec::new(), order: 0 }
     }
 
     pub(super) fn push(&mut self, at: Moment, event: T) {
         self.order += 1;
-        self.heap.push(Entry { at, order: self.order, event });
+        let entry = Entry { at, order: self.order, event };
+        if at < self.horizon {
+            self.soon.push(entry);
+        } else {
+            self.later.push(entry);
+            self.fill();
+        }
     }
 
     /// When the next event is; without any, never.
     pub(super) fn next_at(&self) -> Moment {
-        self.heap.peek().map_or(Moment::NEVER, |entry| entry.at)
+        self.soon.peek().map_or(Moment::NEVER, |entry| entry.at)
     }
 
     /// The next event before `end`.
     pub(super) fn pop(&mut self, end: Moment) -> Option<(Moment, T)> {
-        if self.next_at() < end { self.heap.pop().map(|entry| (entry.at, entry.event)) } else { None }
+        let entry = if self.next_at() < end { self.soon.pop() } else { None }?;
+        self.fill();
+        Some((entry.at, entry.event))
+    }
+
+    fn fill(&mut self) {
+        if self.soon.is_empty()
+            && let Some(first) = self.later.iter().map(|entry| entry.at).min()
+        {
+            self.horizon = first + SOON;
+            self.soon.extend(self.later.extract_if(.., |entry| entry.at < first + SOON));
+        }
     }
 }
 
@@ -94,6 +122,9 @@ impl<T> Store<T> {
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
     use super::*;
 
     #[test]
@@ -110,5 +141,25 @@ mod tests {
         assert_eq!(names, "abcd");
         assert_eq!(queue.pop(Moment::NEVER), Some((Moment::from_micros(9), "e")));
         assert_eq!((queue.pop(Moment::NEVER), queue.next_at()), (None, Moment::NEVER));
+    }
+
+    #[test]
+    fn what_is_far_off_comes_in_its_turn() {
+        let random = &mut StdRng::seed_from_u64(1);
+        let (mut queue, mut all, mut taken) = (Queue::new(), Vec::new(), Vec::new());
+        let mut now = Moment::ZERO;
+        for number in 0..3_000_u32 {
+            let at = now + SOON.mul_f64(random.random_range(0.0..4.0));
+            queue.push(at, number);
+            all.push((at, number));
+            if random.random_ratio(1, 2) {
+                let next = queue.pop(Moment::NEVER).unwrap();
+                now = next.0;
+                taken.push(next);
+            }
+        }
+        taken.extend(std::iter::from_fn(|| queue.pop(Moment::NEVER)));
+        all.sort_unstable();
+        assert_eq!(taken, all);
     }
 }

@@ -89,7 +89,9 @@ enum Happening {
 /// A message under way.
 struct Parcel {
     from: Peer,
-    to: Peer,
+    /// The slot that it goes to, and who lived there when it was sent.
+    slot: u32,
+    to: Position,
     message: SwarmMessage,
 }
 
@@ -194,7 +196,7 @@ impl Shard {
             self.events += 1;
             match happening {
                 Happening::AtLine(parcel) => {
-                    let slot = slot_of(&self.parcels.get(parcel).to) as usize / SHARDS;
+                    let slot = self.parcels.get(parcel).slot as usize / SHARDS;
                     let access = self.slots[slot].access.as_mut();
                     let there = access.map_or(now, |access| access.arrive(now, &mut self.random));
                     self.queue.push(there, Happening::Arrival(parcel));
@@ -224,11 +226,10 @@ impl Shard {
     }
 
     fn deliver(&mut self, parcel: u32, world: &World<'_>) {
-        let Parcel { from, to, message } = self.parcels.take(parcel);
-        let slot = slot_of(&to);
+        let Parcel { from, slot, to, message } = self.parcels.take(parcel);
         let Some(node) = &mut self.slots[slot as usize / SHARDS].node else { return };
         let me = node.ring().me();
-        if me.position != to.position {
+        if me.position != to {
             return;
         }
         if let Some(malice) = world.malice[slot as usize]
@@ -310,7 +311,7 @@ impl Shard {
         if cut || lost {
             return;
         }
-        let parcel = Parcel { from, to, message };
+        let parcel = Parcel { from, slot: there as u32, to: to.position, message };
         if here % SHARDS == there % SHARDS {
             self.accept(at, parcel);
         } else {
