@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::moment::Moment;
+use super::outbox::Outbox;
 use super::peer::Peer;
 use super::somo::{Answer, Question, Region, SomoMessage};
 use crate::identity::Position;
@@ -12,7 +13,7 @@ use crate::identity::Position;
 pub(super) struct Asks {
     open: Vec<Ask>,
     numbers: u32,
-    actions: Vec<Action>,
+    actions: Outbox<Action>,
 }
 
 /// What is to be done for them.
@@ -60,7 +61,7 @@ impl Asks {
         let (number, until) = (self.numbers, now + ANSWER_WITHIN);
         let (host, tries, answered) = (None, 1, false);
         self.open.push(Ask { number, key, region, question, host, tries, until, answered });
-        self.actions.push(Action::LookUp(number, key));
+        self.actions.push_back(Action::LookUp(number, key));
         Some(number)
     }
 
@@ -73,7 +74,7 @@ impl Asks {
         if let Some(host) = host {
             let question = ask.question.clone();
             let message = SomoMessage::Ask { number, region: ask.region, question };
-            self.actions.push(Action::Send(host, message));
+            self.actions.push_back(Action::Send(host, message));
         }
     }
 
@@ -94,7 +95,7 @@ impl Asks {
                 self.open.swap_remove(at);
             }
         }
-        self.actions.push(Action::Answered(number, Some((from, Box::new(answer)))));
+        self.actions.push_back(Action::Answered(number, Some((from, Box::new(answer)))));
     }
 
     /// Another node acts as the root, says who owns its point.
@@ -120,16 +121,16 @@ impl Asks {
             if ask.tries < TRIES_MAX {
                 ask.tries += 1;
                 ask.until = now + ANSWER_WITHIN;
-                self.actions.push(Action::LookUp(ask.number, ask.key));
+                self.actions.push_back(Action::LookUp(ask.number, ask.key));
             } else {
                 let number = self.open.swap_remove(at).number;
-                self.actions.push(Action::Answered(number, None));
+                self.actions.push_back(Action::Answered(number, None));
             }
         }
     }
 
     pub(super) fn poll_action(&mut self) -> Option<Action> {
-        if self.actions.is_empty() { None } else { Some(self.actions.remove(0)) }
+        self.actions.pop_front()
     }
 }
 

@@ -17,6 +17,7 @@ mod links; // connections, and what waits for one
 mod message;
 mod moment; // a node's own time
 mod node;
+mod outbox; // what is to be taken from a state machine
 mod peer; // another node, in the fewest bytes
 mod polls; // questions that several are asked
 mod position; // the ring's arithmetic, zones and digits

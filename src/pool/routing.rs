@@ -6,20 +6,16 @@ use super::peer::Peer;
 use super::position::DIGITS;
 use crate::identity::Position;
 
-/// A node in the table. It has answered at least once.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) peer: Peer,
-    /// The last measured round trip, microseconds.
-    pub(super) round_trip_us: u32,
-    slot: u16,
-}
-
+/// Three lists of the same order: a search reads the first alone, a few lines of memory, and none is padded. Whoever is in it has
+/// answered at least once.
 #[derive(Debug)]
 pub(super) struct Table {
     me: Position,
-    /// By slot.
-    entries: Vec<Entry>,
+    /// In ascending order.
+    slots: Vec<u16>,
+    peers: Vec<Peer>,
+    /// The last measured round trips, microseconds.
+    round_trips_us: Vec<u32>,
 }
 
 /// What a table thinks of a node that somebody has named.
@@ -40,42 +36,48 @@ const NEARER: f32 = 0.9;
 
 impl Table {
     pub(super) fn new(me: Position) -> Self {
-        Self { me, entries: Vec::new() }
+        Self { me, slots: Vec::new(), peers: Vec::new(), round_trips_us: Vec::new() }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter()
+    pub(super) fn peers(&self) -> impl Iterator<Item = Peer> + '_ {
+        self.peers.iter().copied()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.peers.len()
     }
 
     /// Rows up to the last that has an entry.
     pub(super) fn rows(&self) -> usize {
-        self.entries.last().map_or(0, |last| usize::from(last.slot / 16) + 1)
+        self.slots.last().map_or(0, |last| usize::from(last / 16) + 1)
     }
 
-    pub(super) fn get(&self, position: Position) -> Option<&Entry> {
+    pub(super) fn get(&self, position: Position) -> Option<&Peer> {
+        self.peers.get(self.find(position).ok()?).filter(|peer| peer.position == position)
+    }
+
+    /// The last measured round trip to the node there, microseconds.
+    pub(super) fn round_trip_us(&self, position: Position) -> Option<u32> {
         let at = self.find(position).ok()?;
-        self.entries.get(at).filter(|entry| entry.peer.position == position)
+        (self.peers[at].position == position).then(|| self.round_trips_us[at])
     }
 
     /// The node that shares a digit more with `key` than this one does.
-    pub(super) fn toward(&self, key: Position) -> Option<&Entry> {
-        self.entries.get(self.find(key).ok()?)
+    pub(super) fn toward(&self, key: Position) -> Option<Peer> {
+        self.peers.get(self.find(key).ok()?).copied()
     }
 
-    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |entry| usize::from(entry.slot / 16) == row)
+    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = Peer> + '_ {
+        let in_row = move |(slot, _): &(&u16, &Peer)| usize::from(**slot / 16) == row;
+        self.slots.iter().zip(&self.peers).filter(in_row).map(|(_, peer)| *peer)
     }
 
     pub(super) fn use_of(&self, position: Position) -> Use {
         match self.find(position) {
             _ if position == self.me => Use::None,
             Err(_) => Use::Missing,
-            Ok(at) if self.entries[at].peer.position == position => Use::None,
-            Ok(at) => Use::Instead(self.entries[at].round_trip_us),
+            Ok(at) if self.peers[at].position == position => Use::None,
+            Ok(at) => Use::Instead(self.round_trips_us[at]),
         }
     }
 
@@ -84,16 +86,19 @@ impl Table {
         match self.find(peer.position) {
             _ if peer.position == self.me => {}
             Err(at) => {
-                if self.entries.len() == self.entries.capacity() {
-                    self.entries.reserve_exact(GROWTH);
+                if self.peers.len() == self.peers.capacity() {
+                    self.slots.reserve_exact(GROWTH);
+                    self.peers.reserve_exact(GROWTH);
+                    self.round_trips_us.reserve_exact(GROWTH);
                 }
-                self.entries.insert(at, Entry { peer, round_trip_us, slot: self.slot(peer.position) });
+                self.slots.insert(at, self.slot(peer.position));
+                self.peers.insert(at, peer);
+                self.round_trips_us.insert(at, round_trip_us);
             }
             Ok(at) => {
-                let entry = &mut self.entries[at];
-                let nearer = (round_trip_us as f32) < entry.round_trip_us as f32 * NEARER;
-                if entry.peer.position == peer.position || nearer {
-                    *entry = Entry { peer, round_trip_us, slot: entry.slot };
+                let nearer = (round_trip_us as f32) < self.round_trips_us[at] as f32 * NEARER;
+                if self.peers[at].position == peer.position || nearer {
+                    (self.peers[at], self.round_trips_us[at]) = (peer, round_trip_us);
                 }
             }
         }
@@ -101,16 +106,17 @@ impl Table {
 
     pub(super) fn remove(&mut self, position: Position) {
         if let Ok(at) = self.find(position)
-            && self.entries[at].peer.position == position
+            && self.peers[at].position == position
         {
-            self.entries.remove(at);
+            self.slots.remove(at);
+            self.peers.remove(at);
+            self.round_trips_us.remove(at);
         }
     }
 
     /// Where the slot of a position is, or would be.
     fn find(&self, position: Position) -> Result<usize, usize> {
-        let slot = self.slot(position);
-        self.entries.binary_search_by_key(&slot, |entry| entry.slot)
+        self.slots.binary_search(&self.slot(position))
     }
 
     fn slot(&self, position: Position) -> u16 {
@@ -137,11 +143,11 @@ mod tests {
         {
             table.offer(peer(digits), round_trip_us);
         }
-        let kept: Vec<u128> = table.iter().map(|entry| entry.peer.position.0 >> 112).collect();
+        let kept: Vec<u128> = table.peers().map(|peer| peer.position.0 >> 112).collect();
         assert_eq!(kept, [0x1fff, 0x6100, 0x65b0], "nearer by less than a tenth is not nearer");
         assert_eq!(table.row(0).count(), 1);
-        assert_eq!(table.toward(peer(0x1234).position).unwrap().peer, peer(0x1fff));
-        assert_eq!(table.toward(peer(0x65b7).position).unwrap().peer, peer(0x65b0));
+        assert_eq!(table.toward(peer(0x1234).position), Some(peer(0x1fff)));
+        assert_eq!(table.toward(peer(0x65b7).position), Some(peer(0x65b0)));
         assert!(table.toward(peer(0x7000).position).is_none());
         assert!(table.toward(table.me).is_none());
         assert_eq!(table.use_of(peer(0x1234).position), Use::Instead(30));
@@ -149,7 +155,7 @@ mod tests {
         assert_eq!(table.use_of(peer(0x7000).position), Use::Missing);
         assert_eq!(table.use_of(table.me), Use::None);
         table.offer(peer(0x1fff), 44);
-        assert_eq!(table.get(peer(0x1fff).position).unwrap().round_trip_us, 44, "measured again");
+        assert_eq!(table.round_trip_us(peer(0x1fff).position), Some(44), "measured again");
         table.remove(peer(0x1234).position);
         table.remove(peer(0x1fff).position);
         assert_eq!(table.len(), 2);

@@ -8,7 +8,6 @@ mod regency;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rand::RngExt;
@@ -22,6 +21,7 @@ use self::regency::Regency;
 use super::asks::Asks;
 use super::bandwidth::{Bandwidth, BandwidthConfig};
 use super::moment::Moment;
+use super::outbox::Outbox;
 use super::peer::{Endpoint, Local, Peer};
 use super::polls::Polls;
 use super::records::{self, Object, Records, RecordsConfig, Reference, Refusal};
@@ -93,12 +93,9 @@ pub struct SwarmNode {
     fetching: Vec<(u32, u32)>,
     /// Which neighbours the records have been told of.
     leaf_changes: u32,
-    outbox: VecDeque<(Peer, SwarmMessage)>,
-    events: VecDeque<Event>,
+    outbox: Outbox<(Peer, SwarmMessage)>,
+    events: Outbox<Event>,
 }
-
-/// Capacity that an emptied queue may keep; a burst is given back.
-const QUEUE_KEPT: usize = 4;
 
 impl SwarmNode {
     /// A node that knows nobody: alone until it is given a bootstrap. `born_s` is the Unix time at [`Moment::ZERO`].
@@ -132,8 +129,8 @@ impl SwarmNode {
             careful: records.asked > 1,
             fetching: Vec::new(),
             leaf_changes: 0,
-            outbox: VecDeque::new(),
-            events: VecDeque::new(),
+            outbox: Outbox::new(),
+            events: Outbox::new(),
         };
         node.somo.on_zone(node.ring.zone(), now);
         node.tell_records(now);
@@ -206,20 +203,15 @@ impl SwarmNode {
 
     /// The next message to send. Drain it after every call of [`handle`](Self::handle) or [`lookup`](Self::lookup).
     pub fn poll_transmit(&mut self) -> Option<(Peer, SwarmMessage)> {
-        let next = self.outbox.pop_front();
-        if next.is_none() && self.outbox.capacity() > QUEUE_KEPT {
-            self.outbox = VecDeque::new();
-        }
-        next
+        self.outbox.pop_front().or_else(|| {
+            let ring::Transmit { to, message } = self.ring.poll_transmit()?;
+            Some((to, SwarmMessage::Ring(message)))
+        })
     }
 
     /// The next thing to know. Drain it likewise.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let next = self.events.pop_front();
-        if next.is_none() && self.events.capacity() > QUEUE_KEPT {
-            self.events = VecDeque::new();
-        }
-        next
+        self.events.pop_front()
     }
 
     /// When to give [`Input::Timeout`].
@@ -388,9 +380,6 @@ impl SwarmNode {
         }
         while let Some(event) = self.records.poll_event() {
             self.events.push_back(Event::Records(event));
-        }
-        while let Some(transmit) = self.ring.poll_transmit() {
-            self.outbox.push_back((transmit.to, SwarmMessage::Ring(transmit.message)));
         }
     }
 

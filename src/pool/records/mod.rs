@@ -28,6 +28,7 @@ pub use self::record::{Record, key_of};
 pub use self::store::{Refusal, Refusals, Store};
 use super::budget::Budgets;
 use super::moment::Moment;
+use super::outbox::Outbox;
 use super::peer::Peer;
 use super::position::Zone;
 use crate::identity::Position;
@@ -99,12 +100,9 @@ pub struct Records {
     tickets: u32,
     /// Messages of this node to itself.
     to_me: VecDeque<RecordMessage>,
-    actions: VecDeque<Action>,
-    events: VecDeque<Event>,
+    actions: Outbox<Action>,
+    events: Outbox<Event>,
 }
-
-/// Capacity that an emptied queue may keep; a burst is given back.
-const QUEUE_KEPT: usize = 4;
 
 impl Records {
     /// An overlay on a ring on which nobody is known yet. `phase` is any number of [0, 1), `born_s` the Unix time at
@@ -127,8 +125,8 @@ impl Records {
             asks: Vec::new(),
             tickets: 0,
             to_me: VecDeque::new(),
-            actions: VecDeque::new(),
-            events: VecDeque::new(),
+            actions: Outbox::new(),
+            events: Outbox::new(),
         }
     }
 
@@ -194,20 +192,12 @@ impl Records {
 
     /// The next thing to do. Drain it after every call.
     pub fn poll_action(&mut self) -> Option<Action> {
-        let next = self.actions.pop_front();
-        if next.is_none() && self.actions.capacity() > QUEUE_KEPT {
-            self.actions = VecDeque::new();
-        }
-        next
+        self.actions.pop_front()
     }
 
     /// The next thing to know. Drain it likewise.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let next = self.events.pop_front();
-        if next.is_none() && self.events.capacity() > QUEUE_KEPT {
-            self.events = VecDeque::new();
-        }
-        next
+        self.events.pop_front()
     }
 
     // What the layer above asks.

@@ -283,12 +283,12 @@ impl RingNode {
             let successor = self.leaves().filter(&good).min_by_key(|peer| key.way_to(peer.position));
             return successor.filter(|peer| key.way_to(peer.position) < key.way_to(here));
         }
-        if let Some(entry) = self.table.toward(key).map(|entry| entry.peer).filter(&good) {
-            return Some(entry);
+        if let Some(next) = self.table.toward(key).filter(&good) {
+            return Some(next);
         }
         // The rare case. A node that shares fewer digits would send the packet back here.
         let shared = here.shared_digits(key);
-        let known = self.table.iter().map(|entry| entry.peer).chain(self.leaves()).filter(&good);
+        let known = self.table.peers().chain(self.leaves()).filter(&good);
         let fit = known.filter(|peer| peer.position.shared_digits(key) >= shared);
         let nearest = fit.min_by_key(|peer| (apart(peer.position, key), peer.position));
         nearest.filter(|peer| apart(peer.position, key) < apart(here, key))
@@ -298,7 +298,7 @@ impl RingNode {
 
     pub(super) fn on_step(&mut self, from: Peer, request: u32, key: Position, now: Moment) {
         let root = self.next_hop(key, &[]) == Hop::Here;
-        let mut peers: Vec<Peer> = self.table.iter().map(|entry| entry.peer).chain(self.leaves()).collect();
+        let mut peers: Vec<Peer> = self.table.peers().chain(self.leaves()).collect();
         peers.retain(|peer| !self.is_suspect(peer.position));
         peers.sort_unstable_by_key(|peer| key.way_to(peer.position));
         peers.dedup_by_key(|peer| peer.position);

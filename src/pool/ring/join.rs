@@ -110,7 +110,7 @@ impl RingNode {
                 }
             }
             Phase::Seeking { due, tries } if due <= now => {
-                let known = self.table.iter().map(|entry| entry.peer).chain(self.leaves());
+                let known = self.table.peers().chain(self.leaves());
                 let known = known.chain(self.ghosts()).chain(self.bootstraps.iter().copied());
                 let known: Vec<Peer> = known.collect();
                 if tries >= CAREFUL_AFTER {

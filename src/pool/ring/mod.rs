@@ -26,7 +26,6 @@ mod upkeep;
 mod walk;
 mod watch;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -42,6 +41,7 @@ use self::watch::{Ghost, Pending};
 use super::coord::Surveyor;
 use super::leafset::LeafSet;
 use super::moment::Moment;
+use super::outbox::Outbox;
 use super::peer::{Endpoint, Local, Peer};
 use super::position::{Mark, Zone};
 use super::routing::Table;
@@ -171,14 +171,12 @@ pub struct RingNode {
     passed_over: Vec<Mark>,
     awake_at: Moment,
     wake: Moment,
-    outbox: VecDeque<Transmit>,
-    events: VecDeque<Event>,
+    outbox: Outbox<Transmit>,
+    events: Outbox<Event>,
 }
 
 /// Mean ways from one node to the next.
 const FAR: f64 = 8.0;
-/// Capacity that an emptied queue may keep; a burst is given back.
-const QUEUE_KEPT: usize = 4;
 
 impl RingNode {
     /// A node that knows nobody: alone on its ring until it is given a bootstrap.
@@ -211,8 +209,8 @@ impl RingNode {
             passed_over: Vec::new(),
             awake_at: now,
             wake: now,
-            outbox: VecDeque::new(),
-            events: VecDeque::new(),
+            outbox: Outbox::new(),
+            events: Outbox::new(),
         };
         node.numbers = node.random.random();
         node
@@ -249,20 +247,12 @@ impl RingNode {
 
     /// The next message to send. Drain it after every call of [`handle`](Self::handle) or [`lookup`](Self::lookup).
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        let next = self.outbox.pop_front();
-        if next.is_none() && self.outbox.capacity() > QUEUE_KEPT {
-            self.outbox = VecDeque::new();
-        }
-        next
+        self.outbox.pop_front()
     }
 
     /// The next thing to know. Drain it likewise.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let next = self.events.pop_front();
-        if next.is_none() && self.events.capacity() > QUEUE_KEPT {
-            self.events = VecDeque::new();
-        }
-        next
+        self.events.pop_front()
     }
 
     /// When to give [`Input::Timeout`].
@@ -310,7 +300,7 @@ impl RingNode {
 
     /// All that it knows, the leaf set first.
     pub fn peers(&self) -> impl Iterator<Item = Peer> + '_ {
-        self.leaves().chain(self.table.iter().map(|entry| entry.peer))
+        self.leaves().chain(self.table.peers())
     }
 
     /// True when the node's place rests on a measurement of the one there.
@@ -382,8 +372,8 @@ impl RingNode {
     }
 
     fn knows_other(&self, peer: Peer) -> bool {
-        let leaf = self.leaves.get(peer.position).map(|leaf| leaf.peer);
-        let known = leaf.or_else(|| self.table.get(peer.position).map(|entry| entry.peer));
+        let leaf = self.leaves.get(peer.position).map(|leaf| &leaf.peer);
+        let known = leaf.or_else(|| self.table.get(peer.position));
         known.is_some_and(|known| known.node != peer.node)
     }
 
@@ -434,9 +424,9 @@ impl RingNode {
     }
 }
 
-/// A list that a burst has filled and that is empty again keeps no memory: there are many nodes in one simulator.
+/// As an [`Outbox`], a list that is empty again keeps no memory.
 fn give_back<T>(list: &mut Vec<T>) {
-    if list.is_empty() && list.capacity() > QUEUE_KEPT {
+    if list.is_empty() {
         *list = Vec::new();
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::message::View;
 use super::{Event, RingNode};
 use crate::identity::Position;
+use crate::pool::leafset::Leaf;
 use crate::pool::moment::Moment;
 use crate::pool::peer::Peer;
 use crate::pool::position::Zone;
@@ -69,19 +70,19 @@ fn nearer(me: Position, one: Position, other: Position) -> Position {
 impl RingNode {
     /// Takes note of who the neighbours are by now.
     pub(super) fn refresh_neighbours(&mut self, now: Moment) {
-        let (left, right) =
-            (self.leaves.left().map(|leaf| leaf.peer), self.leaves.right().map(|leaf| leaf.peer));
+        let position = |leaf: &Leaf| leaf.peer.position;
+        let (left, right) = (self.leaves.left().map(position), self.leaves.right().map(position));
         let known = &mut self.neighbours;
-        if known.left != left.map(|peer| peer.position) {
-            known.left = left.map(|peer| peer.position);
+        if known.left != left {
+            known.left = left;
             known.left_agrees = false;
             known.recheck_at = now;
             if let (Some(left), Some(agreed)) = (known.left, known.agreed) {
                 known.agreed = Some(nearer(self.me.position, left, agreed));
             }
         }
-        if known.right != right.map(|peer| peer.position) {
-            known.right = right.map(|peer| peer.position);
+        if known.right != right {
+            known.right = right;
             known.right_agrees = false;
             known.recheck_at = now;
         }
@@ -183,9 +184,7 @@ impl RingNode {
 
     /// How this node sees itself.
     pub(super) fn view(&self) -> View {
-        let mark = |leaf: Option<&crate::pool::leafset::Leaf>| {
-            leaf.map_or(self.me.position, |leaf| leaf.peer.position).mark()
-        };
+        let mark = |leaf: Option<&Leaf>| leaf.map_or(self.me.position, |leaf| leaf.peer.position).mark();
         View {
             active: self.is_active(),
             left: mark(self.leaves.left()),

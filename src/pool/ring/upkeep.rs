@@ -46,8 +46,7 @@ impl RingNode {
                 }
             }
         };
-        let far = self.passed_over.contains(&peer.position.mark());
-        if worth && !far {
+        if worth && !self.passed_over.contains(&peer.position.mark()) {
             self.measure(peer, now);
         }
     }
@@ -83,8 +82,7 @@ impl RingNode {
     pub(super) fn send_rows(&mut self, to: Peer, rows: RangeInclusive<u8>, now: Moment) {
         let rows = usize::from(*rows.start())..=usize::from(*rows.end()).min(DIGITS - 1);
         for row in rows {
-            let mut peers: Vec<Peer> =
-                self.table.row(row).map(|entry| entry.peer).take(PEERS_MAX - 1).collect();
+            let mut peers: Vec<Peer> = self.table.row(row).take(PEERS_MAX - 1).collect();
             peers.push(self.me);
             peers.retain(|peer| peer.position != to.position);
             self.send(to, RingMessage::Rows(peers), now);
@@ -109,7 +107,7 @@ impl RingNode {
             return;
         }
         let rank = self.random.random_range(0..leaves + entries);
-        let table = self.table.iter().map(|entry| entry.peer);
+        let table = self.table.peers();
         let drawn = self.leaves().chain(table).nth(rank);
         if let Some(peer) = drawn {
             self.measure(peer, now);
@@ -138,7 +136,7 @@ impl RingNode {
             return;
         }
         let row = self.random.random_range(0..rows);
-        let in_row = self.table.row(row).map(|entry| entry.peer);
+        let in_row = self.table.row(row);
         if let Some(peer) = in_row.choose(&mut self.random) {
             self.send(peer, RingMessage::RowRequest { row: row as u8 }, now);
         }

@@ -29,7 +29,7 @@ impl RingNode {
     /// As [`lookup`](Self::lookup), step by step: every node on the way is asked by this one itself.
     pub fn lookup_iteratively(&mut self, key: Position, now: Moment) -> Option<u32> {
         let request = self.begin_lookup(key, Way::Walk(Box::default()), now)?;
-        let known: Vec<Peer> = self.table.iter().map(|entry| entry.peer).chain(self.leaves()).collect();
+        let known: Vec<Peer> = self.table.peers().chain(self.leaves()).collect();
         if self.zone().is_some_and(|zone| zone.contains(key)) {
             let (origin, hops) = (self.me, 0);
             self.events.push_back(Event::Delivered { key, origin, request, hops });

@@ -187,7 +187,7 @@ impl RingNode {
 
     fn round_trip_us(&self, position: Position) -> Option<u32> {
         let leaf = self.leaves.get(position).map(|leaf| leaf.round_trip_us).filter(|us| *us > 0);
-        leaf.or_else(|| self.table.get(position).map(|entry| entry.round_trip_us))
+        leaf.or_else(|| self.table.round_trip_us(position))
     }
 
     pub(super) fn retry_pings(&mut self, now: Moment) {
@@ -296,7 +296,7 @@ impl RingNode {
 
     /// Nodes are known that the leaf set has no place for.
     pub(super) fn ring_is_larger(&self) -> bool {
-        self.leaves.is_full() || self.table.iter().any(|entry| self.leaves.get(entry.peer.position).is_none())
+        self.leaves.is_full() || self.table.peers().any(|peer| self.leaves.get(peer.position).is_none())
     }
 
     pub(super) fn covers(&self, key: Position) -> bool {
@@ -344,7 +344,7 @@ impl RingNode {
     /// The nodes nearest to `position` on both sides that this one knows, itself included.
     pub(super) fn around(&self, position: Position) -> Vec<Peer> {
         let covered = self.covers(position);
-        let table = self.table.iter().map(|entry| entry.peer).filter(|_| !covered);
+        let table = self.table.peers().filter(|_| !covered);
         let mut peers: Vec<Peer> = self.leaves().chain(table).chain([self.me]).collect();
         peers.retain(|peer| peer.position != position);
         peers.sort_unstable_by_key(|peer| position.way_to(peer.position));
@@ -402,7 +402,7 @@ impl RingNode {
         let way = |peer: &Peer| {
             if on_right { here.way_to(peer.position) } else { peer.position.way_to(here) }
         };
-        let nearest = self.table.iter().map(|entry| entry.peer).min_by_key(way);
+        let nearest = self.table.peers().min_by_key(way);
         let end = if on_right { self.leaves.right() } else { self.leaves.left() };
         if let Some(nearest) = nearest
             && end.is_none_or(|end| way(&nearest) < way(&end.peer))

@@ -176,7 +176,7 @@ impl Somo {
         let Some(point) = self.point.filter(|point| point.level() == 0) else { return };
         let delegation = Delegation::new(identity, to, now_s + LASTS.as_secs());
         let news = (Box::new(delegation.clone()), self.beacons.clone());
-        self.actions.push(Action::Send(to, SomoMessage::Regent { delegation: news.0, beacons: news.1 }));
+        self.actions.push_back(Action::Send(to, SomoMessage::Regent { delegation: news.0, beacons: news.1 }));
         self.delegated = Some((Box::new(delegation), now + LASTS));
         let root = point.key();
         for child in std::mem::take(&mut self.children) {
@@ -203,7 +203,7 @@ impl Somo {
             && delegation.delegate.position != peer.position
         {
             let (delegation, beacons) = (delegation.clone(), Beacons::default());
-            self.actions.push(Action::Send(peer, SomoMessage::Regent { delegation, beacons }));
+            self.actions.push_back(Action::Send(peer, SomoMessage::Regent { delegation, beacons }));
         }
     }
 

@@ -115,7 +115,7 @@ impl Somo {
         let beacons = news.then(|| self.beacons.clone());
         let call = call.map(|within| u16::try_from(within.as_millis()).unwrap_or(u16::MAX));
         self.actions
-            .push(Action::Send(to, SomoMessage::Down(Down { round: self.round, has, call, beacons })));
+            .push_back(Action::Send(to, SomoMessage::Down(Down { round: self.round, has, call, beacons })));
     }
 }
 

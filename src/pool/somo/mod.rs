@@ -35,6 +35,7 @@ pub use self::report::{BEACONS_MAX, BUCKETS, Beacons, HELPERS_PER_CELL, Helper, 
 pub use self::tree::{Fanout, Point};
 use super::budget::Budgets;
 use super::moment::Moment;
+use super::outbox::Outbox;
 use super::peer::Peer;
 use super::position::Zone;
 use crate::identity::Position;
@@ -111,7 +112,7 @@ pub(super) struct Somo {
     /// News said, and heard.
     news: u32,
     heard: Vec<(Position, u32)>,
-    actions: Vec<Action>,
+    actions: Outbox<Action>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -198,7 +199,7 @@ impl Somo {
             asked: Budgets::new(ASKED_AT_ONCE, ASKED_EVERY),
             news: 0,
             heard: Vec::new(),
-            actions: Vec::new(),
+            actions: Outbox::new(),
         }
     }
 
@@ -207,7 +208,7 @@ impl Somo {
     }
 
     pub(super) fn poll_action(&mut self) -> Option<Action> {
-        if self.actions.is_empty() { None } else { Some(self.actions.remove(0)) }
+        self.actions.pop_front()
     }
 
     pub(super) fn poll_timeout(&self) -> Moment {
@@ -234,7 +235,7 @@ impl Somo {
         }
         if moved || self.is_root() {
             if let Parent::Known(parent) | Parent::Asked(parent, _) = self.parent {
-                self.actions.push(Action::Send(parent, SomoMessage::Quit));
+                self.actions.push_back(Action::Send(parent, SomoMessage::Quit));
             }
             self.parent = Parent::None;
         }
@@ -375,7 +376,7 @@ impl Somo {
         }
         if let Some(key) = self.parent_key() {
             self.parent = Parent::Sought(asked);
-            self.actions.push(Action::LookUp(key));
+            self.actions.push_back(Action::LookUp(key));
         }
     }
 

@@ -75,7 +75,7 @@ impl Somo {
             return;
         }
         if !self.zone.is_some_and(|zone| zone.contains(point.key())) {
-            self.actions.push(Action::Send(from, SomoMessage::Astray { point: point.key() }));
+            self.actions.push_back(Action::Send(from, SomoMessage::Astray { point: point.key() }));
             return;
         }
         if self.delegated.is_some() && self.point == Some(point) {
@@ -91,7 +91,7 @@ impl Somo {
                 self.desk.on_query(from, number, query, keep, &report, now)
             }
         };
-        self.actions.push(Action::Send(from, answer));
+        self.actions.push_back(Action::Send(from, answer));
     }
 
     /// Tells all nodes of a region. False unless this node hosts its point.
@@ -127,10 +127,10 @@ impl Somo {
         }
         self.heard.push(name);
         for child in self.children.iter().filter(|child| point.holds(child.point)) {
-            self.actions.push(Action::Send(child.peer, SomoMessage::News(news.clone())));
+            self.actions.push_back(Action::Send(child.peer, SomoMessage::News(news.clone())));
         }
         if point.holds(me.position) {
-            self.actions.push(Action::News(news));
+            self.actions.push_back(Action::News(news));
         }
     }
 

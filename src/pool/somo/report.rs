@@ -5,6 +5,7 @@
 //! that is nearest to one beacon. Coordinates have no anchor and drift as a whole, so beacons carry a generation, and
 //! helpers that were sorted by another generation's beacons are sorted anew by whoever merges them.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -146,15 +147,24 @@ impl Report {
     /// Keeps the best few helpers of each cell, and few ages. Call it once all has been merged.
     pub fn prune(&mut self, beacons: &Beacons) {
         self.ages.prune();
-        let rank = |helper: &Helper| {
+        // One alone is the best wherever it is: that is what most nodes have to say.
+        if self.helpers.len() < 2 {
+            return;
+        }
+        let rank = |(at, helper): (usize, &Helper)| {
             let [first, second, third] = helper.offer.free;
             let offer = (third, second, first, helper.offer.up_kbit_s);
-            (beacons.cell(helper.peer.place), std::cmp::Reverse(offer), helper.peer.position)
+            (beacons.cell(helper.peer.place), Reverse(offer), helper.peer.position, at)
         };
-        self.helpers.sort_by_cached_key(rank);
-        let all = std::mem::take(&mut self.helpers);
-        for cell in all.chunk_by(|one, next| beacons.cell(one.peer.place) == beacons.cell(next.peer.place)) {
-            self.helpers.extend(best_of_cell(cell, beacons.generation));
+        let mut order: Vec<_> = self.helpers.iter().enumerate().map(rank).collect();
+        order.sort_unstable();
+        let all: Vec<Helper> = order.iter().map(|(.., at)| self.helpers[*at]).collect();
+        self.helpers.clear();
+        let mut rest = all.as_slice();
+        for cell in order.chunk_by(|(one, ..), (next, ..)| one == next) {
+            let (of_cell, others) = rest.split_at(cell.len());
+            self.helpers.extend(best_of_cell(of_cell, beacons.generation));
+            rest = others;
         }
     }
 

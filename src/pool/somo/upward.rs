@@ -35,7 +35,7 @@ impl Somo {
         now: Moment,
     ) {
         if !self.zone.is_some_and(|zone| zone.contains(point)) {
-            self.actions.push(Action::Send(from, SomoMessage::Astray { point }));
+            self.actions.push_back(Action::Send(from, SomoMessage::Astray { point }));
             return;
         }
         if self.delegated.is_some() && Some(point) == self.point.map(Point::key) {
@@ -47,7 +47,7 @@ impl Somo {
         let is_late = before.is_some_and(|before| before.number >= number);
         let Some(report) = content.applied(before.map(|before| (before.number, &*before.report))) else {
             if !is_late {
-                self.actions.push(Action::Send(from, SomoMessage::Unknown { round }));
+                self.actions.push_back(Action::Send(from, SomoMessage::Unknown { round }));
             }
             return;
         };
@@ -122,7 +122,7 @@ impl Somo {
             let pace = Pace { held_ms, children_ms };
             let number = self.number;
             let up = SomoMessage::Up { point, number, round, generation, pace, content };
-            self.actions.push(Action::Send(parent, up));
+            self.actions.push_back(Action::Send(parent, up));
         }
     }
 
@@ -159,8 +159,8 @@ impl Somo {
             self.beacons = Beacons::among(&view.helpers, self.beacons.generation + 1);
         }
         for (to, answer) in self.desk.on_view(&view, now) {
-            self.actions.push(Action::Send(to, answer));
+            self.actions.push_back(Action::Send(to, answer));
         }
-        self.actions.push(Action::View(Box::new(view)));
+        self.actions.push_back(Action::View(Box::new(view)));
     }
 }
