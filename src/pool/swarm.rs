@@ -229,7 +229,7 @@ impl SwarmNode {
 
     /// From now on the node's line is measured, where the network can carry pairs of packets as they are.
     pub fn measure_line(&mut self, config: BandwidthConfig, phase: f64, now: Moment) {
-        self.bandwidth = Some(Box::new(Bandwidth::new(config, phase, now)));
+        self.bandwidth = Some(Box::new(Bandwidth::new(self.ring.me().position, config, phase, now)));
     }
 
     /// The node's own key: with it a node that owns the root's point lets the most capable node act as the root.

@@ -156,15 +156,31 @@ fn lines_are_measured_though_one_in_sixteen_lies_about_them() {
 }
 
 #[test]
+fn lines_wider_than_those_of_all_around_are_found_though_one_in_sixteen_lies() {
+    let line = |i: u8| Line { up: if i == 0 { 300e3 } else { 20e3 }, down: 200e3 };
+    let lines: Vec<Line> = (0..40).map(line).collect();
+    for malicious in [0.0, 0.0625] {
+        let lines = lines.clone();
+        let outcome = run(&Scenario { lines, malicious, lookups_per_s: 0.0, ..scenario(120, 120) });
+        assert!(outcome.downlink_error_p90.is_some_and(|error| error <= 0.25), "{outcome:?}");
+    }
+}
+
+#[test]
 fn the_most_capable_node_acts_as_the_root_and_only_one_does() {
     let line = |i: u8| Line { up: if i == 0 { 90e3 } else { 8e3 }, down: 100e3 };
     let lines: Vec<Line> = (0..8).map(line).collect();
     for crash in [None, Some((0.3, Duration::from_secs(60)))] {
-        let lines = lines.clone();
-        let outcome = run(&Scenario { lines, crash, lookups_per_s: 0.0, ..scenario(60, 180) });
-        assert_eq!(outcome.roots, 1, "{outcome:?}");
-        assert!(outcome.root_rank.is_some_and(|rank| rank > 0.95), "{outcome:?}");
-        assert!(outcome.view_complete.is_some_and(|share| share > 0.9), "{outcome:?}");
+        let mut complete = 0.0;
+        for seed in 1..=3 {
+            let lines = lines.clone();
+            let outcome = run(&Scenario { lines, crash, lookups_per_s: 0.0, seed, ..scenario(60, 180) });
+            assert_eq!(outcome.roots, 1, "{outcome:?}");
+            assert!(outcome.root_rank.is_some_and(|rank| rank > 0.95), "{outcome:?}");
+            complete += outcome.view_complete.unwrap() / 3.0;
+        }
+        // One that acted as the root and crashed is missed for a while.
+        assert!(complete > 0.9, "{crash:?}: {complete}");
     }
 }
 

@@ -2,8 +2,11 @@
 //!
 //! The narrowest link on the way spreads the two packets of a pair: the bits of one over the time between them is its rate
 //! (the patent, [0076]). Other traffic between the two spreads them more, other traffic before the first one, further
-//! down, less. A pair that met none arrived soonest, so of a burst those with the least sum of delays are believed
-//! (Kapoor, Chen, Lao, Gerla, Sanadidi, "CapProbe", SIGCOMM 2004); the clocks of both ends need not agree for that.
+//! down, less, and both are stamped a little late. What only ever adds to a delay is least where the delay is: so the least delay
+//! of a first packet and the least of a second one count, of whichever pairs of a burst they are (Chan, Luo, Chang, "A
+//! minimum-delay-difference method for mitigating cross-traffic impact on capacity measurement", CoNEXT 2009; a pair of which
+//! neither met anything, as CapProbe waits for, is rarer). The clocks of both ends need not agree for that. Whatever a sender says
+//! of when it sent, its line looks no wider than one of its pairs has shown it.
 
 use std::time::Duration;
 
@@ -20,8 +23,8 @@ pub(super) struct Burst {
     pub(super) until: Moment,
     /// The pair whose second packet is awaited, and when its first came.
     open: Option<(u8, Moment)>,
-    /// By pair: sum of delays, offset by the clocks, and dispersion, microseconds.
-    whole: Vec<(i32, u32)>,
+    /// By pair: the delays of its first and its second packet, offset by the clocks, microseconds.
+    whole: Vec<[i64; 2]>,
     began: Moment,
     sent_first_us: u32,
 }
@@ -48,23 +51,17 @@ impl Burst {
         } else if let Some((_, first)) = self.open.take_if(|(pair, _)| *pair == packet.pair)
             && self.whole.len() < usize::from(PAIRS)
         {
-            let sent_us = packet.sent_us.wrapping_sub(self.sent_first_us) as i32;
-            let delay_us = |at: Moment| (at.since(self.began).as_micros() as i32).wrapping_sub(sent_us);
-            let sum = delay_us(first).saturating_add(delay_us(now));
-            self.whole.push((sum, now.since(first).as_micros() as u32));
+            let sent_us = i64::from(packet.sent_us.wrapping_sub(self.sent_first_us) as i32);
+            let delay_us = |at: Moment| at.since(self.began).as_micros() as i64 - sent_us;
+            self.whole.push([delay_us(first), delay_us(now)]);
         }
         packet.second && packet.pair + 1 == PAIRS
     }
 
     /// The rate of the narrowest link, kbit/s.
-    pub(super) fn kbit_s(&mut self) -> Option<u32> {
-        if self.whole.len() < PAIRS_MIN {
-            return None;
-        }
-        self.whole.sort_unstable();
-        let believed = self.whole.len().div_ceil(2);
-        let mut spreads: Vec<u32> = self.whole[..believed].iter().map(|(_, spread)| *spread).collect();
-        spreads.sort_unstable();
-        Some(PACKET_BYTES as u32 * 8_000 / spreads[believed / 2].max(1))
+    pub(super) fn kbit_s(&self) -> Option<u32> {
+        let least = |packet: usize| self.whole.iter().map(|delays_us| delays_us[packet]).min();
+        let spread_us = (least(1)? - least(0)?).clamp(1, u32::MAX.into()) as u32;
+        (self.whole.len() >= PAIRS_MIN).then(|| PACKET_BYTES as u32 * 8_000 / spread_us)
     }
 }

@@ -2,14 +2,17 @@
 //!
 //! ```text
 //! x == Pair, Pair ====> y    two of full size, back to back; some such pairs a burst
-//! x <-- Heard --------- y    how fast they came in
+//! x <-- Heard --------- y    how fast they came in, and who may be wider than x knows its line to be
 //! x <== Pair, Pair ==== y    and if x has asked for it, as many the other way
+//! x --- Announce -----> z    first, where z is one that y has named
 //! ```
 
 use std::fmt;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::pool::peer::Peer;
 
 /// See the [module](self).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -22,7 +25,20 @@ pub enum BandwidthMessage {
         burst: u32,
         /// The narrowest part of the way to the sender, kbit/s.
         kbit_s: u32,
+        /// One of the widest senders that the sender of this has heard.
+        widest: Option<Wide>,
     },
+    /// A burst will follow: if there is no connection yet there will be one, for pairs do not wait for any.
+    Announce,
+}
+
+/// A node and its line upwards, as another one has heard it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Wide {
+    /// Which.
+    pub peer: Peer,
+    /// How wide, as far as that one's own line could show it.
+    pub kbit_s: u32,
 }
 
 /// See [`BandwidthMessage::Pair`].
@@ -60,7 +76,7 @@ impl BandwidthMessage {
     pub fn is_bounded(&self) -> bool {
         match self {
             Self::Pair(pair) => pair.padding == PADDING,
-            Self::Heard { .. } => true,
+            Self::Heard { .. } | Self::Announce => true,
         }
     }
 }
@@ -102,12 +118,18 @@ impl Visitor<'_> for Length {
 
 #[cfg(test)]
 pub(in crate::pool) mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
     use super::*;
+    use crate::pool::ring::message::tests::peer;
 
     /// One of each kind, the largest of its kind.
     pub(in crate::pool) fn samples() -> Vec<BandwidthMessage> {
         let (burst, pair, sent_us) = (u32::MAX, u8::MAX, u32::MAX);
         let pair = Pair { burst, pair, second: true, back: true, sent_us, padding: PADDING };
-        vec![BandwidthMessage::Pair(pair), BandwidthMessage::Heard { burst, kbit_s: u32::MAX }]
+        let widest = Wide { peer: peer(&mut StdRng::seed_from_u64(3)), kbit_s: u32::MAX };
+        let heard = BandwidthMessage::Heard { burst, kbit_s: u32::MAX, widest: Some(widest) };
+        vec![BandwidthMessage::Pair(pair), heard, BandwidthMessage::Announce]
     }
 }

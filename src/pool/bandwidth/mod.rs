@@ -4,22 +4,25 @@
 //! back to back. The receiver measures how far each pair has been spread, says so in a heartbeat of its own, and sends a
 //! burst back if asked to. What others heard is the line upwards, what this node heard the line downwards.
 //!
-//! Left out: lines upwards that are wider than those downwards of nearly all neighbours, and lines downwards wider than any
-//! neighbour's upwards. They are taken for as wide as what was seen, which is on the safe side.
+//! Left out: lines upwards that are wider than those downwards of nearly all neighbours. They are taken for as wide as what was
+//! seen, which is on the safe side. Lines downwards wider than any neighbour's upwards are shown to be by others (`wide.rs`).
 
 mod dispersion;
 pub(in crate::pool) mod message;
 mod vouchers;
+mod wide;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use self::dispersion::{Burst, PAIRS, SPACING};
 use self::message::PADDING;
-pub use self::message::{BANDWIDTH_MESSAGE_MAX, BandwidthMessage, PACKET_BYTES, Padding, Pair};
+pub use self::message::{BANDWIDTH_MESSAGE_MAX, BandwidthMessage, PACKET_BYTES, Padding, Pair, Wide};
 use self::vouchers::Vouchers;
 pub(super) use self::vouchers::upwards;
+use self::wide::Widest;
 use super::moment::Moment;
+use super::outbox::Outbox;
 use super::peer::Peer;
 use super::ring::Malice;
 use crate::identity::Position;
@@ -43,6 +46,7 @@ impl Default for BandwidthConfig {
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Bandwidth {
+    me: Position,
     config: BandwidthConfig,
     due: Moment,
     sent: u32,
@@ -50,13 +54,16 @@ pub(super) struct Bandwidth {
     sending: Option<Sending>,
     /// Who is to be sent a burst because it asked.
     returns: VecDeque<Peer>,
+    /// When all that was sent because others asked is made up for.
+    returned_until: Moment,
     awaited: Vec<Awaited>,
     /// Who did not answer lately.
     silent: VecDeque<Position>,
     incoming: Vec<Incoming>,
     up: Vouchers,
     down: Vouchers,
-    outbox: VecDeque<(Peer, BandwidthMessage)>,
+    widest: Widest,
+    outbox: Outbox<(Peer, BandwidthMessage)>,
 }
 
 #[derive(Debug)]
@@ -87,29 +94,37 @@ const BURSTS_FIRST: u32 = 24;
 const LONGER: f64 = 1.25;
 /// How long a verdict is waited for, and how many are.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// How long a connection may take to one that is not known.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(2);
 const AWAITED_MAX: usize = 4;
 const SILENT_MAX: usize = 8;
 /// Bursts that come in at once; more are not measured.
 const INCOMING_MAX: usize = 8;
 /// Bursts owed at once: a node that asks for more has to ask again.
 const RETURNS_MAX: usize = 2;
+/// Bursts that others may ask for: one in so long, 45 kbit/s, and so many at once. Wide senders are asked by many.
+const RETURN_EVERY: Duration = Duration::from_secs(3);
+const RETURNS_AT_ONCE: u32 = 5;
 
 impl Bandwidth {
     /// `phase`, 0 to 1, spreads who begins when.
-    pub(super) fn new(config: BandwidthConfig, phase: f64, now: Moment) -> Self {
+    pub(super) fn new(me: Position, config: BandwidthConfig, phase: f64, now: Moment) -> Self {
         Self {
+            me,
             config,
             due: now + config.first.mul_f64(phase),
             sent: 0,
             numbers: 0,
             sending: None,
             returns: VecDeque::new(),
+            returned_until: now,
             awaited: Vec::new(),
             silent: VecDeque::new(),
             incoming: Vec::new(),
             up: Vouchers::default(),
             down: Vouchers::default(),
-            outbox: VecDeque::new(),
+            widest: Widest::default(),
+            outbox: Outbox::new(),
         }
     }
 
@@ -146,20 +161,23 @@ impl Bandwidth {
     pub(super) fn on_message(&mut self, from: Peer, message: BandwidthMessage, now: Moment) {
         match message {
             BandwidthMessage::Pair(pair) => self.on_pair(from, &pair, now),
-            BandwidthMessage::Heard { burst, kbit_s } => {
+            BandwidthMessage::Heard { burst, kbit_s, widest } => {
                 let awaited = |awaited: &Awaited| awaited.burst == burst && awaited.of == from.position;
                 if let Some(at) = self.awaited.iter().position(awaited) {
                     self.awaited.swap_remove(at);
                     self.up.on_measured(from.position, kbit_s);
+                    let named = widest.filter(|wide| wide.peer.position != from.position);
+                    named.into_iter().for_each(|wide| self.on_named(wide));
                 }
             }
+            BandwidthMessage::Announce => {}
         }
     }
 
     /// [`poll_timeout`](Self::poll_timeout) has come; `known` are the nodes to measure with, the leaf set first.
     pub(super) fn on_timeout(&mut self, known: impl Iterator<Item = Peer>, now: Moment) {
         while let Some(at) = self.incoming.iter().position(|incoming| incoming.burst.until <= now) {
-            self.judge(at);
+            self.judge(at, now);
         }
         while let Some(at) = self.awaited.iter().position(|awaited| awaited.until <= now) {
             let silent = self.awaited.swap_remove(at).of;
@@ -175,23 +193,31 @@ impl Bandwidth {
     }
 
     fn begin(&mut self, known: impl Iterator<Item = Peer>, now: Moment) {
-        let (to, back) = if let Some(to) = self.returns.pop_front() {
-            (to, false)
+        if let Some(to) = self.returns.pop_front() {
+            self.send(to, false, now);
         } else if self.due <= now {
             let more = self.sent.saturating_sub(BURSTS_FIRST).min(64);
             self.due = now + self.config.first.mul_f64(LONGER.powi(more as i32)).min(self.config.last);
             self.sent = self.sent.saturating_add(1);
-            let Some(to) = self.choose(known) else { return };
-            (to, true)
-        } else {
-            return;
-        };
-        self.numbers = self.numbers.wrapping_add(1);
-        if back && self.awaited.len() < AWAITED_MAX {
-            let (of, until) = (to.position, now + ANSWER_WITHIN);
-            self.awaited.push(Awaited { of, burst: self.numbers, until });
+            let line_kbit_s = self.down_kbit_s().unwrap_or(0);
+            let wide = if self.sent.is_multiple_of(2) { self.widest.ask_next(line_kbit_s) } else { None };
+            if let Some(wide) = wide {
+                self.outbox.push_back((wide, BandwidthMessage::Announce));
+                self.send(wide, true, now + CONNECTED_WITHIN);
+            } else if let Some(to) = self.choose(known) {
+                self.send(to, true, now);
+            }
         }
-        self.sending = Some(Sending { to, burst: self.numbers, pair: 0, back, next_at: now });
+    }
+
+    /// A burst, from then on.
+    fn send(&mut self, to: Peer, back: bool, next_at: Moment) {
+        self.numbers = self.numbers.wrapping_add(1);
+        let burst = self.numbers;
+        if back && self.awaited.len() < AWAITED_MAX {
+            self.awaited.push(Awaited { of: to.position, burst, until: next_at + ANSWER_WITHIN });
+        }
+        self.sending = Some(Sending { to, burst, pair: 0, back, next_at });
     }
 
     /// One that has not measured this line yet; if all have, the one that did so longest ago.
@@ -234,31 +260,52 @@ impl Bandwidth {
             None => return,
         };
         if self.incoming[at].burst.on_packet(pair, now) {
-            self.judge(at);
+            self.judge(at, now);
         }
     }
 
-    fn judge(&mut self, at: usize) {
-        let Incoming { from, back, mut burst } = self.incoming.swap_remove(at);
+    fn judge(&mut self, at: usize, now: Moment) {
+        let Incoming { from, back, burst } = self.incoming.swap_remove(at);
         if let Some(kbit_s) = burst.kbit_s() {
             self.down.on_measured(from.position, kbit_s);
-            let heard = BandwidthMessage::Heard { burst: burst.number, kbit_s };
+            self.widest.on_heard(from, kbit_s);
+            let widest = self.widest.to_name(from.position, burst.number);
+            let heard = BandwidthMessage::Heard { burst: burst.number, kbit_s, widest };
             self.outbox.push_back((from, heard));
         }
-        if back && self.returns.len() < RETURNS_MAX {
+        let until = self.returned_until.max(now) + RETURN_EVERY;
+        if back && self.returns.len() < RETURNS_MAX && until.since(now) <= RETURN_EVERY * RETURNS_AT_ONCE {
+            self.returned_until = until;
             self.returns.push_back(from);
+        }
+    }
+
+    fn on_named(&mut self, wide: Wide) {
+        let position = wide.peer.position;
+        if position != self.me && !self.down.knows(position) && !self.silent.contains(&position) {
+            self.widest.on_named(wide);
         }
     }
 }
 
-/// What a node that lies says about a pair: nothing, or at the end of the burst that it came in far too slowly, or far too fast.
-pub(super) fn lie(malice: Malice, pair: &Pair) -> Option<BandwidthMessage> {
+/// What a node that lies says about a pair: nothing, or at the end of the burst that it came in far too slowly, or far too fast, and
+/// that nobody is as wide as one of its friends.
+pub(super) fn lie(
+    malice: Malice,
+    pair: &Pair,
+    friends: &BTreeMap<Position, Peer>,
+) -> Option<BandwidthMessage> {
     let kbit_s = match malice {
         Malice::Drop => return None,
         Malice::Misroute => 1,
         Malice::Claim => u32::MAX,
     };
-    (pair.second && pair.pair + 1 == PAIRS).then_some(BandwidthMessage::Heard { burst: pair.burst, kbit_s })
+    // Another one each time.
+    let lot = Position(u128::from(pair.burst.wrapping_mul(0x9e37_79b9)) << 96);
+    let friend = friends.range(lot..).chain(friends).map(|(_, friend)| *friend).next();
+    let widest = friend.map(|peer| Wide { peer, kbit_s: u32::MAX });
+    let heard = BandwidthMessage::Heard { burst: pair.burst, kbit_s, widest };
+    (pair.second && pair.pair + 1 == PAIRS).then_some(heard)
 }
 
 #[cfg(test)]
@@ -285,7 +332,8 @@ mod tests {
             .iter()
             .map(|rates| {
                 let peer = Peer::new(NodeId(random.random()), ([10, 0, 0, 1], 1).into());
-                let line = Bandwidth::new(BandwidthConfig::default(), random.random(), Moment::ZERO);
+                let line =
+                    Bandwidth::new(peer.position, BandwidthConfig::default(), random.random(), Moment::ZERO);
                 Household { peer, line, rates: *rates }
             })
             .collect();
@@ -354,7 +402,7 @@ mod tests {
 
     #[test]
     fn nobody_is_believed_who_was_not_asked_and_nothing_grows() {
-        let mut line = Bandwidth::new(BandwidthConfig::default(), 0.5, Moment::ZERO);
+        let mut line = Bandwidth::new(Position(7), BandwidthConfig::default(), 0.5, Moment::ZERO);
         let random = &mut StdRng::seed_from_u64(7);
         for turn in 0..2_000_u64 {
             let now = Moment::from_micros(turn * 500);
@@ -368,7 +416,11 @@ mod tests {
                 padding: PADDING,
             };
             line.on_message(from, BandwidthMessage::Pair(pair), now);
-            line.on_message(from, BandwidthMessage::Heard { burst: random.random(), kbit_s: 7 }, now);
+            line.on_message(
+                from,
+                BandwidthMessage::Heard { burst: random.random(), kbit_s: 7, widest: None },
+                now,
+            );
             line.on_timeout(std::iter::empty(), now);
             assert!(line.incoming.len() <= INCOMING_MAX && line.returns.len() <= RETURNS_MAX);
             while line.poll_transmit().is_some() {}

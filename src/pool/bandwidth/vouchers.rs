@@ -29,7 +29,7 @@ const VOUCHERS_MIN: usize = 3;
 /// One in so many is passed over at the top, and one at least.
 const PASSED_OVER: usize = 8;
 /// Values so near to each other are of the same line.
-const NEAR: f64 = 0.75;
+pub(super) const NEAR: f64 = 0.75;
 
 impl Vouchers {
     #[cfg(test)]

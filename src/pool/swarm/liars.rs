@@ -26,7 +26,7 @@ pub fn betray(
             Some(lies.into_iter().map(|lie| (lie.to, SwarmMessage::Ring(lie.message))).collect())
         }
         SwarmMessage::Bandwidth(BandwidthMessage::Pair(pair)) => {
-            let lie = bandwidth::lie(malice, pair);
+            let lie = bandwidth::lie(malice, pair, friends);
             Some(lie.into_iter().map(|lie| (from, SwarmMessage::Bandwidth(lie))).collect())
         }
         SwarmMessage::Records(
