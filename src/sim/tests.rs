@@ -163,6 +163,7 @@ fn lines_wider_than_those_of_all_around_are_found_though_one_in_sixteen_lies() {
         let lines = lines.clone();
         let outcome = run(&Scenario { lines, malicious, lookups_per_s: 0.0, ..scenario(120, 120) });
         assert!(outcome.downlink_error_p90.is_some_and(|error| error <= 0.25), "{outcome:?}");
+        assert!(outcome.bandwidth_error_p90.is_some_and(|error| error <= 0.1), "{outcome:?}");
     }
 }
 

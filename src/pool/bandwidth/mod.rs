@@ -80,6 +80,20 @@ struct Awaited {
     of: Position,
     burst: u32,
     until: Moment,
+    /// Its verdict counts.
+    vouches: bool,
+}
+
+/// What a burst is sent for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Errand {
+    /// Another node has asked for it.
+    Return,
+    /// To learn how wide the line is both ways.
+    Both,
+    /// For what comes back alone. Who was named by others says nothing of the line upwards: liars would name each other, and be most
+    /// of those who vouch for it.
+    Down,
 }
 
 #[derive(Debug)]
@@ -164,8 +178,9 @@ impl Bandwidth {
             BandwidthMessage::Heard { burst, kbit_s, widest } => {
                 let awaited = |awaited: &Awaited| awaited.burst == burst && awaited.of == from.position;
                 if let Some(at) = self.awaited.iter().position(awaited) {
-                    self.awaited.swap_remove(at);
-                    self.up.on_measured(from.position, kbit_s);
+                    if self.awaited.swap_remove(at).vouches {
+                        self.up.on_measured(from.position, kbit_s);
+                    }
                     let named = widest.filter(|wide| wide.peer.position != from.position);
                     named.into_iter().for_each(|wide| self.on_named(wide));
                 }
@@ -194,7 +209,7 @@ impl Bandwidth {
 
     fn begin(&mut self, known: impl Iterator<Item = Peer>, now: Moment) {
         if let Some(to) = self.returns.pop_front() {
-            self.send(to, false, now);
+            self.send(to, Errand::Return, now);
         } else if self.due <= now {
             let more = self.sent.saturating_sub(BURSTS_FIRST).min(64);
             self.due = now + self.config.first.mul_f64(LONGER.powi(more as i32)).min(self.config.last);
@@ -203,19 +218,20 @@ impl Bandwidth {
             let wide = if self.sent.is_multiple_of(2) { self.widest.ask_next(line_kbit_s) } else { None };
             if let Some(wide) = wide {
                 self.outbox.push_back((wide, BandwidthMessage::Announce));
-                self.send(wide, true, now + CONNECTED_WITHIN);
+                self.send(wide, Errand::Down, now + CONNECTED_WITHIN);
             } else if let Some(to) = self.choose(known) {
-                self.send(to, true, now);
+                self.send(to, Errand::Both, now);
             }
         }
     }
 
     /// A burst, from then on.
-    fn send(&mut self, to: Peer, back: bool, next_at: Moment) {
+    fn send(&mut self, to: Peer, errand: Errand, next_at: Moment) {
         self.numbers = self.numbers.wrapping_add(1);
-        let burst = self.numbers;
+        let (burst, back) = (self.numbers, errand != Errand::Return);
         if back && self.awaited.len() < AWAITED_MAX {
-            self.awaited.push(Awaited { of: to.position, burst, until: next_at + ANSWER_WITHIN });
+            let (until, vouches) = (next_at + ANSWER_WITHIN, errand == Errand::Both);
+            self.awaited.push(Awaited { of: to.position, burst, until, vouches });
         }
         self.sending = Some(Sending { to, burst, pair: 0, back, next_at });
     }
@@ -310,6 +326,8 @@ pub(super) fn lie(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
 
@@ -398,6 +416,35 @@ mod tests {
                 assert!((after / before - 1.0).abs() < 0.1, "{before} to {after} by {lie}");
             }
         }
+    }
+
+    #[test]
+    fn who_was_named_by_others_says_nothing_of_the_line_upwards() {
+        let random = &mut StdRng::seed_from_u64(8);
+        let mut someone = || Peer::new(NodeId(random.random()), ([10, 0, 0, 1], 1).into());
+        let (me, neighbour) = (someone(), someone());
+        let mut line = Bandwidth::new(me.position, BandwidthConfig::default(), 0.0, Moment::ZERO);
+        let mut named = BTreeSet::new();
+        while line.poll_timeout() < Moment::ZERO + Duration::from_secs(600) {
+            let now = line.poll_timeout();
+            line.on_timeout([neighbour].into_iter(), now);
+            while let Some((to, message)) = line.poll_transmit() {
+                let BandwidthMessage::Pair(Pair { burst, pair, second: true, .. }) = message else {
+                    continue;
+                };
+                if pair + 1 < PAIRS {
+                    continue;
+                }
+                // A liar praises the line, and another liar.
+                let is_neighbour = to == neighbour;
+                named.extend((!is_neighbour).then_some(to.position));
+                let kbit_s = if is_neighbour { 9_000 } else { u32::MAX };
+                let widest = Some(Wide { peer: someone(), kbit_s: u32::MAX });
+                line.on_message(to, BandwidthMessage::Heard { burst, kbit_s, widest }, now);
+            }
+        }
+        assert!(named.len() > 5, "{} were asked", named.len());
+        assert_eq!(line.up.len(), 1);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! Few homes have wide lines upwards, so a line downwards is often wider than those of all who happen to measure it. Whoever has
 //! heard a burst names one of the widest senders that it has heard, and a node that is told of one wider than its own line has
 //! looked so far asks that one next. A claim moves nothing by itself: a line is as wide as pairs have come in. Nobody is believed
-//! about itself, and who names somebody that is not so wide costs one burst of those that are sent anyway, of which every second
-//! goes to one of those that the node knows. When some that should be wider have shown nothing new, the line itself is the limit,
+//! about itself, who was named has no say on the line upwards, and to name somebody that is not so wide costs one burst of those
+//! that are sent anyway, of which every second goes to one of those that the node knows. When some that should be wider have shown nothing new, the line itself is the limit,
 //! and no more are asked.
 
 use std::collections::VecDeque;
