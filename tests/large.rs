@@ -6,14 +6,19 @@
 mod world;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use alm::identity::Identity;
 use alm::net::Channel;
-use alm::node::Input;
-use alm::session::MESH_MEMBERS_MAX;
+use alm::node::{Input, Node};
+use alm::pool::PoolConfig;
+use alm::session::{MESH_MEMBERS_MAX, MemberConfig};
 use alm_planner::Objective;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
-use world::{MS, World};
+use world::{MS, World, addr_of};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -204,5 +209,34 @@ fn a_leaf_that_goes_makes_no_new_epoch_at_once() {
     assert!(world.run_until_so(SOON, |world| is_gone(world) || knows(world)));
     assert_eq!(epoch(&world, members[5]), before, "nobody waits for that");
     assert!(world.run_until_so(SOON, |world| world.is_settled(&members)), "the review does without");
+    assert!(members.iter().all(|ear| *ear == voice || world.missed(*ear, voice, since) == 0));
+}
+
+#[test]
+fn a_member_that_starts_anew_under_its_key_is_told_the_plan_in_which_it_still_stands() {
+    let (mut world, members) = large(19, Objective::Diameter);
+    let host = members[0];
+    calm_down(&mut world, &members);
+    let voice = members[2];
+    world.speak(voice);
+    let fallen = busiest(&world, &[host, voice]);
+    let id = world.slots[fallen].id;
+    world.kill(fallen);
+    world.slots[fallen].keys = None;
+    // Before anybody has missed it.
+    let (now, identity) = (world.now(), Identity::from_seed([fallen as u8 + 1; 32]));
+    assert_eq!(identity.node_id(), id);
+    let config = PoolConfig { degree: 4, ..PoolConfig::default() };
+    let node = Node::new(Arc::new(identity), vec![addr_of(fallen)], config, StdRng::seed_from_u64(5), now);
+    world.slots[fallen].node = Some(node);
+    let (invite, name, salt) = (world.invite(&[host]), "again".to_owned(), [99; 16]);
+    let again = MemberConfig { invite, name, salt, degree: 4, records: false };
+    world.with(fallen, |node| node.join(again, now));
+    let since = world.elapsed();
+    assert!(world.run_until_so(SOON, |world| world.is_settled(&members)), "{}", world.standing(&members));
+    world.run(Duration::from_secs(1));
+    assert!(hears(&world, fallen, voice, since));
+    let since = world.elapsed();
+    world.run(Duration::from_secs(1));
     assert!(members.iter().all(|ear| *ear == voice || world.missed(*ear, voice, since) == 0));
 }

@@ -126,6 +126,9 @@ pub enum PlanDefect {
     /// A detour, or its child, that is not in the tree, or one that is deeper in it than its child.
     #[error("a detour could lead in a circle")]
     DetourBelow,
+    /// More leaves than one epoch takes in.
+    #[error("too many have come since the plan was made")]
+    TooManyGrafts,
 }
 
 impl PlanTree {

@@ -2,10 +2,12 @@
 
 use alm_planner::Objective;
 
+use super::slots::room;
 use super::*;
 use crate::identity::SessionId;
 use crate::pool::{AuthorityMark, NodeReport, Place, Priority, Reach};
 use crate::session::plan::PlanTree;
+use crate::session::planning::PlanningJob;
 
 fn node(n: u8) -> NodeId {
     NodeId([n; 32])
@@ -77,7 +79,9 @@ fn grafts_are_bounded() {
         let whole = grown.with(graft).unwrap();
         grown.add(graft, whole);
     }
-    assert!(grown.with(graft(99, 1, 2)).is_err());
+    assert_eq!(grown.with(graft(99, 1, 2)), Err(PlanDefect::TooManyGrafts));
+    let many = (0..=GRAFTS_MAX as u8).map(|n| graft(100 + n, 1, 2)).collect();
+    assert_eq!(Grown::new(plan(), many).unwrap_err(), PlanDefect::TooManyGrafts);
 }
 
 /// Members 0 to 4 on a line, 10 ms a step, a helper at 3, and joiners that the host alone has measured, at the end of it.

@@ -419,7 +419,7 @@ impl Manager {
                 self.restart("helper refused", now);
             } else if plan.is_large() && self.told_again.insert(node) {
                 // It may not have the plan that it was told a change of.
-                let plan = plan.clone();
+                let plan = Grown::from(plan.clone());
                 waiting.insert(node);
                 self.send_whole(node, &plan);
             } else {
@@ -495,8 +495,7 @@ impl Manager {
             // In a large session most pairs are never measured.
             self.reviews.on_change(plan.is_guess && self.roster.is_mesh(), now);
         }
-        // It has been checked as it was made, and is signed by this node.
-        self.installed = Grown::new(plan, vec![]).ok();
+        self.installed = Some(plan.into());
         self.advance(now);
     }
 }

@@ -8,7 +8,6 @@ use crate::identity::NodeId;
 use crate::session::SessionMessage;
 use crate::session::graft::{GRAFTS_MAX, Graft, Grown};
 use crate::session::plan::Share;
-use crate::session::plan_change::PlanNews;
 use crate::session::succession::WATCHING_MAX;
 
 impl Manager {
@@ -31,7 +30,11 @@ impl Manager {
     pub(super) fn graft(&mut self, grafts: &[Graft], now: Instant) {
         for graft in grafts {
             // Either may have gone meanwhile.
-            if self.roster.by_node(graft.node).is_none() || self.roster.by_node(graft.parent).is_none() {
+            if self.roster.by_node(graft.node).is_none() {
+                continue;
+            }
+            if self.roster.by_node(graft.parent).is_none() {
+                self.wanted.get_or_insert(JOIN_REASON);
                 continue;
             }
             let Some(grown) = &mut self.installed else { return };
@@ -56,13 +59,10 @@ impl Manager {
 
     /// Tells a member what carries the media, whatever it has, and has it take part.
     pub(super) fn tell_grown(&mut self, to: NodeId) {
-        let Some(grown) = &self.installed else { return };
-        let (told, session) = (grown.told(), self.session);
-        let contacts = self.contacts(to, &grown.plan().parts_of(to), told.is_large());
-        let share = Share::Plan(PlanNews::Whole(told.clone()), grown.grafts().to_vec());
-        let (epoch, signed) = (told.epoch, self.sign(told.epoch, share));
-        self.send(to, SessionMessage::Install { signed, contacts });
-        self.send(to, SessionMessage::Activate { session, epoch });
+        let Some(grown) = self.installed.take() else { return };
+        self.send_whole(to, &grown);
+        self.send(to, SessionMessage::Activate { session: self.session, epoch: grown.told().epoch });
+        self.installed = Some(grown);
     }
 
     /// A node's answer about the epoch that carries the media: nobody waits for it, but it may lack something.

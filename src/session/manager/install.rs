@@ -7,6 +7,7 @@ use super::Manager;
 use super::cycle::{INSTALL_TIMEOUT, Phase};
 use crate::identity::NodeId;
 use crate::pool::Contact;
+use crate::session::graft::Grown;
 use crate::session::keys::Signed;
 use crate::session::plan::{Installation, SessionPlan, Share, TreePart};
 use crate::session::plan_change::PlanNews;
@@ -48,11 +49,13 @@ impl Manager {
         self.phase = Phase::Installing { plan, waiting, deadline: now + INSTALL_TIMEOUT };
     }
 
-    /// Tells a member the plan, whatever it has.
-    pub(super) fn send_whole(&mut self, to: NodeId, plan: &SessionPlan) {
-        let contacts = self.contacts(to, &plan.parts_of(to), plan.is_large());
-        let signed = self.sign(plan.epoch, Share::Plan(PlanNews::Whole(plan.clone()), vec![]));
-        self.outputs.push_back(Output::Message(to, SessionMessage::Install { signed, contacts }));
+    /// Tells a member the plan and who has come since, whatever it has.
+    pub(super) fn send_whole(&mut self, to: NodeId, grown: &Grown) {
+        let told = grown.told();
+        let contacts = self.contacts(to, &grown.plan().parts_of(to), told.is_large());
+        let share = Share::Plan(PlanNews::Whole(told.clone()), grown.grafts().to_vec());
+        let signed = self.sign(told.epoch, share);
+        self.send(to, SessionMessage::Install { signed, contacts });
     }
 
     pub(super) fn sign(&self, epoch: u64, share: Share) -> Signed {
@@ -62,7 +65,7 @@ impl Manager {
     }
 
     /// Where those listen whom a node is to be connected to; members know where members do.
-    pub(super) fn contacts(&self, to: NodeId, trees: &[TreePart], is_large: bool) -> Vec<Contact> {
+    fn contacts(&self, to: NodeId, trees: &[TreePart], is_large: bool) -> Vec<Contact> {
         let mut met: BTreeSet<NodeId> = trees.iter().flat_map(|part| part.neighbours()).collect();
         if is_large {
             met.extend(trees.iter().flat_map(|part| part.reserves()));
