@@ -58,7 +58,7 @@ impl Manager {
     }
 
     /// Tells a member what carries the media, whatever it has, and has it take part.
-    pub(super) fn tell_grown(&mut self, to: NodeId) {
+    fn tell_grown(&mut self, to: NodeId) {
         let Some(grown) = self.installed.take() else { return };
         self.send_whole(to, &grown);
         self.send(to, SessionMessage::Activate { session: self.session, epoch: grown.told().epoch });

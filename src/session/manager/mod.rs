@@ -339,7 +339,6 @@ impl Manager {
             }
             self.events.push_back(Event::MemberJoined(applicant.clone()));
         }
-        let starts_anew = known.is_some() && !again;
         let index = known.filter(|_| again).map_or(applicant.index, |known| known.index);
         let (title, roster) = (self.config.title.clone(), self.roster.iter().cloned().collect());
         let clock_us = self.clock_us;
@@ -348,10 +347,6 @@ impl Manager {
         let rules = SessionMessage::Rules(self.rules.signed(session, &self.identity, &self.delegation));
         self.send(applicant.node, rules);
         self.appoint_heirs();
-        if starts_anew {
-            // It has started anew, and its place is still here.
-            self.tell_grown(applicant.node);
-        }
         self.want(JOIN_REASON, now);
     }
 
